@@ -1,0 +1,1 @@
+"""Lockgate: a policy-as-code gatekeeper for model promotion."""

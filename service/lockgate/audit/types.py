@@ -1,0 +1,90 @@
+"""What goes into the log and what comes back. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from lockgate.digests import Sha256Hex
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who did it."""
+
+    type: Literal["user", "machine", "system"]
+    id: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, not yet in any log."""
+
+    id: str  # a UUID, the caller's; a second event with the same id in one log is refused
+    kind: str  # dotted lower case, for example "gate.decision"; its body's schema is registered under it
+    actor: Actor
+    body: Mapping[str, Any]  # within the record profile of lockgate.canonical_json
+    trace: str | None = None  # the request id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Generic[T]):
+    """What a piece of work in a write transaction did, and what the log shall say of it."""
+
+    value: T
+    events: tuple[Event, ...]
+    attachments: tuple[bytes, ...] = ()  # documents that the events' bodies name by sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof that one record is in the log: the record's exact bytes and a C2SP tlog-proof of them."""
+
+    seq: int
+    record: bytes
+    proof: str  # C2SP tlog-proof v1 text: index, inclusion path, signed checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed(Generic[T]):
+    """What was made durable."""
+
+    value: T
+    receipts: tuple[Receipt, ...]  # one for each event, in order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """One record as it lies in the log."""
+
+    seq: int
+    body: bytes  # the hashed bytes
+    leaf: bytes  # 32 bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a log."""
+
+    code: str  # stable, for example "leaf_mismatch", "prev_mismatch", "root_mismatch"
+    seq: int | None  # the first record concerned, where one can be named
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """An auditor's verdict about one log.
+
+    `tampered` is an accusation and needs proof: a check that fails although everything needed for it was at hand.
+    Whatever cannot be decided (no key, unreadable file, no checkpoint) is `unverifiable`.
+    """
+
+    verdict: Literal["valid", "tampered", "unverifiable"]
+    log: str
+    size: int  # records read
+    checkpoint_size: int | None  # the newest signed size that was checked
+    root_sha256: Sha256Hex | None
+    first_bad_seq: int | None
+    problems: tuple[Problem, ...] = field(default=())

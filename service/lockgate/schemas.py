@@ -1,0 +1,111 @@
+"""The JSON Schemas of `schemas/`, compiled once, used in both directions: on what comes in and on what goes out.
+
+A schema's name is its path below `schemas/` without the suffix, for example `v1/policy/input`. In a wheel the files
+lie in the package; in a checkout they lie at the top of the repository.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry, Resource
+
+from lockgate.canonical_json import parse_json
+from lockgate.errors import LockgateError
+
+SCHEMA_BYTES_MAX: Final = 1024 * 1024  # our own files; a larger one is a mistake
+_PACKAGED: Final = Path(__file__).parent / "_schemas"
+_CHECKOUT: Final = Path(__file__).parents[2] / "schemas"
+
+
+class SchemaError(LockgateError):
+    """A document breaks its schema.
+
+    Attributes:
+        pointer: Where, as a JSON Pointer (RFC 6901) into the document.
+    """
+
+    code: ClassVar[str] = "schema.invalid"
+
+    def __init__(self, message: str, pointer: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+def schemas_root() -> Path:
+    """Return the folder that holds `v1/`."""
+    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+@functools.cache
+def load_schema(name: str) -> dict[str, Any]:
+    """Return one schema as a dict; callers must not change it."""
+    schema: dict[str, Any] = parse_json(_path(name).read_bytes(), bytes_max=SCHEMA_BYTES_MAX)
+    return schema
+
+
+@functools.cache
+def schema_sha256(name: str) -> str:
+    """Return the SHA-256 of a schema file's bytes, in lower-case hex."""
+    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
+
+
+def check_schema(name: str, document: object) -> None:
+    """Make sure that a document is valid.
+
+    Args:
+        name: The schema's name, for example `v1/api/promotion_request`.
+        document: What was parsed.
+
+    Raises:
+        SchemaError: It is not; the message names the most telling of the breaches, bounded in length.
+    """
+    breach = best_match(_validator(name).iter_errors(document))
+    if breach is not None:
+        raise SchemaError(_describe(breach), _pointer(breach))
+
+
+def schema_names() -> Iterator[str]:
+    """List every schema, sorted."""
+    root = schemas_root()
+    for path in sorted(root.glob("v*/**/*.json")):
+        yield path.relative_to(root).with_suffix("").as_posix()
+
+
+def _path(name: str) -> Path:
+    return schemas_root() / f"{name}.json"
+
+
+@functools.cache
+def _registry() -> Registry[Any]:
+    resources = (Resource.from_contents(load_schema(name)) for name in schema_names())
+    return Registry().with_resources((str(resource.id()), resource) for resource in resources)
+
+
+@functools.cache
+def _validator(name: str) -> Draft202012Validator:
+    schema = load_schema(name)
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema, registry=_registry())
+
+
+def _describe(breach: ValidationError) -> str:
+    # The library's own text repeats the offending value; only its keyword and the wanted value go out.
+    match breach.validator:
+        case "required":
+            missing = [name for name in breach.validator_value if name not in breach.instance]
+            return f"want the field {missing[0]!r}"
+        case "additionalProperties":
+            known = breach.schema.get("properties", {})
+            unknown = sorted(name for name in breach.instance if name not in known)
+            return f"want only known fields, got {unknown[0][:40]!r}"
+        case keyword:
+            return f"want {keyword} {str(breach.validator_value)[:200]}"
+
+
+def _pointer(breach: ValidationError) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in breach.absolute_path)
