@@ -95,16 +95,15 @@ def _validator(name: str) -> Draft202012Validator:
 
 def _describe(breach: ValidationError) -> str:
     # The library's own text repeats the offending value; only its keyword and the wanted value go out.
-    match breach.validator:
-        case "required":
-            missing = [name for name in breach.validator_value if name not in breach.instance]
-            return f"want the field {missing[0]!r}"
-        case "additionalProperties":
-            known = breach.schema.get("properties", {})
-            unknown = sorted(name for name in breach.instance if name not in known)
-            return f"want only known fields, got {unknown[0][:40]!r}"
-        case keyword:
-            return f"want {keyword} {str(breach.validator_value)[:200]}"
+    instance: Any = breach.instance
+    schema: Any = breach.schema
+    if breach.validator == "required":
+        missing = [name for name in schema["required"] if name not in instance]
+        return f"want the field {missing[0]!r}"
+    if breach.validator == "additionalProperties":
+        unknown = sorted(name for name in instance if name not in schema.get("properties", {}))
+        return f"want only known fields, got {unknown[0][:40]!r}"
+    return f"want {breach.validator} {str(breach.validator_value)[:200]}"
 
 
 def _pointer(breach: ValidationError) -> str:
