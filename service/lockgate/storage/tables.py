@@ -121,10 +121,10 @@ promotion = Table(
     Column("requester", String(255), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
-    Column("snapshot", LargeBinary, nullable=False),  # canonical JSON: the request and its verified evidence
-    Column("decision_seq", BigInteger, nullable=False),  # the audit record of the newest decision
-    Index(None, "state", "number"),
-    Index(None, "model", "to_environment", "state"),
+    Column("request", LargeBinary, nullable=False),  # canonical JSON: what was asked, its bundles by digest
+    Column("decision_id", String(36), nullable=False),  # the audit record of the newest decision
+    Index(None, "state", "expires_ns"),
+    Index(None, "model", "digest", "to_environment"),
 )
 
 approval = Table(
@@ -144,7 +144,7 @@ idempotency = Table(
     Column("key", String(255), primary_key=True),
     Column("request_sha256", String(64), nullable=False),
     Column("promotion_id", String(36), nullable=False),
-    Column("decision_seq", BigInteger, nullable=False),
+    Column("decision_id", String(36), nullable=False),
     Column("status", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
 )

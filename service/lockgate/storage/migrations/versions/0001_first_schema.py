@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("request_sha256", sa.String(length=64), nullable=False),
         sa.Column("promotion_id", sa.String(length=36), nullable=False),
-        sa.Column("decision_seq", sa.BigInteger(), nullable=False),
+        sa.Column("decision_id", sa.String(length=36), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "key", name=op.f("pk_idempotency")),
@@ -93,15 +93,18 @@ def upgrade() -> None:
         sa.Column("requester", sa.String(length=255), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.Column("expires_ns", sa.BigInteger(), nullable=False),
-        sa.Column("snapshot", sa.LargeBinary(), nullable=False),
-        sa.Column("decision_seq", sa.BigInteger(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("decision_id", sa.String(length=36), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_promotion")),
         sa.UniqueConstraint("id", name=op.f("uq_promotion_id")),
     )
     op.create_index(
-        op.f("ix_promotion_model_to_environment_state"), "promotion", ["model", "to_environment", "state"], unique=False
+        op.f("ix_promotion_model_digest_to_environment"),
+        "promotion",
+        ["model", "digest", "to_environment"],
+        unique=False,
     )
-    op.create_index(op.f("ix_promotion_state_number"), "promotion", ["state", "number"], unique=False)
+    op.create_index(op.f("ix_promotion_state_expires_ns"), "promotion", ["state", "expires_ns"], unique=False)
     op.create_table(
         "approval",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -135,8 +138,8 @@ def downgrade() -> None:
     op.drop_table("token")
     op.drop_index(op.f("ix_approval_promotion_id"), table_name="approval")
     op.drop_table("approval")
-    op.drop_index(op.f("ix_promotion_state_number"), table_name="promotion")
-    op.drop_index(op.f("ix_promotion_model_to_environment_state"), table_name="promotion")
+    op.drop_index(op.f("ix_promotion_state_expires_ns"), table_name="promotion")
+    op.drop_index(op.f("ix_promotion_model_digest_to_environment"), table_name="promotion")
     op.drop_table("promotion")
     op.drop_table("principal")
     op.drop_table("idempotency")

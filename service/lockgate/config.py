@@ -1,0 +1,108 @@
+"""The settings: read once at start from `LOCKGATE_*`, checked, then passed around.
+
+There is no insecure default: what decides trust or holds data must be named, or lies in the data folder that must be.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from lockgate.errors import ConfigError
+
+_PACKAGE: Final = Path(__file__).parent
+_NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set."""
+
+    data_dir: Path  # the database and the log's key live here unless named apart
+    database_url: str
+    log_key_file: Path  # the audit log's signing key; its name is the log's origin
+    policy_dir: Path
+    trust_dir: Path
+    default_trust_domain: str  # for evidence that names none
+    policy_engine: Literal["wasm", "opa"]
+    opa_url: str  # of the OPA beside this instance; "" unless policy_engine is "opa"
+    opa_ca_file: Path | None
+    opa_token_file: Path | None
+    policy_timeout_s: float
+    promotion_ttl_ns: int  # a request that nobody decides expires after this
+    approval_ttl_ns: int  # an approval counts no longer than this
+    instance: str  # this process's name in records
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: Variables; the process's own when None.
+        overrides: Command-line options by setting name, for example `data_dir="/var/lib/lockgate"`; they win.
+
+    Raises:
+        ConfigError: A setting is missing or has an unusable value; the message names the variable.
+    """
+    values = dict(os.environ if environ is None else environ)
+    values.update({f"LOCKGATE_{name.upper()}": value for name, value in overrides.items()})
+    reader = _Reader(values)
+    data_dir = Path(reader.required("DATA_DIR", "a folder, for example /var/lib/lockgate")).absolute()
+    engine = reader.text("POLICY_ENGINE", "wasm")
+    if engine not in {"wasm", "opa"}:
+        raise ConfigError(f"LOCKGATE_POLICY_ENGINE: want 'wasm' or 'opa', got {engine[:20]!r}")
+    opa_url = reader.text("OPA_URL", "")
+    if (engine == "opa") != bool(opa_url):
+        raise ConfigError("LOCKGATE_OPA_URL: want it exactly when LOCKGATE_POLICY_ENGINE is 'opa'")
+    return Settings(
+        data_dir=data_dir,
+        database_url=reader.text("DATABASE_URL", f"sqlite:///{data_dir / 'lockgate.db'}"),
+        log_key_file=Path(reader.text("LOG_KEY_FILE", str(data_dir / "log.key"))),
+        policy_dir=Path(reader.text("POLICY_DIR", str(shipped_folder("policies")))),
+        trust_dir=Path(reader.text("TRUST_DIR", str(_PACKAGE / "evidence" / "default_trust"))),
+        default_trust_domain=reader.text("DEFAULT_TRUST_DOMAIN", "public-good"),
+        policy_engine="opa" if engine == "opa" else "wasm",
+        opa_url=opa_url,
+        opa_ca_file=reader.path("OPA_CA_FILE"),
+        opa_token_file=reader.path("OPA_TOKEN_FILE"),
+        policy_timeout_s=reader.seconds("POLICY_TIMEOUT_S", 2.0, at_most=30.0),
+        promotion_ttl_ns=int(reader.seconds("PROMOTION_TTL_S", 7 * 86400, at_most=90 * 86400) * _NS_PER_S),
+        approval_ttl_ns=int(reader.seconds("APPROVAL_TTL_S", 3 * 86400, at_most=90 * 86400) * _NS_PER_S),
+        instance=reader.text("INSTANCE", socket.gethostname()[:64] or "lockgate"),
+    )
+
+
+def shipped_folder(name: str) -> Path:
+    """Return a folder that comes with Lockgate: in a wheel it lies in the package, in a checkout beside `service/`."""
+    packaged = _PACKAGE / f"_{name}"
+    return packaged if packaged.is_dir() else _PACKAGE.parents[1] / name
+
+
+class _Reader:
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def required(self, name: str, want: str) -> str:
+        value = self._values.get(f"LOCKGATE_{name}", "")
+        if not value:
+            raise ConfigError(f"LOCKGATE_{name} is not set: want {want}")
+        return value
+
+    def text(self, name: str, default: str) -> str:
+        return self._values.get(f"LOCKGATE_{name}") or default
+
+    def path(self, name: str) -> Path | None:
+        value = self._values.get(f"LOCKGATE_{name}")
+        return Path(value) if value else None
+
+    def seconds(self, name: str, default: float, *, at_most: float) -> float:
+        text = self._values.get(f"LOCKGATE_{name}") or str(default)
+        try:
+            value = float(text)
+        except ValueError as exc:
+            raise ConfigError(f"LOCKGATE_{name}: want a number of seconds, got {text[:20]!r}") from exc
+        if not 0 < value <= at_most:  # also refuses NaN
+            raise ConfigError(f"LOCKGATE_{name}: want more than 0 and at most {at_most:g} seconds, got {text[:20]}")
+        return value

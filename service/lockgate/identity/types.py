@@ -1,0 +1,74 @@
+"""Principals and tokens. Pure."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from lockgate.clock import EpochNs
+from lockgate.identity.errors import IdentityError
+
+PrincipalType: TypeAlias = Literal["user", "machine"]
+
+ROLES_MAX: Final = 32  # a person with more roles than that separates no duties
+IDENTITIES_MAX: Final = 16  # e-mail addresses and workload URIs of one principal
+IDENTITY_CHARS_MAX: Final = 1024  # a certificate's SAN in practice stays below 300
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,254}", re.ASCII)
+_ROLE: Final = re.compile(r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person or a machine that may call the API.
+
+    Attributes:
+        subject: The name that records and approvals carry.
+        roles: `requester`, `operator`, `auditor`, `admin`, or `approver:<role of the matrix>`; sorted.
+        identities: What this principal signs artifacts as (certificate SANs or key ids), exact strings; sorted.
+            An approver does not count towards a promotion that one of these identities signed.
+    """
+
+    subject: str
+    type: PrincipalType
+    roles: tuple[str, ...]
+    identities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """A token just made. The secret is here and nowhere else."""
+
+    token_id: str
+    secret: str
+    expires_ns: EpochNs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenInfo:
+    """What is known of a token afterwards."""
+
+    token_id: str
+    subject: str
+    created_ns: EpochNs
+    expires_ns: EpochNs
+    revoked_ns: EpochNs | None
+
+
+def parse_principal(*, subject: str, type: str, roles: Iterable[str], identities: Iterable[str]) -> Principal:  # noqa: A002 - the field's name
+    """Make a principal of untrusted parts.
+
+    Raises:
+        IdentityError: One of them has a form that no record could carry; the message says which.
+    """
+    if not _SUBJECT.fullmatch(subject):
+        raise IdentityError("want a subject of 1 to 255 letters, digits and ._@:/+-, starting with a letter or digit")
+    if type not in {"user", "machine"}:
+        raise IdentityError("want the type 'user' or 'machine'")
+    roles, identities = tuple(sorted(set(roles))), tuple(sorted(set(identities)))
+    if len(roles) > ROLES_MAX or not all(_ROLE.fullmatch(role) for role in roles):
+        raise IdentityError(f"want at most {ROLES_MAX} roles: requester, operator, auditor, admin or approver:<role>")
+    if len(identities) > IDENTITIES_MAX:
+        raise IdentityError(f"want at most {IDENTITIES_MAX} identities, got {len(identities)}")
+    if not all(0 < len(identity) <= IDENTITY_CHARS_MAX and identity.isprintable() for identity in identities):
+        raise IdentityError(f"want identities of 1 to {IDENTITY_CHARS_MAX} printable characters")
+    return Principal(subject=subject, type="user" if type == "user" else "machine", roles=roles, identities=identities)
