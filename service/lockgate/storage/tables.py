@@ -145,6 +145,5 @@ idempotency = Table(
     Column("request_sha256", String(64), nullable=False),
     Column("promotion_id", String(36), nullable=False),
     Column("decision_id", String(36), nullable=False),
-    Column("status", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
 )

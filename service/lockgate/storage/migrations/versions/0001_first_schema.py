@@ -65,7 +65,6 @@ def upgrade() -> None:
         sa.Column("request_sha256", sa.String(length=64), nullable=False),
         sa.Column("promotion_id", sa.String(length=36), nullable=False),
         sa.Column("decision_id", sa.String(length=36), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "key", name=op.f("pk_idempotency")),
     )

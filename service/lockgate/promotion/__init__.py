@@ -1,0 +1,63 @@
+"""The gate itself: requests, approvals, decisions. Composes evidence, policy, identity and the audit log.
+
+Promises: an allow is a positive assertion of every rule; state and record commit together or not at all; an approval
+counts only for exactly what it names; an error is never an allow. May be imported: everything named here.
+"""
+
+from lockgate.promotion.decisions import decide
+from lockgate.promotion.errors import (
+    ApprovalRepeatedError,
+    ApprovalsFullError,
+    ApprovalStaleError,
+    ContendedError,
+    IdempotencyKeyInvalidError,
+    IdempotencyKeyReusedError,
+    NotPermittedError,
+    PromotionClosedError,
+    PromotionError,
+    PromotionUnknownError,
+)
+from lockgate.promotion.evaluation import Evaluator
+from lockgate.promotion.gate import Gate, GateSettings
+from lockgate.promotion.kinds import GATE_KINDS
+from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document
+from lockgate.promotion.register import Register
+from lockgate.promotion.store import PromotionFilter
+from lockgate.promotion.types import (
+    Approval,
+    ApprovalAnswer,
+    Decision,
+    Promotion,
+    PromotionAnswer,
+    PromotionState,
+    Verdict,
+)
+
+__all__ = [
+    "GATE_KINDS",
+    "REQUEST_BYTES_MAX",
+    "Approval",
+    "ApprovalAnswer",
+    "ApprovalRepeatedError",
+    "ApprovalStaleError",
+    "ApprovalsFullError",
+    "ContendedError",
+    "Decision",
+    "Evaluator",
+    "Gate",
+    "GateSettings",
+    "IdempotencyKeyInvalidError",
+    "IdempotencyKeyReusedError",
+    "NotPermittedError",
+    "Promotion",
+    "PromotionAnswer",
+    "PromotionClosedError",
+    "PromotionError",
+    "PromotionFilter",
+    "PromotionState",
+    "PromotionUnknownError",
+    "Register",
+    "Verdict",
+    "approval_document",
+    "decide",
+]

@@ -1,0 +1,65 @@
+"""Why the gate made no decision, or will not take what it was told. Nothing was changed when one is raised."""
+
+from typing import ClassVar
+
+from lockgate.errors import LockgateError
+
+
+class PromotionError(LockgateError):
+    """The gate made no decision."""
+
+    code: ClassVar[str] = "promotion.failed"
+
+
+class PromotionUnknownError(PromotionError):
+    """No promotion has this id."""
+
+    code: ClassVar[str] = "promotion.unknown"
+
+
+class PromotionClosedError(PromotionError):
+    """The promotion is no longer pending; only a new request can move the model."""
+
+    code: ClassVar[str] = "promotion.closed"
+
+
+class ApprovalStaleError(PromotionError):
+    """What the approver saw is not what the gate holds now: digest, transition, evidence or policy moved."""
+
+    code: ClassVar[str] = "approval.stale"
+
+
+class ApprovalRepeatedError(PromotionError):
+    """This person already approved exactly this."""
+
+    code: ClassVar[str] = "approval.repeated"
+
+
+class ApprovalsFullError(PromotionError):
+    """The promotion holds as many approvals as it may."""
+
+    code: ClassVar[str] = "approval.too_many"
+
+
+class NotPermittedError(PromotionError):
+    """The principal may not do this to this object."""
+
+    code: ClassVar[str] = "identity.not_permitted"
+
+
+class IdempotencyKeyReusedError(PromotionError):
+    """The idempotency key was used before, with another body."""
+
+    code: ClassVar[str] = "idempotency.key_reused"
+
+
+class IdempotencyKeyInvalidError(PromotionError):
+    """The idempotency key has a form that cannot be kept."""
+
+    code: ClassVar[str] = "idempotency.key_invalid"
+
+
+class ContendedError(PromotionError):
+    """Others changed the promotion each time the gate tried to decide; try again."""
+
+    code: ClassVar[str] = "promotion.contended"

@@ -1,0 +1,378 @@
+"""The gate: takes requests in, lets people approve, decides, and records; one transaction for state and record.
+
+Every operation that decides goes the same way: read, evaluate outside any transaction (an engine may be slow), then
+commit only if nothing moved meanwhile, else start over. Holding the log's lock while waiting for an engine would stop
+every other writer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from lockgate.audit import Actor, AuditLog, Event, Outcome
+from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
+from lockgate.digests import sha256_hex
+from lockgate.identity import Principal, read_principal
+from lockgate.ids import new_id
+from lockgate.policy import PolicyFailureError
+from lockgate.promotion import kinds, store
+from lockgate.promotion.errors import (
+    ApprovalRepeatedError,
+    ApprovalsFullError,
+    ApprovalStaleError,
+    ContendedError,
+    IdempotencyKeyInvalidError,
+    NotPermittedError,
+)
+from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
+from lockgate.promotion.parsing import (
+    approval_document,
+    parse_approval_request,
+    parse_promotion_request,
+    parse_withdrawal_request,
+)
+from lockgate.promotion.register import MovedError, Register, now_us, state_after
+from lockgate.promotion.types import (
+    Approval,
+    ApprovalAnswer,
+    ApprovalRequest,
+    Binding,
+    Decision,
+    Promotion,
+    PromotionAnswer,
+    PromotionState,
+    ReceivedRequest,
+)
+from lockgate.storage import read_transaction
+
+T = TypeVar("T")
+
+APPROVALS_MAX: Final = 64  # of one promotion; the decision document shows each of them
+TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
+DECISION_AGE_NS_MAX: Final = 5 * NS_PER_S  # from the evaluation's `now` to the commit; above the engine's usual budget
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What an operator sets."""
+
+    default_trust_domain: str
+    promotion_ttl_ns: int
+    approval_ttl_ns: int
+
+
+class Gate:
+    """Decides whether an exact artifact may move, and keeps the promise that no decision goes unrecorded."""
+
+    def __init__(
+        self, *, database: Engine, log: AuditLog, evaluator: Evaluator, clock: Clock, settings: GateSettings
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._evaluator = evaluator
+        self._clock = clock
+        self._settings = settings
+        self._register = Register(database=database, log=log, clock=clock)
+
+    def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
+        """Take a promotion request in, verify its evidence, decide, record, answer.
+
+        Args:
+            requester: Who asks; authenticated, and permitted to request.
+            body: The request document's bytes.
+            idempotency_key: The caller's name for this request; the same key and body give the same answer again.
+            trace: The HTTP request's id.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` is not a promotion request.
+            IdempotencyKeyReusedError: The key came before with another body.
+            PolicyFailureError: The policy gave no usable answer; that is recorded, and nothing is promoted.
+            AuditError: The decision could not be recorded, so there is none.
+            StorageError: The database failed, so there is no decision.
+        """
+        received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
+        body_sha256 = sha256_hex(body)
+        if idempotency_key is not None:
+            _check_idempotency_key(idempotency_key)
+
+        def attempt() -> PromotionAnswer:
+            if idempotency_key is not None:
+                before = self._register.replay(requester.subject, idempotency_key, body_sha256)
+                if before is not None:
+                    return before
+            case = self._new_case(requester, received, dry_run=False)
+            evaluation = self._evaluate(case, operation="request", actor=requester, trace=trace)
+            verdict = evaluation.decision.verdict
+            promotion = replace(case.promotion, state=state_after(verdict, rejected=False))
+            answer = store.IdempotentAnswer(
+                request_sha256=body_sha256, promotion_id=promotion.id, decision_id=promotion.decision_id
+            )
+
+            def work(connection: Connection) -> Outcome[None]:
+                if idempotency_key is not None and not store.claim_idempotency_key(
+                    connection, subject=requester.subject, key=idempotency_key, answer=answer, now=case.now
+                ):
+                    raise MovedError  # another call with this key was faster: answer as it was answered
+                self._check_fresh(evaluation)
+                store.insert_promotion(connection, promotion)
+                event = _event(kinds.DECISION, promotion.decision_id, requester, evaluation.decision.document, trace)
+                attachments = (evaluation.input_bytes, *received.bundles.values())
+                return Outcome(value=None, events=(event,), attachments=attachments)
+
+            receipt = self._log.transact(work).receipts[-1]
+            return PromotionAnswer(promotion=promotion, decision=evaluation.decision, receipt=receipt)
+
+        return _settle(attempt)
+
+    def dry_run(self, requester: Principal, body: bytes) -> Decision:
+        """Tell what a request would be answered now. Nothing is recorded, and the forecast permits nothing.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` is not a promotion request.
+            PolicyFailureError: The policy gave no usable answer.
+            StorageError: The database failed.
+        """
+        received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
+        return self._evaluator.evaluate(self._new_case(requester, received, dry_run=True)).decision
+
+    def approve(self, approver: Principal, promotion_id: str, body: bytes, *, trace: str) -> ApprovalAnswer:
+        """Record one person's approval or rejection, and decide anew.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` is not an approval request.
+            PromotionUnknownError: There is no such promotion.
+            PromotionClosedError: It is not pending.
+            NotPermittedError: The principal does not hold the role they approve in.
+            ApprovalStaleError: What they approve is not what the gate holds now.
+            ApprovalRepeatedError: They already said exactly this.
+            ApprovalsFullError: The promotion holds as many approvals as it may.
+            ContendedError: Others kept deciding at the same moment.
+            PolicyFailureError: The policy gave no usable answer; that is recorded, the approval is not.
+            AuditError: Nothing could be recorded.
+            StorageError: The database failed.
+        """
+        asked = parse_approval_request(body)
+        if f"approver:{asked.role}" not in approver.roles:
+            raise NotPermittedError(f"want the role approver:{asked.role}, which this principal does not hold")
+
+        def attempt() -> ApprovalAnswer:
+            now = now_us(self._clock)
+            promotion, existing = self._register.pending(promotion_id, now)
+            approval = self._new_approval(asked, approver, promotion, existing, now)
+            case = self._reopened_case(promotion, (*existing, approval), now)
+            evaluation = self._evaluate(case, operation="approve", actor=approver, trace=trace)
+            verdict = evaluation.decision.verdict
+            state = state_after(verdict, rejected=asked.verdict == "reject")
+            decision_id = case.promotion.decision_id
+
+            def work(connection: Connection) -> Outcome[None]:
+                self._check_fresh(evaluation)
+                moved = store.move_promotion(
+                    connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
+                )
+                if not moved:
+                    raise MovedError
+                store.insert_approval(connection, approval)
+                document = approval_document(approval)
+                events = (
+                    _event(kinds.APPROVAL, approval.id, approver, document, trace),
+                    _event(kinds.DECISION, decision_id, approver, evaluation.decision.document, trace),
+                )
+                return Outcome(value=None, events=events, attachments=(evaluation.input_bytes,))
+
+            receipts = self._log.transact(work).receipts
+            after = replace(case.promotion, state=state, row_version=promotion.row_version + 1)
+            outcome = PromotionAnswer(promotion=after, decision=evaluation.decision, receipt=receipts[1])
+            return ApprovalAnswer(approval=approval, approval_receipt=receipts[0], outcome=outcome)
+
+        return _settle(attempt)
+
+    def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> PromotionAnswer:
+        """Take a pending promotion back; only its requester may.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` is not a withdrawal request.
+            PromotionUnknownError: There is no such promotion.
+            PromotionClosedError: It is not pending.
+            NotPermittedError: Somebody else asked for it.
+            AuditError: Nothing could be recorded.
+            StorageError: The database failed.
+        """
+        reason = parse_withdrawal_request(body)
+
+        def attempt() -> PromotionAnswer:
+            now = now_us(self._clock)
+            promotion, _ = self._register.pending(promotion_id, now)
+            if promotion.requester != requester.subject:
+                raise NotPermittedError("want the requester of this promotion: nobody else withdraws it")
+
+            def work(connection: Connection) -> Outcome[None]:
+                if not store.move_promotion(
+                    connection,
+                    promotion.id,
+                    row_version=promotion.row_version,
+                    state=PromotionState.WITHDRAWN,
+                    decision_id=promotion.decision_id,
+                ):
+                    raise MovedError
+                document = {
+                    "schema_version": 1,
+                    "promotion_id": promotion.id,
+                    "withdrawn_at": format_timestamp(now),
+                    "reason": reason,
+                }
+                return Outcome(value=None, events=(_event(kinds.WITHDRAWAL, new_id(now), requester, document, trace),))
+
+            self._log.transact(work)
+            return self._register.get(promotion.id)
+
+        return _settle(attempt)
+
+    def _new_case(self, requester: Principal, received: ReceivedRequest, *, dry_run: bool) -> Case:
+        now = now_us(self._clock)
+        promotion = Promotion(
+            id=new_id(now),
+            state=PromotionState.PENDING,
+            row_version=1,
+            request=received.request,
+            requester=requester.subject,
+            created=now,
+            expires=EpochNs(now + self._settings.promotion_ttl_ns),
+            decision_id=new_id(now),
+        )
+        return Case(
+            promotion=promotion,
+            requester=requester,
+            bundles=received.bundles,
+            approvals=(),
+            allowed_in_target=self._was_allowed(promotion),
+            now=now,
+            dry_run=dry_run,
+        )
+
+    def _reopened_case(self, promotion: Promotion, approvals: tuple[Approval, ...], now: EpochNs) -> Case:
+        with read_transaction(self._database) as connection:
+            subjects = {promotion.requester, *(approval.approver for approval in approvals)}
+            people = {subject: _as_now(connection, subject) for subject in subjects}
+        return Case(
+            promotion=replace(promotion, decision_id=new_id(now)),
+            requester=people[promotion.requester],
+            bundles={
+                item.bundle_sha256: self._log.attachment(item.bundle_sha256) for item in promotion.request.evidence
+            },
+            approvals=tuple((approval, people[approval.approver]) for approval in approvals),
+            allowed_in_target=self._was_allowed(promotion),
+            now=now,
+            dry_run=False,
+        )
+
+    def _was_allowed(self, promotion: Promotion) -> bool:
+        request = promotion.request
+        with read_transaction(self._database) as connection:
+            return store.was_allowed(
+                connection,
+                model=request.model,
+                digest=str(request.digest),
+                environment=request.transition.to_environment,
+            )
+
+    def _new_approval(
+        self,
+        asked: ApprovalRequest,
+        approver: Principal,
+        promotion: Promotion,
+        existing: tuple[Approval, ...],
+        now: EpochNs,
+    ) -> Approval:
+        request = promotion.request
+        held = Binding(
+            digest=request.digest,
+            transition=request.transition,
+            evidence_digest=request.evidence_digest,
+            policy_revision=self._evaluator.policy_revision(),
+        )
+        if asked.binding != held:
+            raise ApprovalStaleError(
+                "want an approval of the digest, transition, evidence and policy revision that the promotion has now; "
+                "look at it again"
+            )
+        if len(existing) >= APPROVALS_MAX:
+            raise ApprovalsFullError(f"want at most {APPROVALS_MAX} approvals of one promotion")
+        for before in existing:
+            same = (before.approver, before.role, before.verdict) == (approver.subject, asked.role, asked.verdict)
+            if same and before.binding == held and not is_expired(before.expires, now):
+                raise ApprovalRepeatedError("this principal already approved exactly this in this role")
+        return Approval(
+            id=new_id(now),
+            promotion_id=promotion.id,
+            approver=approver.subject,
+            verdict=asked.verdict,
+            role=asked.role,
+            binding=held,
+            comment=asked.comment,
+            approved=now,
+            expires=EpochNs(min(now + self._settings.approval_ttl_ns, promotion.expires)),
+        )
+
+    # --- deciding and recording -----------------------------------------------------------------------------------
+
+    def _evaluate(self, case: Case, *, operation: str, actor: Principal, trace: str) -> Evaluation:
+        try:
+            return self._evaluator.evaluate(case)
+        except PolicyFailureError as exc:
+            document = {
+                "schema_version": 1,
+                "promotion_id": case.promotion.id if operation != "request" else "",
+                "operation": operation,
+                "code": exc.code,
+                "detail": str(exc)[:500],
+                "model": case.promotion.request.model,
+                "failed_at": format_timestamp(case.now),
+            }
+            self._log.append(_event(kinds.FAILURE, new_id(case.now), actor, document, trace))
+            raise
+
+    def _check_fresh(self, evaluation: Evaluation) -> None:
+        # In the transaction: what the evaluation took for true at its `now` must still hold at the commit.
+        now = self._clock.now_ns()
+        if not 0 <= now - evaluation.now <= DECISION_AGE_NS_MAX or is_expired(evaluation.good_until, now):
+            raise MovedError
+
+
+def _settle(attempt: Callable[[], T]) -> T:
+    for _ in range(TRIES_MAX):
+        try:
+            return attempt()
+        except MovedError:
+            continue
+    raise ContendedError("others changed the promotion at the same moment, again and again; try again")
+
+
+def _as_now(connection: Connection, subject: str) -> Principal:
+    # Roles count as they are now, not as they were: whoever lost one, or is gone, approves nothing any more.
+    gone = Principal(subject=subject, type="user", roles=(), identities=())
+    return read_principal(connection, subject) or gone
+
+
+def _event(kind: str, event_id: str, actor: Principal, body: dict[str, Any], trace: str) -> Event:
+    return Event(
+        id=event_id,
+        kind=kind,
+        actor=Actor(type=actor.type, id=actor.subject, roles=actor.roles),
+        body=body,
+        trace=trace,
+    )
+
+
+def _check_idempotency_key(key: str) -> None:
+    if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+        raise IdempotencyKeyInvalidError(
+            f"want an Idempotency-Key of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+        )

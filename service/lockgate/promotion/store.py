@@ -1,0 +1,169 @@
+"""Promotions, approvals and idempotency keys in the database. Every function works inside its caller's transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, select
+
+from lockgate.canonical_json import canonicalize, parse_canonical
+from lockgate.clock import EpochNs
+from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
+from lockgate.promotion.types import Approval, Promotion, PromotionState
+from lockgate.storage.tables import approval as approval_table
+from lockgate.storage.tables import idempotency as idempotency_table
+from lockgate.storage.tables import promotion as promotion_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionFilter:
+    """Which promotions to list, newest first. Empty strings match everything."""
+
+    state: str = ""
+    model: str = ""
+    before_number: int | None = None  # exclusive; the cursor
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotentAnswer:
+    """What an idempotency key was used for."""
+
+    request_sha256: str
+    promotion_id: str
+    decision_id: str
+
+
+def insert_promotion(connection: Connection, promotion: Promotion) -> None:
+    """Take a new promotion in."""
+    request = promotion.request
+    connection.execute(
+        promotion_table.insert().values(
+            id=promotion.id,
+            state=promotion.state.value,
+            row_version=promotion.row_version,
+            model=request.model,
+            version=request.version,
+            digest=str(request.digest),
+            kind=request.transition.kind,
+            from_environment=request.transition.from_environment,
+            to_environment=request.transition.to_environment,
+            requester=promotion.requester,
+            created_ns=promotion.created,
+            expires_ns=promotion.expires,
+            request=request_row(request),
+            decision_id=promotion.decision_id,
+        )
+    )
+
+
+def move_promotion(
+    connection: Connection, promotion_id: str, *, row_version: int, state: PromotionState, decision_id: str
+) -> bool:
+    """Move a promotion if nobody moved it since it was read at `row_version`; tell whether it was moved."""
+    statement = (
+        promotion_table.update()
+        .where(
+            promotion_table.c.id == promotion_id,
+            promotion_table.c.row_version == row_version,
+            promotion_table.c.state == PromotionState.PENDING.value,
+        )
+        .values(state=state.value, row_version=row_version + 1, decision_id=decision_id)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def read_promotion_row(connection: Connection, promotion_id: str) -> RowMapping | None:
+    """Return one promotion's row, or None."""
+    statement = select(promotion_table).where(promotion_table.c.id == promotion_id)
+    return connection.execute(statement).mappings().first()
+
+
+def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list[RowMapping]:
+    """Return a page of rows, newest first."""
+    statement = select(promotion_table).order_by(promotion_table.c.number.desc()).limit(wanted.limit)
+    if wanted.state:
+        statement = statement.where(promotion_table.c.state == wanted.state)
+    if wanted.model:
+        statement = statement.where(promotion_table.c.model == wanted.model)
+    if wanted.before_number is not None:
+        statement = statement.where(promotion_table.c.number < wanted.before_number)
+    return list(connection.execute(statement).mappings())
+
+
+def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tuple[str, int, str]]:
+    """Return (id, row_version, decision_id) of pending promotions whose time has run out."""
+    columns = promotion_table.c
+    statement = (
+        select(columns.id, columns.row_version, columns.decision_id)
+        .where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now)
+        .order_by(columns.number)
+        .limit(limit)
+    )
+    return [(row.id, row.row_version, row.decision_id) for row in connection.execute(statement)]
+
+
+def was_allowed(connection: Connection, *, model: str, digest: str, environment: str) -> bool:
+    """Tell whether this artifact was ever allowed into this environment."""
+    columns = promotion_table.c
+    statement = (
+        select(columns.id)
+        .where(
+            columns.model == model,
+            columns.digest == digest,
+            columns.to_environment == environment,
+            columns.state == PromotionState.ALLOWED.value,
+        )
+        .limit(1)
+    )
+    return connection.execute(statement).first() is not None
+
+
+def insert_approval(connection: Connection, approval: Approval) -> None:
+    """Keep an approval."""
+    connection.execute(
+        approval_table.insert().values(
+            id=approval.id,
+            promotion_id=approval.promotion_id,
+            approver=approval.approver,
+            body=canonicalize(approval_document(approval)),
+        )
+    )
+
+
+def read_approvals(connection: Connection, promotion_id: str) -> tuple[Approval, ...]:
+    """Return a promotion's approvals, oldest first."""
+    statement = (
+        select(approval_table.c.body)
+        .where(approval_table.c.promotion_id == promotion_id)
+        .order_by(approval_table.c.number)
+    )
+    return tuple(approval_from_document(parse_canonical(body)) for body in connection.execute(statement).scalars())
+
+
+def read_idempotent_answer(connection: Connection, *, subject: str, key: str) -> IdempotentAnswer | None:
+    """Return what a principal used a key for, or None."""
+    columns = idempotency_table.c
+    row = connection.execute(select(idempotency_table).where(columns.subject == subject, columns.key == key)).first()
+    if row is None:
+        return None
+    return IdempotentAnswer(
+        request_sha256=row.request_sha256, promotion_id=row.promotion_id, decision_id=row.decision_id
+    )
+
+
+def claim_idempotency_key(
+    connection: Connection, *, subject: str, key: str, answer: IdempotentAnswer, now: EpochNs
+) -> bool:
+    """Remember what a principal uses a key for; tell whether it was still free."""
+    if read_idempotent_answer(connection, subject=subject, key=key) is not None:
+        return False
+    connection.execute(
+        idempotency_table.insert().values(
+            subject=subject,
+            key=key,
+            request_sha256=answer.request_sha256,
+            promotion_id=answer.promotion_id,
+            decision_id=answer.decision_id,
+            created_ns=now,
+        )
+    )
+    return True

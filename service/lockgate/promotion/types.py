@@ -1,0 +1,166 @@
+"""The gate's own values, each knowing more than the one before it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+from lockgate.audit import Receipt
+from lockgate.clock import EpochNs
+from lockgate.digests import Digest, Sha256Hex
+from lockgate.evidence import Refusal, VerifiedSignature
+
+TransitionKind: TypeAlias = Literal["promote", "rollback"]
+
+
+class Verdict(StrEnum):
+    """The gate's answer."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    PENDING = "pending"
+
+
+class PromotionState(StrEnum):
+    """Where a promotion stands. All but `PENDING` are final."""
+
+    PENDING = "pending"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """From where to where."""
+
+    kind: TransitionKind
+    from_environment: str
+    to_environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contributor:
+    """Who made the model, as the requester says; naming someone can only take rights away."""
+
+    subject: str
+    role: Literal["author", "trainer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceItem:
+    """One bundle that was handed in, by digest, and where the requester says it can be verified."""
+
+    trust_domain: str
+    bundle_sha256: Sha256Hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionRequest:
+    """A well-formed request; nothing in it is trusted yet.
+
+    Attributes:
+        evidence_digest: SHA-256 over the canonical list of (trust domain, bundle digest), in the order given.
+    """
+
+    transition: Transition
+    model: str
+    version: str
+    digest: Digest
+    contributors: tuple[Contributor, ...]
+    evidence: tuple[EvidenceItem, ...]
+    evidence_digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedRequest:
+    """A well-formed request and the bytes of its bundles, by SHA-256. Nothing in them is trusted."""
+
+    request: PromotionRequest
+    bundles: Mapping[Sha256Hex, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedEvidence:
+    """What evidence became: what survived, and what did not."""
+
+    signatures: tuple[VerifiedSignature, ...]
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A promotion request that the gate has taken in, and where it stands."""
+
+    id: str
+    state: PromotionState
+    row_version: int
+    request: PromotionRequest
+    requester: str
+    created: EpochNs
+    expires: EpochNs
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What exactly an approval approves. Change any of it and the approval no longer counts."""
+
+    digest: Digest
+    transition: Transition
+    evidence_digest: Digest
+    policy_revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """What an approver says; not yet checked against what the gate holds."""
+
+    verdict: Literal["approve", "reject"]
+    role: str
+    binding: Binding
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One person's word about one exact promotion, as recorded."""
+
+    id: str
+    promotion_id: str
+    approver: str
+    verdict: Literal["approve", "reject"]
+    role: str
+    binding: Binding
+    comment: str
+    approved: EpochNs
+    expires: EpochNs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The gate's answer, with the one canonical document that says why (schema `v1/api/decision`)."""
+
+    verdict: Verdict
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionAnswer:
+    """What the gate says of one promotion: where it stands, its newest decision, that decision's receipt."""
+
+    promotion: Promotion
+    decision: Decision
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswer:
+    """A recorded approval, its receipt, and what it led to."""
+
+    approval: Approval
+    approval_receipt: Receipt
+    outcome: PromotionAnswer

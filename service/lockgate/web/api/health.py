@@ -1,0 +1,44 @@
+"""Is it alive, can it decide, what has it counted, what does it speak."""
+
+import orjson
+from flask import Blueprint, Response
+
+from lockgate.bootstrap import Services
+from lockgate.identity import Permission
+from lockgate.web.api.openapi import openapi_document
+from lockgate.web.authentication import needs, open_to_all
+from lockgate.web.observation import Metrics
+from lockgate.web.responses import json_response
+
+
+def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
+    """Make the views."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/livez")
+    @open_to_all
+    def alive() -> Response:
+        return Response("alive\n", mimetype="text/plain")
+
+    @blueprint.get("/readyz")
+    @open_to_all
+    def ready() -> Response:
+        checks = services.check_readiness()
+        fine = all(check.ok for check in checks)
+        document = {
+            "ready": fine,
+            "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks],
+        }
+        return json_response("v1/api/readiness", document, status=200 if fine else 503)
+
+    @blueprint.get("/metrics")
+    @needs(Permission.READ_METRICS)
+    def counters() -> Response:
+        return metrics.exposition()
+
+    @blueprint.get("/openapi.json")
+    @needs(Permission.READ_POLICY)
+    def openapi() -> Response:
+        return Response(orjson.dumps(openapi_document()), mimetype="application/json")
+
+    return blueprint

@@ -1,0 +1,265 @@
+"""The API's description, OpenAPI 3.1, made of the schemas themselves and one table of operations."""
+
+import copy
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lockgate.schemas import load_schema, schema_names
+
+API_VERSION: Final = "1.0.0"
+_PREFIX: Final = "v1/api/"
+_DROPPED: Final = ("$schema", "$id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    summary: str
+    answers: dict[int, str]  # HTTP status -> schema name, or a media type where there is no schema
+    problems: tuple[int, ...] = ()
+    body: str = ""  # schema name
+    query: dict[str, str] = field(default_factory=dict)  # parameter -> description
+    required_query: tuple[str, ...] = ()
+    idempotent: bool = False
+    open: bool = False
+
+
+_ID: Final = "/v1/promotions/{promotion_id}"
+OPERATIONS: Final = (
+    Operation(
+        method="post",
+        path="/v1/promotions",
+        summary="Ask whether an exact artifact may move",
+        body="promotion_request",
+        answers={201: "promotion_answer", 202: "promotion_answer"},
+        problems=(400, 413, 415, 422, 500, 503),
+        idempotent=True,
+    ),
+    Operation(
+        method="get",
+        path="/v1/promotions",
+        summary="List promotions, newest first",
+        answers={200: "promotion_list"},
+        problems=(400, 503),
+        query={
+            "state": "pending, allowed, denied, rejected, withdrawn or expired",
+            "model": "A model's exact name",
+            "limit": "Items on a page, 1 to 100",
+            "cursor": "next_cursor of the page before",
+        },
+    ),
+    Operation(
+        method="get",
+        path=_ID,
+        summary="Where a promotion stands, with its newest decision and receipt",
+        answers={200: "promotion_answer"},
+        problems=(400, 404, 503),
+    ),
+    Operation(
+        method="post",
+        path=f"{_ID}/approvals",
+        summary="Approve or reject exactly what the promotion holds, and decide anew",
+        body="approval_request",
+        answers={201: "approval_answer"},
+        problems=(400, 404, 409, 413, 415, 422, 500, 503),
+    ),
+    Operation(
+        method="post",
+        path=f"{_ID}/withdraw",
+        summary="Take a pending promotion back",
+        body="withdrawal_request",
+        answers={200: "promotion_answer"},
+        problems=(400, 404, 409, 413, 415, 422, 503),
+    ),
+    Operation(
+        method="post",
+        path="/v1/decisions:dry-run",
+        summary="Forecast a decision; nothing is recorded and nothing is permitted",
+        body="promotion_request",
+        answers={200: "dry_run_answer"},
+        problems=(400, 413, 415, 422, 500, 503),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/records",
+        summary="Records of the audit log, oldest first",
+        answers={200: "audit_records"},
+        problems=(400, 503),
+        query={"after": "Only records behind this seq", "limit": "Items on a page, 1 to 100", "kind": "One kind only"},
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/records/{seq}",
+        summary="One record with its receipt",
+        answers={200: "receipt"},
+        problems=(400, 404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/checkpoint",
+        summary="The newest signed checkpoint (C2SP tlog-checkpoint)",
+        answers={200: "text/plain"},
+        problems=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/key",
+        summary="The log's public key (C2SP verifier key); compare it with one from elsewhere",
+        answers={200: "text/plain"},
+        problems=(400,),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proofs/inclusion",
+        summary="Proof that a record is in a tree of a given size",
+        answers={200: "audit_proof"},
+        problems=(400, 404, 503),
+        query={"seq": "The record's seq", "size": "The tree's size"},
+        required_query=("seq", "size"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proofs/consistency",
+        summary="Proof that one tree is a prefix of another",
+        answers={200: "audit_proof"},
+        problems=(400, 404, 503),
+        query={"old": "The smaller tree's size", "new": "The larger tree's size"},
+        required_query=("old", "new"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/policy",
+        summary="The policy revision in force",
+        answers={200: "policy"},
+        problems=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/v1/policy/rules",
+        summary="The rules in force",
+        answers={200: "rule_catalogue"},
+        problems=(400, 503),
+    ),
+    Operation(method="get", path="/livez", summary="Is the process alive", answers={200: "text/plain"}, open=True),
+    Operation(
+        method="get",
+        path="/readyz",
+        summary="Can this instance decide",
+        answers={200: "readiness", 503: "readiness"},
+        open=True,
+    ),
+    Operation(method="get", path="/metrics", summary="Counters (Prometheus)", answers={200: "text/plain"}),
+    Operation(method="get", path="/openapi.json", summary="This document", answers={200: "application/json"}),
+)
+
+
+@functools.cache
+def openapi_document() -> dict[str, Any]:
+    """Return the description."""
+    names = [name.removeprefix(_PREFIX) for name in schema_names() if name.startswith(_PREFIX)]
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Lockgate",
+            "version": API_VERSION,
+            "summary": "A policy-as-code gatekeeper for model promotion",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {name: _component(name) for name in names},
+        },
+    }
+
+
+def _component(name: str) -> dict[str, Any]:
+    schema = copy.deepcopy(load_schema(_PREFIX + name))
+    for key in _DROPPED:
+        del schema[key]
+    for node in _objects(schema):
+        if "$ref" in node:
+            node["$ref"] = _reference(node["$ref"].rpartition("/")[2].removesuffix(".json"))["$ref"]
+    return schema
+
+
+def _objects(node: object) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from _objects(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _objects(child)
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    problems = operation.problems if operation.open else (401, 403, *operation.problems)
+    result: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": _operation_id(operation),
+        "responses": {
+            **{str(status): _answer(schema) for status, schema in operation.answers.items()},
+            **{str(status): _problem() for status in sorted(problems)},
+        },
+        "parameters": _parameters(operation),
+    }
+    if operation.body:
+        content = {"application/json": {"schema": _reference(operation.body)}}
+        result["requestBody"] = {"required": True, "content": content}
+    if operation.open:
+        result["security"] = []
+    return result
+
+
+def _operation_id(operation: Operation) -> str:
+    words = operation.path.translate(str.maketrans("/:.{}-", "      ")).split()
+    return "_".join((operation.method, *words))
+
+
+def _answer(schema: str) -> dict[str, Any]:
+    if "/" in schema:
+        return {"description": "The answer", "content": {schema: {}}}
+    return {"description": "The answer", "content": {"application/json": {"schema": _reference(schema)}}}
+
+
+def _problem() -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _reference("problem")}}
+    return {"description": "No decision, and why (RFC 9457)", "content": content}
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    if "{promotion_id}" in operation.path:
+        schema = {"type": "string", "format": "uuid"}
+        parameters.append({"name": "promotion_id", "in": "path", "required": True, "schema": schema})
+    if "{seq}" in operation.path:
+        schema = {"type": "integer", "minimum": 0}
+        parameters.append({"name": "seq", "in": "path", "required": True, "schema": schema})
+    parameters.extend(
+        {
+            "name": name,
+            "in": "query",
+            "required": name in operation.required_query,
+            "description": description,
+            "schema": {"type": "string"},
+        }
+        for name, description in operation.query.items()
+    )
+    if operation.idempotent:
+        schema = {"type": "string", "maxLength": 255}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
+    return parameters
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

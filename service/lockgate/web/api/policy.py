@@ -1,0 +1,46 @@
+"""The policy in force: its revision and its rules."""
+
+from flask import Blueprint, Response
+
+from lockgate.bootstrap import Services
+from lockgate.identity import Permission
+from lockgate.web.authentication import needs
+from lockgate.web.parameters import allow_only
+from lockgate.web.responses import json_response
+
+
+def policy_blueprint(services: Services) -> Blueprint:
+    """Make the views."""
+    blueprint = Blueprint("policy", __name__)
+    engine = services.engine
+
+    @blueprint.get("/v1/policy")
+    @needs(Permission.READ_POLICY)
+    def revision() -> Response:
+        allow_only()
+        return json_response("v1/api/policy", {"revision": services.policy_revision(), "engine": engine.name})
+
+    @blueprint.get("/v1/policy/rules")
+    @needs(Permission.READ_POLICY)
+    def rules() -> Response:
+        allow_only()
+        catalogue = engine.catalogue()
+        document = {
+            "revision": catalogue.revision,
+            "rules": [
+                {
+                    "rule_id": rule.rule_id,
+                    "title": rule.title,
+                    "description": rule.description,
+                    "category": rule.category,
+                    "severity": rule.severity,
+                    "remediation": rule.remediation,
+                    "approvable": rule.approvable,
+                    "controls": list(rule.controls),
+                }
+                for rule in catalogue.rules
+            ],
+        }
+        return json_response("v1/api/rule_catalogue", document)
+
+    return blueprint

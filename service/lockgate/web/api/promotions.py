@@ -1,0 +1,109 @@
+"""Promotions, their approvals, and forecasts."""
+
+import re
+from typing import Final
+
+from flask import Blueprint, Response, g, request
+
+from lockgate.bootstrap import Services
+from lockgate.identity import Permission
+from lockgate.promotion import PromotionAnswer, PromotionFilter, Verdict
+from lockgate.web.authentication import caller, needs
+from lockgate.web.documents import approval_answer_document, promotion_answer_document, promotion_document
+from lockgate.web.observation import Metrics
+from lockgate.web.parameters import allow_only, json_body, page_limit, text
+from lockgate.web.problems import ParameterError
+from lockgate.web.responses import json_response
+
+_STATE: Final = re.compile(r"pending|allowed|denied|rejected|withdrawn|expired", re.ASCII)
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_ID: Final = "/v1/promotions/<uuid:promotion_id>"
+
+
+def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
+    """Make the views."""
+    blueprint = Blueprint("promotions", __name__)
+    gate, register = services.gate, services.register
+
+    def answered(answer: PromotionAnswer, schema: str, document: dict[str, object], status: int) -> Response:
+        response = json_response(schema, document, status=status)
+        response.headers["Lockgate-Verdict"] = answer.decision.verdict.value
+        return response
+
+    def count(document: dict[str, object]) -> None:
+        subject, evidence = document["subject"], document["evidence"]
+        metrics.decisions.labels(subject["kind"], document["verdict"]).inc()  # type: ignore[index]
+        for refusal in evidence["refusals"]:  # type: ignore[index]
+            metrics.refusals.labels(refusal["code"]).inc()
+
+    @blueprint.post("/v1/promotions")
+    @needs(Permission.REQUEST)
+    def create() -> Response:
+        allow_only()
+        answer = gate.request(
+            caller(), json_body(), idempotency_key=request.headers.get("Idempotency-Key"), trace=g.trace
+        )
+        count(answer.decision.document)
+        pending = answer.decision.verdict is Verdict.PENDING
+        document = promotion_answer_document(answer, services.policy_revision())
+        response = answered(answer, "v1/api/promotion_answer", document, 202 if pending else 201)
+        response.headers["Location"] = f"/v1/promotions/{answer.promotion.id}"
+        return response
+
+    @blueprint.get("/v1/promotions")
+    @needs(Permission.READ_PROMOTIONS)
+    def index() -> Response:
+        allow_only("state", "model", "limit", "cursor")
+        limit, cursor = page_limit(), text("cursor", _CURSOR)
+        wanted = PromotionFilter(
+            state=text("state", _STATE),
+            model=text("model", _MODEL),
+            before_number=int(cursor) if cursor else None,
+            limit=limit,
+        )
+        page = register.list(wanted)
+        revision = services.policy_revision()
+        document = {
+            "items": [promotion_document(promotion, revision) for _, promotion in page],
+            "next_cursor": str(page[-1][0]) if len(page) == limit else "",
+        }
+        return json_response("v1/api/promotion_list", document)
+
+    @blueprint.get(_ID)
+    @needs(Permission.READ_PROMOTIONS)
+    def show(promotion_id: object) -> Response:
+        allow_only()
+        answer = register.get(str(promotion_id))
+        document = promotion_answer_document(answer, services.policy_revision())
+        return answered(answer, "v1/api/promotion_answer", document, 200)
+
+    @blueprint.post(f"{_ID}/approvals")
+    @needs(Permission.APPROVE)
+    def approve(promotion_id: object) -> Response:
+        allow_only()
+        answer = gate.approve(caller(), str(promotion_id), json_body(), trace=g.trace)
+        count(answer.outcome.decision.document)
+        document = approval_answer_document(answer, services.policy_revision())
+        return answered(answer.outcome, "v1/api/approval_answer", document, 201)
+
+    @blueprint.post(f"{_ID}/withdraw")
+    @needs(Permission.REQUEST)
+    def withdraw(promotion_id: object) -> Response:
+        allow_only()
+        answer = gate.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
+        document = promotion_answer_document(answer, services.policy_revision())
+        return answered(answer, "v1/api/promotion_answer", document, 200)
+
+    @blueprint.post("/v1/decisions:dry-run")
+    @needs(Permission.DRY_RUN)
+    def dry_run() -> Response:
+        allow_only()
+        if "Idempotency-Key" in request.headers:
+            raise ParameterError("want no Idempotency-Key: a dry run changes nothing")
+        decision = gate.dry_run(caller(), json_body())
+        response = json_response("v1/api/dry_run_answer", {"decision": decision.document})
+        response.headers["Lockgate-Verdict"] = decision.verdict.value
+        return response
+
+    return blueprint

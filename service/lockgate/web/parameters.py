@@ -1,0 +1,75 @@
+"""Query parameters and headers, read strictly: one spelling, named limits."""
+
+import re
+from typing import Final
+
+from flask import request
+
+from lockgate.web.problems import MediaTypeError, ParameterError
+
+PAGE_ITEMS_MAX: Final = 100
+PAGE_ITEMS_DEFAULT: Final = 50
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
+
+
+def allow_only(*names: str) -> None:
+    """Refuse a query parameter that the resource does not know, or one given twice.
+
+    Raises:
+        ParameterError: There is one; a misspelt filter must not silently match everything.
+    """
+    for name, values in request.args.lists():
+        if name not in names:
+            raise ParameterError(f"want only the parameters {sorted(names)}, got {name[:40]!r}")
+        if len(values) != 1:
+            raise ParameterError(f"want {name!r} once, got it {len(values)} times")
+
+
+def integer(name: str, default: int | None = None, *, at_most: int = 10**18) -> int:
+    """Read a non-negative integer parameter in its one spelling.
+
+    Raises:
+        ParameterError: It is missing without a default, misspelt or too large.
+    """
+    text = request.args.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None or not _INTEGER.fullmatch(text) or int(text) > at_most:
+        raise ParameterError(f"want {name} as an integer from 0 to {at_most}, without leading zeros")
+    return int(text)
+
+
+def page_limit() -> int:
+    """Read `limit`: how many items a page holds.
+
+    Raises:
+        ParameterError: It is not from 1 to `PAGE_ITEMS_MAX`.
+    """
+    limit = integer("limit", PAGE_ITEMS_DEFAULT, at_most=PAGE_ITEMS_MAX)
+    if limit == 0:
+        raise ParameterError(f"want limit from 1 to {PAGE_ITEMS_MAX}")
+    return limit
+
+
+def text(name: str, pattern: re.Pattern[str]) -> str:
+    """Read an optional text parameter; "" when it is not given.
+
+    Raises:
+        ParameterError: It does not match.
+    """
+    value = request.args.get(name, "")
+    if value and not pattern.fullmatch(value):
+        raise ParameterError(f"want {name} of the form {pattern.pattern}")
+    return value
+
+
+def json_body() -> bytes:
+    """Return the request's body, which must be declared as JSON.
+
+    Raises:
+        MediaTypeError: Another content type, or a content encoding, is declared.
+        RequestEntityTooLarge: The body exceeds the application's limit.
+    """
+    if request.mimetype != "application/json" or request.content_encoding:
+        raise MediaTypeError("want Content-Type: application/json without a Content-Encoding")
+    return request.get_data(cache=False)

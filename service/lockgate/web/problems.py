@@ -1,0 +1,143 @@
+"""Errors as RFC 9457 problems: the one table from an error's class to an HTTP status."""
+
+from typing import Final
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from lockgate.audit import AuditError
+from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
+from lockgate.digests import DigestError
+from lockgate.errors import LimitExceededError, LockgateError
+from lockgate.policy import PolicyFailureError, PolicyUnavailableError
+from lockgate.promotion import (
+    ApprovalRepeatedError,
+    ApprovalsFullError,
+    ApprovalStaleError,
+    ContendedError,
+    IdempotencyKeyInvalidError,
+    IdempotencyKeyReusedError,
+    NotPermittedError,
+    PromotionClosedError,
+    PromotionUnknownError,
+)
+from lockgate.schemas import SchemaError
+from lockgate.storage import StorageError
+from lockgate.web.responses import json_response
+
+PROBLEM_TYPE_PREFIX: Final = "https://lockgate.dev/problems/"
+RETRY_AFTER_S: Final = 2  # a busy database or a restarting engine is back within seconds
+DETAIL_CHARS_MAX: Final = 1000
+
+# The first class that matches counts, so that a class stands before the class it derives from.
+_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
+    (JSONTooLargeError, 413, "The request is too large"),
+    (MalformedJSONError, 400, "The request is not JSON"),
+    (SchemaError, 422, "The request breaks its schema"),
+    (DigestError, 422, "The request breaks its schema"),
+    (LimitExceededError, 413, "The request exceeds a limit"),
+    (IdempotencyKeyInvalidError, 400, "The Idempotency-Key cannot be used"),
+    (IdempotencyKeyReusedError, 422, "The Idempotency-Key was used for another request"),
+    (NotPermittedError, 403, "Not permitted"),
+    (PromotionUnknownError, 404, "No such promotion"),
+    (PromotionClosedError, 409, "The promotion is closed"),
+    (ApprovalStaleError, 409, "The promotion moved since it was looked at"),
+    (ApprovalRepeatedError, 409, "Already approved"),
+    (ApprovalsFullError, 409, "Too many approvals"),
+    (ContendedError, 503, "Too many at once"),
+    (PolicyUnavailableError, 503, "The policy engine does not answer"),
+    (PolicyFailureError, 500, "The policy gave no usable answer"),
+    (AuditError, 503, "The audit log cannot record"),
+    (StorageError, 503, "The database is not available"),
+)
+
+
+class UnauthenticatedError(LockgateError):
+    """The caller is nobody that we know."""
+
+    code = "identity.unauthenticated"
+
+
+class RecordUnknownError(LockgateError):
+    """The audit log holds no such record or tree size."""
+
+    code = "audit.unknown"
+
+
+class ParameterError(LockgateError):
+    """A query parameter or header is unusable."""
+
+    code = "http.parameter"
+
+
+class MediaTypeError(LockgateError):
+    """The body is declared as something other than JSON."""
+
+    code = "http.media_type"
+
+
+_WEB_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
+    (UnauthenticatedError, 401, "Who are you?"),
+    (RecordUnknownError, 404, "No such record"),
+    (ParameterError, 400, "A parameter is unusable"),
+    (MediaTypeError, 415, "The content type is not supported"),
+)
+
+_HTTP_CODES: Final = {
+    400: ("http.bad_request", "The request is not understood"),
+    404: ("http.not_found", "No such resource"),
+    405: ("http.method_not_allowed", "The method is not allowed"),
+    413: ("http.too_large", "The request is too large"),
+    415: ("http.media_type", "The content type is not supported"),
+}
+
+
+def register_problems(app: Flask) -> None:
+    """Make every error that leaves a view a problem document."""
+    app.register_error_handler(LockgateError, _lockgate_problem)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(Exception, _unforeseen_problem)
+
+
+def _lockgate_problem(error: LockgateError) -> Response:
+    for kind, status, title in (*_WEB_STATUSES, *_STATUSES):
+        if isinstance(error, kind):
+            pointer = error.pointer if isinstance(error, SchemaError) else None
+            return _problem(status, error.code, title, str(error), pointer=pointer)
+    return _unforeseen_problem(error)
+
+
+def _http_problem(error: HTTPException) -> Response:
+    status = error.code or 500
+    code, title = _HTTP_CODES.get(status, ("http.error", "The request failed"))
+    return _problem(status, code, title, f"{request.method} {request.path[:200]}: {title.lower()}")
+
+
+def _unforeseen_problem(error: Exception) -> Response:
+    # Nothing of the error goes out: its text may hold anything. It goes to the operator's log instead.
+    structlog.get_logger().error("unforeseen_error", error=type(error).__name__, trace=g.get("trace"), exc_info=error)
+    return _problem(
+        500, "internal.unforeseen", "Lockgate failed", "No decision was made. Tell the operator the instance."
+    )
+
+
+def _problem(status: int, code: str, title: str, detail: str, *, pointer: str | None = None) -> Response:
+    g.problem_code = code
+    document = {
+        "type": PROBLEM_TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail[:DETAIL_CHARS_MAX],
+        "instance": f"urn:uuid:{g.get('trace', '')}",
+        "code": code,
+    }
+    if pointer is not None:
+        document["pointer"] = pointer[:500]
+    response = json_response("v1/api/problem", document, status=status)
+    response.mimetype = "application/problem+json"
+    if status == 503:  # noqa: PLR2004 - the status itself
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 401:  # noqa: PLR2004 - the status itself
+        response.headers["WWW-Authenticate"] = 'Bearer realm="lockgate"'
+    return response
