@@ -1,17 +1,113 @@
 """What policy is asked and what it answers. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Literal, NewType, Protocol, TypeAlias
 
-from lockgate.digests import Sha256Hex
+from lockgate.clock import EpochNs
+from lockgate.digests import Digest, Sha256Hex
 
 PolicyInput = NewType("PolicyInput", Mapping[str, Any])
 """A JSON object valid under `schemas/v1/policy/input.json`; only `lockgate.policy.documents` makes one."""
 
 PolicyRevision = NewType("PolicyRevision", str)
 """`sha256:<hex>` over the policy's sources and data; changes when any byte of either does."""
+
+
+RequestKind: TypeAlias = Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPrincipal:
+    """Somebody who asks or approves."""
+
+    subject: str
+    type: Literal["user", "machine"]
+    roles: tuple[str, ...]  # in full, for example "approver:ml-lead"
+    identities: tuple[str, ...]  # what else this principal signs as; the subject need not be among them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContributorFact:
+    """Somebody who made the artifact, as the request names them."""
+
+    subject: str
+    role: Literal["author", "trainer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRequest:
+    """The promotion request."""
+
+    id: str  # a UUID
+    kind: RequestKind
+    model: str
+    version: str
+    digest: Digest
+    from_environment: str
+    to_environment: str
+    requester: PolicyPrincipal
+    contributors: tuple[ContributorFact, ...]
+    requested_at: EpochNs
+    expires_at: EpochNs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFact:
+    """What a certificate authority states about a signer."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureFact:
+    """A verified signature over the request's digest."""
+
+    kind: Literal["message", "statement"]
+    trust_domain: str
+    identity: str
+    identity_type: Literal["email", "uri", "username", "key", "certificate"]
+    issuer: str  # "" for keys and plain certificates
+    claims: tuple[ClaimFact, ...]
+    predicate_type: str  # "" for a message
+    signed_at: EpochNs | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalFact:
+    """Evidence that proved nothing."""
+
+    code: str
+    trust_domain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFacts:
+    """What became of the evidence."""
+
+    digest: Digest  # sha256 over every bundle handed in; approvals are bound to it
+    signatures: tuple[SignatureFact, ...]
+    refusals: tuple[RefusalFact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalFact:
+    """One approval or rejection of the request, and what exactly it was given for."""
+
+    id: str  # a UUID
+    verdict: Literal["approve", "reject"]
+    role: str  # without the prefix "approver:"
+    approver: PolicyPrincipal
+    digest: Digest
+    kind: RequestKind
+    from_environment: str
+    to_environment: str
+    evidence_digest: Digest
+    policy_revision: PolicyRevision
+    approved_at: EpochNs
+    expires_at: EpochNs
 
 
 class RuleStatus(StrEnum):
@@ -104,6 +200,17 @@ class PolicyCatalogue:
 
     revision: PolicyRevision
     rules: tuple[RuleInfo, ...]  # every one of these must be evaluated in every decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledPolicy:
+    """A policy that was tested, checked and compiled, with the data that it decides by."""
+
+    catalogue: PolicyCatalogue
+    entrypoint: str  # as OPA's paths are written, "lockgate/promotion/decision"
+    opa_version: str  # of the OPA that compiled it
+    wasm: bytes = field(repr=False)
+    data: Mapping[str, Any] = field(repr=False)  # the data document, from its root
 
 
 class PolicyEngine(Protocol):

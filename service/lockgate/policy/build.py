@@ -1,0 +1,246 @@
+"""Builds a policy folder into a module that may be trusted.
+
+(1) The sources and the data are read and checked (`sources.py`, `data.py`).
+(2) `opa check`: strict, typed by the schemas, pure by the capabilities.
+(3) No rule says what OPA's Wasm output gets wrong (`dialect.py`).
+(4) `opa test`: every test passes and every line is covered.
+(5) Every rule has its METADATA, its own identifier, and a test beside it.
+(6) The module is compiled; it needs no built-in of its host.
+(7) The module answers what OPA answers, on the inputs of the policy's own tests and on generated ones.
+
+The same sources give the same bytes, wherever they lie.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from lockgate.canonical_json import canonicalize, parse_json
+from lockgate.digests import sha256_hex
+from lockgate.policy.comparison import compare_with_opa
+from lockgate.policy.dialect import read_member, refuse_not_blocks, refuse_scans_in_negations
+from lockgate.policy.errors import PolicyBuildError
+from lockgate.policy.manifest import Manifest, write_manifest
+from lockgate.policy.opa_binary import OPA_VERSION, opa_version, run_opa
+from lockgate.policy.probes import fitting_inputs, freeze_edges, neighbours
+from lockgate.policy.sources import CAPABILITIES, PolicySources, read_sources, revision_of
+from lockgate.policy.types import CompiledPolicy, PolicyCatalogue, RuleInfo
+
+ENTRYPOINT: Final = "lockgate/promotion/decision"
+TEST_INPUTS: Final = "data.lockgate.promotion_test.inputs"  # what the policy's own tests offer for the comparison
+MODULE_FILE: Final = "module.wasm"  # not policy.wasm: OPA would load that as part of a bundle
+MANIFEST_FILE: Final = "manifest.json"
+BUNDLE_FILE: Final = "bundle.tar.gz"
+JSON_BYTES_MAX: Final = 64 * 1024 * 1024  # OPA's own output about a policy of some hundred files
+_RULES: Final = "lockgate/rules/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltPolicy:
+    """What a build makes."""
+
+    policy: CompiledPolicy
+    manifest: bytes
+    bundle: bytes  # for an OPA server; its provenance tells the same revision
+    compared: int  # inputs on which module and OPA agreed
+    allowed: int  # of these, how many were allowed
+
+
+def build_policy(folder: Path, *, out: Path, opa: Path, config: Path | None = None) -> BuiltPolicy:
+    """Build a policy folder and write the module, its manifest and the bundle.
+
+    Args:
+        folder: The policy folder.
+        out: Where to write; made if it is not there.
+        opa: The pinned OPA.
+        config: The folder with the data, if it is not the policy folder's own.
+
+    Raises:
+        PolicyBuildError: One of the numbered steps of this module refuses the policy; nothing was written.
+    """
+    built = compile_sources(read_sources(folder, config), opa)
+    out.mkdir(parents=True, exist_ok=True)
+    # The manifest last: whoever reads in between finds one that does not fit, and refuses.
+    for name, content in (
+        (MODULE_FILE, built.policy.wasm),
+        (BUNDLE_FILE, built.bundle),
+        (MANIFEST_FILE, built.manifest),
+    ):
+        partial = out / f".{name}.partial"
+        partial.write_bytes(content)
+        partial.replace(out / name)
+    return built
+
+
+def check_policy(folder: Path, *, opa: Path, config: Path | None = None) -> tuple[RuleInfo, ...]:
+    """Check a policy folder without testing or compiling it: format, types, purity, dialect, metadata.
+
+    Raises:
+        PolicyBuildError: It is refused.
+    """
+    sources = read_sources(folder, config)
+    with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
+        stage = Path(temporary)
+        _stage(sources, stage)
+        unformatted = run_opa(opa, ["fmt", "--list", "policy"], cwd=stage).split()
+        if unformatted:
+            raise PolicyBuildError(f"want the format that opa fmt --write gives, for: {', '.join(unformatted[:8])}")
+        _check(sources, opa, stage)
+        return _catalogue(sources, opa, stage)
+
+
+def run_policy_tests(folder: Path, *, opa: Path, config: Path | None = None) -> str:
+    """Run a policy folder's own tests and return what OPA says of them.
+
+    Raises:
+        PolicyBuildError: A test fails.
+    """
+    sources = read_sources(folder, config)
+    with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
+        _stage(sources, Path(temporary))
+        return run_opa(opa, ["test", "--bundle", "--verbose", "--timeout", "60s", "policy"], cwd=Path(temporary))
+
+
+def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
+    """Build a policy in memory.
+
+    Raises:
+        PolicyBuildError: One of the numbered steps of this module refuses the policy.
+    """
+    if opa_version(opa) != OPA_VERSION:
+        raise PolicyBuildError(f"want OPA {OPA_VERSION} to build a policy")
+    digests = sources.digests()
+    revision = revision_of(digests)
+    with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
+        stage = Path(temporary)
+        _stage(sources, stage)
+        _check(sources, opa, stage)
+        _test(opa, stage)
+        rules = _catalogue(sources, opa, stage)
+        wasm = read_member(_build(opa, stage, "wasm", revision), "policy.wasm")
+        bundle = _build(opa, stage, "rego", revision)
+        policy = CompiledPolicy(
+            catalogue=PolicyCatalogue(revision=revision, rules=rules),
+            entrypoint=ENTRYPOINT,
+            opa_version=OPA_VERSION,
+            wasm=wasm,
+            data=sources.data,
+        )
+        # (7) The module answers what OPA answers; loading it is (6), it needs no built-in of its host.
+        fitting = list(fitting_inputs(sources.data, revision))
+        whole = [*fitting, *freeze_edges(sources.data, revision)]
+        broken = [*chain.from_iterable(map(neighbours, fitting)), *_test_inputs(opa, stage)]
+        allowed = compare_with_opa(policy, opa, stage, whole=whole, broken=broken)
+    manifest = Manifest(
+        opa_version=OPA_VERSION,
+        entrypoint=ENTRYPOINT,
+        revision=revision,
+        sources=digests,
+        wasm_sha256=sha256_hex(wasm),
+        rules=rules,
+    )
+    return BuiltPolicy(
+        policy=policy,
+        manifest=write_manifest(manifest),
+        bundle=bundle,
+        compared=len(whole) + len(broken),
+        allowed=allowed,
+    )
+
+
+def _stage(sources: PolicySources, stage: Path) -> None:
+    # A copy, so that what was hashed is what OPA reads, and no stray file is: rules and data in policy/, and what must
+    # not become data of the bundle beside it.
+    for path, text in {**sources.rules, **sources.tests, **sources.config}.items():
+        beside = path == CAPABILITIES or path.startswith("schemas/")
+        target = stage / path if beside else stage / "policy" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text)
+    roots = canonicalize({"rego_version": 1, "roots": ["lockgate"]})
+    (stage / "policy" / ".manifest").write_bytes(roots)
+
+
+def _check(sources: PolicySources, opa: Path, stage: Path) -> None:
+    # (2) Strict, typed and pure. The tests run in OPA alone and may use any of its built-ins.
+    typed = ["--strict", "--schema", os.path.join("schemas", "v1", "policy")]  # noqa: PTH118 - an argument, not a path
+    pure = ["--capabilities", CAPABILITIES, "--ignore", "*_test.rego"]
+    run_opa(opa, ["check", "--bundle", *typed, *pure, "policy"], cwd=stage)
+    run_opa(opa, ["check", "--bundle", *typed, "policy"], cwd=stage)
+    # (3) No rule says what OPA's Wasm output gets wrong.
+    for path in sorted(sources.rules):
+        if path.endswith(".rego"):
+            refuse_not_blocks(opa, cwd=stage / "policy", file=path)
+    refuse_scans_in_negations(_build(opa, stage, "plan", ""))
+
+
+def _test(opa: Path, stage: Path) -> None:
+    # (4) Every test passes. OPA reports on coverage only when asked for it alone, so the tests run twice.
+    run_opa(opa, ["test", "--bundle", "--fail-on-empty", "--timeout", "60s", "policy"], cwd=stage)
+    run_opa(opa, ["test", "--bundle", "--coverage", "--threshold", "100", "--timeout", "60s", "policy"], cwd=stage)
+
+
+def _build(opa: Path, stage: Path, target: str, revision: str) -> bytes:
+    out = stage / f"{target}.tar.gz"
+    arguments = ["--bundle", "--target", target, "--ignore", "*_test.rego", "--capabilities", f"../{CAPABILITIES}"]
+    if target != "rego":
+        arguments += ["--entrypoint", ENTRYPOINT]
+    # Run inside the folder: OPA writes the paths that it was given into what it builds.
+    run_opa(opa, ["build", *arguments, "--revision", revision, "--output", str(out), "."], cwd=stage / "policy")
+    return out.read_bytes()
+
+
+def _catalogue(sources: PolicySources, opa: Path, stage: Path) -> tuple[RuleInfo, ...]:
+    # (5) Every rule has its METADATA, its own identifier, and a test beside it.
+    found = _json(run_opa(opa, ["inspect", "--annotations", "--format", "json", "policy"], cwd=stage))
+    rules: dict[str, RuleInfo] = {}
+    annotated: set[str] = set()
+    for entry in found["annotations"]:
+        about = entry["annotations"]
+        if about["scope"] != "package" or "rule_id" not in about.get("custom", {}):
+            continue
+        file = entry["location"]["file"].removeprefix("policy/").lstrip("/")
+        rule = _rule_info(file, about)
+        if rule.rule_id in rules:
+            raise PolicyBuildError(f"{file}: want an identifier of its own, got {rule.rule_id} a second time")
+        if file.removesuffix(".rego") + "_test.rego" not in sources.tests:
+            raise PolicyBuildError(f"{file}: want a test beside the rule")
+        rules[rule.rule_id] = rule
+        annotated.add(file)
+    for path in sorted(sources.rules):
+        if path.startswith(_RULES) and path not in annotated:
+            raise PolicyBuildError(f"{path}: want package METADATA with custom.rule_id")
+    return tuple(rules[rule_id] for rule_id in sorted(rules))
+
+
+def _rule_info(file: str, about: dict[str, Any]) -> RuleInfo:
+    custom = about["custom"]
+    try:
+        return RuleInfo(
+            rule_id=custom["rule_id"],
+            title=about["title"],
+            description=" ".join(about["description"].split()),
+            severity=custom["severity"],
+            remediation=custom["remediation"],
+            approvable=custom["approvable"],
+            category=custom["category"],
+            controls=tuple(custom["controls"]),
+        )
+    except KeyError as exc:
+        raise PolicyBuildError(f"{file}: want {exc.args[0]} in the rule's METADATA") from exc
+
+
+def _test_inputs(opa: Path, stage: Path) -> list[dict[str, Any]]:
+    said = run_opa(
+        opa, ["eval", "--format", "raw", "--bundle", "policy", f"[one | some one in {TEST_INPUTS}]"], cwd=stage
+    )
+    inputs = _json(said)
+    if not isinstance(inputs, list) or not inputs:
+        raise PolicyBuildError(f"want inputs for the comparison in {TEST_INPUTS}")
+    return inputs
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - OPA's own output, read by key
+    return parse_json(text.encode(), bytes_max=JSON_BYTES_MAX)

@@ -1,0 +1,98 @@
+"""Compares the compiled module with OPA itself, input by input, before the module is accepted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from lockgate.canonical_json import INT64_MAX, canonicalize, parse_json
+from lockgate.policy.documents import parse_result
+from lockgate.policy.errors import PolicyBuildError, PolicyFailureError
+from lockgate.policy.opa_binary import run_opa
+from lockgate.policy.types import CompiledPolicy, PolicyInput
+from lockgate.policy.wasm import WasmModule
+
+ANSWERS_BYTES_MAX: Final = 256 * 1024 * 1024  # some thousand answers of some KiB
+INPUTS_BYTES_MAX: Final = 64 * 1024 * 1024  # some thousand inputs of some KiB
+DEPTH_MAX: Final = 32  # broken inputs nest no deeper than whole ones
+
+
+def compare_with_opa(
+    compiled: CompiledPolicy,
+    opa: Path,
+    stage: Path,
+    *,
+    whole: Sequence[PolicyInput],
+    broken: Sequence[Mapping[str, Any]],
+) -> int:
+    """Evaluate inputs by the module and by OPA, and refuse the module where they differ.
+
+    Args:
+        compiled: The module to be accepted.
+        opa: The OPA that compiled it.
+        stage: The folder with the policy as a bundle, `policy/`.
+        whole: Valid inputs; the answers to these must be complete as well as equal, and one of them must be an allow,
+            or the comparison would show nothing.
+        broken: Inputs that need not be valid; none of these answers may be undefined.
+
+    Returns:
+        How many of the answers allow.
+
+    Raises:
+        PolicyBuildError: They differ, or an answer is undefined, incomplete, or no answer allows.
+    """
+    documents = [*whole, *broken]
+    answers = evaluate_by_opa(compiled.entrypoint, opa, stage, documents)
+    module = WasmModule(compiled)
+    allows = 0
+    try:
+        for number, (document, answer) in enumerate(zip(documents, answers, strict=True)):
+            try:
+                raw = module.evaluate(canonical_bytes(document))
+                if number < len(whole):
+                    parse_result(
+                        raw, document=whole[number], catalogue=compiled.catalogue, engine="", engine_version=""
+                    )
+            except PolicyFailureError as exc:
+                raise PolicyBuildError(f"the compiled policy fails on generated input {number}: {exc}") from exc
+            if ordered(raw) != ordered(answer):
+                raise PolicyBuildError(f"the compiled policy and OPA differ on generated input {number}")
+            allows += raw["allow"] is True
+    finally:
+        module.close()
+    if not allows:
+        raise PolicyBuildError(
+            "want at least one generated input that is allowed; do any trusted signers fit the matrix?"
+        )
+    return allows
+
+
+def evaluate_by_opa(
+    entrypoint: str, opa: Path, stage: Path, documents: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Evaluate many inputs in one run of OPA.
+
+    Raises:
+        PolicyBuildError: OPA fails, or is undefined for one of the inputs.
+    """
+    inputs = list(documents)
+    query = f"[answer | some document in input; answer := data.{entrypoint.replace('/', '.')} with input as document]"
+    arguments = ["eval", "--format", "raw", "--strict-builtin-errors", "--bundle", "policy", "--stdin-input", query]
+    said = run_opa(opa, arguments, cwd=stage, stdin=b"[" + b",".join(map(canonical_bytes, inputs)) + b"]")
+    answers = parse_json(said.encode(), bytes_max=ANSWERS_BYTES_MAX)
+    if not isinstance(answers, list) or len(answers) != len(inputs):
+        raise PolicyBuildError(f"want an answer by OPA to each of {len(inputs)} inputs: the decision is not total")
+    return answers
+
+
+def canonical_bytes(document: Mapping[str, Any]) -> bytes:
+    """Write an input that need not be a valid one."""
+    return canonicalize(dict(document), integer_max=INT64_MAX, bytes_max=INPUTS_BYTES_MAX, depth_max=DEPTH_MAX)
+
+
+def ordered(answer: object) -> object:
+    """Put an answer's lists in order: Rego's sets have none, and the engines write them differently."""
+    if isinstance(answer, dict):
+        return {key: ordered(answer[key]) for key in sorted(answer)}
+    if isinstance(answer, list):
+        return sorted(map(ordered, answer), key=repr)
+    return answer
