@@ -1,0 +1,90 @@
+"""The audit log: hash-chained records, an RFC 6962 tree over them, signed checkpoints, receipts. Stands alone.
+
+For any Python service that must prove later what it did: the gate is one user. Promises: a record is durable before its
+receipt exists; a change and its record are one transaction; what is hashed is what is stored; nothing is signed that
+contradicts what was signed before; a verifier needs the records and a public key, no server and no database.
+
+Import the names below. Only `AuditLog` and what lies behind it (`log`, `appending`, `store`, `export`) touch a
+database; it is loaded when first asked for, so that whoever only verifies does not load SQLAlchemy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lockgate.audit.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.errors import (
+    AuditError,
+    DuplicateIDError,
+    ExportError,
+    KeyInvalidError,
+    KindUnknownError,
+    LogForeignError,
+    LogInconsistentError,
+    NoEventError,
+    NoteMalformedError,
+    NoteUnverifiedError,
+    ProofInvalidError,
+    RecordInvalidError,
+    RecordUnknownError,
+    SignatureInvalidError,
+)
+from lockgate.audit.keys import create_key_file, load_key_file
+from lockgate.audit.kinds import APP_EVENT, KindCatalogue
+from lockgate.audit.notes import Signer, VerifierKey, parse_verifier_key
+from lockgate.audit.receipts import verify_receipt
+from lockgate.audit.types import (
+    Actor,
+    Committed,
+    Event,
+    Outcome,
+    Problem,
+    Receipt,
+    StoredRecord,
+    Verification,
+)
+
+if TYPE_CHECKING:
+    from lockgate.audit.log import AuditLog
+
+__all__ = [
+    "APP_EVENT",
+    "Actor",
+    "AuditError",
+    "AuditLog",
+    "Checkpoint",
+    "Committed",
+    "DuplicateIDError",
+    "Event",
+    "ExportError",
+    "KeyInvalidError",
+    "KindCatalogue",
+    "KindUnknownError",
+    "LogForeignError",
+    "LogInconsistentError",
+    "NoEventError",
+    "NoteMalformedError",
+    "NoteUnverifiedError",
+    "Outcome",
+    "Problem",
+    "ProofInvalidError",
+    "Receipt",
+    "RecordInvalidError",
+    "RecordUnknownError",
+    "SignatureInvalidError",
+    "Signer",
+    "StoredRecord",
+    "Verification",
+    "VerifierKey",
+    "create_key_file",
+    "load_key_file",
+    "open_checkpoint",
+    "parse_verifier_key",
+    "verify_receipt",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for (PEP 562)
+    if name == "AuditLog":
+        from lockgate.audit.log import AuditLog  # noqa: PLC0415 - see the docstring
+
+        return AuditLog
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

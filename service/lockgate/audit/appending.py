@@ -1,0 +1,140 @@
+"""The two ends of an append: is the stored log whole where it ends, and what does it become with these events?
+
+Source: C2SP tlog-checkpoint, "A log MUST not sign any checkpoint which is inconsistent with any checkpoint it
+previously signed".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lockgate.audit import store
+from lockgate.audit.checkpoints import open_checkpoint
+from lockgate.audit.errors import (
+    AuditError,
+    LogForeignError,
+    LogInconsistentError,
+    NoteUnverifiedError,
+    ProofInvalidError,
+)
+from lockgate.audit.merkle import (
+    Node,
+    check_consistency,
+    consistency_spans,
+    inclusion_spans,
+    leaf_hash,
+    nodes_completed_by,
+    nodes_of,
+    root_from_inclusion,
+    span_hash,
+)
+from lockgate.audit.notes import VerifierKey
+from lockgate.audit.records import GENESIS_PREV, columns_of, parse_record
+from lockgate.clock import EpochNs, parse_timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Where a log ends: all that an append needs to know of what came before."""
+
+    size: int
+    leaf: bytes  # of record size-1
+    ts: EpochNs  # of record size-1
+    root: bytes
+    edge: dict[Node, bytes]  # the complete subtrees of the right edge, nodes_of((0, size))
+
+
+BEGINNING: Final = Ending(size=0, leaf=GENESIS_PREV, ts=EpochNs(0), root=b"", edge={})
+"""The ending of a log without records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What new records make of the tree."""
+
+    size: int
+    root: bytes
+    nodes: dict[Node, bytes]  # the new complete subtrees
+    paths: tuple[tuple[bytes, ...], ...]  # each new record's inclusion path to `root`
+
+
+def check_ending(connection: Connection, key: VerifierKey) -> Ending:
+    """Make sure that the stored log ends where its own last checkpoint says.
+
+    The steps:
+      (1) The log exists.
+      (2) Its newest checkpoint is signed by our key.
+      (3) It covers exactly the records there are.
+      (4) The last record's stored bytes hash to the stored head, and name its position.
+      (5) The stored nodes of the right edge lead to the signed root.
+
+    Raises:
+        LogForeignError: Step 1 fails, or in step 2 another key signed.
+        LogInconsistentError: Any other step fails: a restored backup, a deleted tail, an edit, a flipped bit.
+    """
+    # (1) The log exists.
+    head = store.read_head(connection, key.name)
+    if head is None:
+        raise LogForeignError(f"the database holds no log {key.name!r}; create it first")
+    # (2) Our key signed its newest checkpoint.
+    note = store.read_last_checkpoint(connection, key.name)
+    if note is None:
+        raise LogInconsistentError("the log has records but no checkpoint")
+    try:
+        checkpoint = open_checkpoint(note, [key])
+    except NoteUnverifiedError as exc:
+        raise LogForeignError("the log's last checkpoint was signed by another key than ours") from exc
+    except AuditError as exc:
+        raise LogInconsistentError(f"the log's last checkpoint cannot be believed: {exc}") from exc
+    # (3) It covers exactly the records there are.
+    if checkpoint.size != head.size:
+        raise LogInconsistentError(f"want {checkpoint.size} records, as was signed, got {head.size}")
+    # (4) The last record is the head.
+    entry = store.read_entry(connection, key.name, head.size - 1)
+    if entry is None or leaf_hash(entry.body) != head.leaf:
+        raise LogInconsistentError("the last record's bytes do not hash to the log's head")
+    record = parse_record(entry.body)
+    if columns_of(record, head.leaf) != entry.columns:
+        raise LogInconsistentError("the last record's columns are not those of its bytes")
+    # (5) The stored tree is the signed one.
+    edge = store.read_nodes(connection, key.name, nodes_of((0, head.size)))
+    if edge.keys() != set(nodes_of((0, head.size))) or span_hash((0, head.size), edge) != checkpoint.root:
+        raise LogInconsistentError("the stored tree does not lead to the signed root")
+    return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
+
+
+def grow(ending: Ending, leaves: Sequence[bytes]) -> Growth:
+    """Compute the tree with new leaves, and its root along two code paths.
+
+    Args:
+        ending: Where the log ends.
+        leaves: The new records' leaf hashes, from the stored bytes; at least one.
+
+    Raises:
+        LogInconsistentError: The paths disagree, or the new tree does not begin with the old one: a fault of memory or
+            of this program, found before it is signed. (In 2022 one flipped bit in a leaf made a public log unusable.)
+    """
+    hashes, new = dict(ending.edge), {}
+    for seq, leaf in enumerate(leaves, ending.size):
+        completed = nodes_completed_by(seq, leaf, hashes)
+        hashes.update(completed)
+        new.update(completed)
+    size = ending.size + len(leaves)
+    root = span_hash((0, size), hashes)
+    paths = tuple(
+        tuple(span_hash(span, hashes) for span in inclusion_spans(seq, size)) for seq in range(ending.size, size)
+    )
+    try:
+        if any(
+            root_from_inclusion(leaf, seq, size, path) != root
+            for seq, (leaf, path) in enumerate(zip(leaves, paths, strict=True), ending.size)
+        ):
+            raise LogInconsistentError("two ways to compute the new root disagree")
+        if ending.size:
+            proof = [span_hash(span, hashes) for span in consistency_spans(ending.size, size)]
+            check_consistency(ending.size, size, ending.root, root, proof)
+    except ProofInvalidError as exc:
+        raise LogInconsistentError(f"the new tree does not begin with the signed one: {exc}") from exc
+    return Growth(size=size, root=root, nodes=new, paths=paths)

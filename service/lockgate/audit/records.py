@@ -1,0 +1,178 @@
+"""The record: one event in its place in one log, as canonical bytes. Pure. Its bytes are one leaf of the tree.
+
+The envelope's fields are `schemas/v1/audit/record.json`; `parse_record` checks the same by hand, since a verifier reads
+millions of them. A kind's own fields lie under `body`, so that no module's field can collide with the envelope.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lockgate.audit.errors import RecordInvalidError
+from lockgate.audit.types import Event
+from lockgate.canonical_json import (
+    SAFE_INTEGER_MAX,
+    CanonicalJSONError,
+    MalformedJSONError,
+    canonicalize,
+    parse_canonical,
+)
+from lockgate.clock import EpochNs, TimestampError, format_timestamp, parse_timestamp
+
+GENESIS: Final = "log.genesis"
+GENESIS_PREV: Final = bytes(32)
+ROLES_MAX: Final = 32  # the widest role list of a person known to us has nine
+_VERSION: Final = 1
+_REQUIRED: Final = frozenset({"v", "log", "seq", "prev", "ts", "id", "kind", "actor", "inst", "boot", "schema", "body"})
+_OPTIONAL: Final = frozenset({"trace"})
+_SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+_KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
+_LOG: Final = re.compile(r"[^\s+]{1,255}")
+_NAME: Final = re.compile(r"(?s).{1,255}")
+_ROLE: Final = re.compile(r"(?s).{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a record goes, and who writes it."""
+
+    log: str  # the origin
+    seq: int
+    prev: bytes  # leaf hash of record seq-1; 32 zero bytes for the first
+    ts: EpochNs
+    instance: str
+    boot: str  # a UUID of this process
+    schema_sha256: str  # of the file of the body's schema, 64 hex digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The copies of a record's fields that a database keeps beside it for queries."""
+
+    seq: int
+    leaf: bytes
+    prev: bytes
+    id: str
+    kind: str
+    ts: str
+    actor: str  # the actor's id
+
+
+def encode_record(event: Event, place: Place) -> bytes:
+    """Write an event as the record at its place.
+
+    Raises:
+        RecordInvalidError: The event breaks the record format.
+    """
+    record = {
+        "v": _VERSION,
+        "log": place.log,
+        "seq": place.seq,
+        "prev": f"sha256:{place.prev.hex()}",
+        "ts": format_timestamp(place.ts),
+        "id": event.id,
+        "kind": event.kind,
+        "actor": {"type": event.actor.type, "id": event.actor.id, "roles": list(event.actor.roles)},
+        "inst": place.instance,
+        "boot": place.boot,
+        "schema": f"sha256:{place.schema_sha256}",
+        "body": dict(event.body),
+    }
+    if event.trace is not None:
+        record["trace"] = event.trace
+    try:
+        data = canonicalize(record)
+    except CanonicalJSONError as exc:
+        raise RecordInvalidError(f"the event has no canonical form: {exc}") from exc
+    _check_envelope(record)
+    return data
+
+
+def parse_record(data: bytes) -> dict[str, Any]:
+    """Read a record's bytes: canonical JSON with exactly the envelope's fields, each in its one form.
+
+    The body is not checked against the schema of its kind: a reader need not know every kind.
+
+    Raises:
+        RecordInvalidError: They are not a record; the message names the field.
+    """
+    try:
+        record = parse_canonical(data)
+    except (CanonicalJSONError, MalformedJSONError) as exc:
+        raise RecordInvalidError(f"want a record in canonical JSON: {exc}") from exc
+    if not isinstance(record, dict):
+        raise RecordInvalidError("want an object")
+    _check_envelope(record)
+    return record
+
+
+def prev_of(record: Mapping[str, Any]) -> bytes:
+    """Return the leaf hash of the record before, 32 bytes."""
+    return bytes.fromhex(record["prev"].removeprefix("sha256:"))
+
+
+def columns_of(record: Mapping[str, Any], leaf: bytes) -> Columns:
+    """Return what the database must hold beside a record."""
+    return Columns(
+        seq=record["seq"],
+        leaf=leaf,
+        prev=prev_of(record),
+        id=record["id"],
+        kind=record["kind"],
+        ts=record["ts"],
+        actor=record["actor"]["id"],
+    )
+
+
+def _check_envelope(record: Mapping[str, Any]) -> None:
+    missing = sorted(_REQUIRED - record.keys())
+    unknown = sorted(record.keys() - _REQUIRED - _OPTIONAL)
+    if missing or unknown:
+        raise RecordInvalidError(f"want exactly the envelope's fields: missing {missing}, unknown {unknown[:3]}")
+    if record["v"] is not _VERSION:
+        raise RecordInvalidError(f"v: want {_VERSION}")
+    if type(record["seq"]) is not int or not 0 <= record["seq"] <= SAFE_INTEGER_MAX:
+        raise RecordInvalidError("seq: want an integer from 0")
+    if not isinstance(record["body"], dict):
+        raise RecordInvalidError("body: want an object")
+    _check_text(record, "log", _LOG, "an origin without spaces and '+'")
+    _check_text(record, "prev", _SHA256, "sha256:<64 hex digits>")
+    _check_text(record, "id", _UUID, "a UUID in lower case")
+    _check_text(record, "kind", _KIND, "dotted lower-case words")
+    _check_text(record, "inst", _NAME, "1 to 255 characters")
+    _check_text(record, "boot", _UUID, "a UUID in lower case")
+    _check_text(record, "schema", _SHA256, "sha256:<64 hex digits>")
+    if "trace" in record:
+        _check_text(record, "trace", _NAME, "1 to 255 characters")
+    _check_time(record["ts"])
+    _check_actor(record["actor"])
+    if (record["seq"] == 0) != (record["kind"] == GENESIS) or (record["seq"] == 0 and prev_of(record) != GENESIS_PREV):
+        raise RecordInvalidError(f"kind: want {GENESIS} with prev of zeros at seq 0, and nowhere else")
+
+
+def _check_time(value: object) -> None:
+    try:
+        parse_timestamp(value if isinstance(value, str) else "")
+    except TimestampError as exc:
+        raise RecordInvalidError(f"ts: {exc}") from exc
+
+
+def _check_actor(actor: object) -> None:
+    if not isinstance(actor, dict) or actor.keys() != {"type", "id", "roles"}:
+        raise RecordInvalidError("actor: want type, id and roles")
+    if actor["type"] not in {"user", "machine", "system"}:
+        raise RecordInvalidError("actor.type: want user, machine or system")
+    _check_text(actor, "id", _NAME, "1 to 255 characters")
+    roles = actor["roles"]
+    if not isinstance(roles, list) or len(roles) > ROLES_MAX:
+        raise RecordInvalidError(f"actor.roles: want at most {ROLES_MAX} roles")
+    if not all(isinstance(role, str) and _ROLE.fullmatch(role) for role in roles):
+        raise RecordInvalidError("actor.roles: want roles of 1 to 64 characters")
+
+
+def _check_text(holder: Mapping[str, Any], field: str, form: re.Pattern[str], want: str) -> None:
+    value = holder[field]
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise RecordInvalidError(f"{field}: want {want}")

@@ -1,0 +1,164 @@
+"""The log's rows in SQL. The caller holds the transaction; nothing here decides anything."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, insert, select, tuple_, update
+
+from lockgate.audit.merkle import Node
+from lockgate.audit.records import Columns
+from lockgate.digests import sha256_hex
+from lockgate.storage.tables import audit_attachment, audit_checkpoint, audit_entry, audit_head, audit_node
+
+STREAM_ROWS: Final = 256  # rows held at once while a whole log streams by: 8 MiB of the largest records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The end of a log."""
+
+    size: int
+    leaf: bytes  # leaf hash of record size-1; 32 zero bytes when empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record as it lies in the database: the hashed bytes, and the copies beside them."""
+
+    body: bytes
+    columns: Columns
+
+
+def read_logs(connection: Connection) -> list[str]:
+    """List the origins of the logs in this database, sorted."""
+    return list(connection.scalars(select(audit_head.c.log).order_by(audit_head.c.log)))
+
+
+def read_head(connection: Connection, log: str) -> Head | None:
+    """Return the log's end, or None if there is no such log."""
+    row = connection.execute(select(audit_head.c.size, audit_head.c.leaf).where(audit_head.c.log == log)).one_or_none()
+    return None if row is None else Head(size=row.size, leaf=row.leaf)
+
+
+def create_head(connection: Connection, log: str) -> None:
+    """Make an empty log."""
+    connection.execute(insert(audit_head).values(log=log, size=0, leaf=bytes(32)))
+
+
+def move_head(connection: Connection, log: str, head: Head) -> None:
+    """Set the log's end."""
+    connection.execute(update(audit_head).where(audit_head.c.log == log).values(size=head.size, leaf=head.leaf))
+
+
+def add_entries(connection: Connection, log: str, entries: Iterable[Entry]) -> None:
+    """Add records."""
+    rows = [{"log": log, "body": entry.body, **asdict(entry.columns)} for entry in entries]
+    connection.execute(insert(audit_entry), rows)
+
+
+def read_entry(connection: Connection, log: str, seq: int) -> Entry | None:
+    """Return one record."""
+    row = connection.execute(_entries(log).where(audit_entry.c.seq == seq)).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def read_entries(  # noqa: PLR0913 - one parameter for each thing a query can be narrowed by
+    connection: Connection, log: str, *, after: int, limit: int, kind: str | None, actor: str | None
+) -> list[Entry]:
+    """Return up to `limit` records with seq > after, in order."""
+    query = _entries(log).where(audit_entry.c.seq > after).order_by(audit_entry.c.seq).limit(limit)
+    if kind is not None:
+        query = query.where(audit_entry.c.kind == kind)
+    if actor is not None:
+        query = query.where(audit_entry.c.actor == actor)
+    return [_entry(row) for row in connection.execute(query)]
+
+
+def read_last_entries(connection: Connection, log: str, *, limit: int, kind: str | None) -> list[Entry]:
+    """Return the newest records, in order."""
+    query = _entries(log).order_by(audit_entry.c.seq.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(audit_entry.c.kind == kind)
+    return [_entry(row) for row in connection.execute(query)][::-1]
+
+
+def stream_entries(connection: Connection, log: str) -> Iterator[Entry]:
+    """Return every record in order, a few at a time."""
+    query = _entries(log).order_by(audit_entry.c.seq).execution_options(yield_per=STREAM_ROWS)
+    for row in connection.execute(query):
+        yield _entry(row)
+
+
+def find_seq(connection: Connection, log: str, event_id: str) -> int | None:
+    """Return the position of the record with this id."""
+    query = select(audit_entry.c.seq).where(audit_entry.c.log == log, audit_entry.c.id == event_id)
+    return connection.scalars(query).one_or_none()
+
+
+def add_nodes(connection: Connection, log: str, nodes: Mapping[Node, bytes]) -> None:
+    """Add hashes of complete subtrees."""
+    rows = [{"log": log, "level": level, "idx": index, "hash": digest} for (level, index), digest in nodes.items()]
+    connection.execute(insert(audit_node), rows)
+
+
+def read_nodes(connection: Connection, log: str, nodes: Sequence[Node]) -> dict[Node, bytes]:
+    """Return the hashes of complete subtrees; one that is not stored is left out."""
+    if not nodes:
+        return {}
+    query = select(audit_node.c.level, audit_node.c.idx, audit_node.c.hash).where(
+        audit_node.c.log == log, tuple_(audit_node.c.level, audit_node.c.idx).in_(nodes)
+    )
+    return {(row.level, row.idx): row.hash for row in connection.execute(query)}
+
+
+def add_checkpoint(connection: Connection, log: str, size: int, note: bytes) -> None:
+    """Add a signed checkpoint."""
+    connection.execute(insert(audit_checkpoint).values(log=log, size=size, note=note))
+
+
+def read_last_checkpoint(connection: Connection, log: str) -> bytes | None:
+    """Return the newest signed checkpoint."""
+    query = select(audit_checkpoint.c.note).where(audit_checkpoint.c.log == log)
+    return connection.scalars(query.order_by(audit_checkpoint.c.size.desc()).limit(1)).one_or_none()
+
+
+def read_checkpoint_covering(connection: Connection, log: str, seq: int) -> bytes | None:
+    """Return the smallest signed checkpoint that covers a record."""
+    query = select(audit_checkpoint.c.note).where(audit_checkpoint.c.log == log, audit_checkpoint.c.size > seq)
+    return connection.scalars(query.order_by(audit_checkpoint.c.size).limit(1)).one_or_none()
+
+
+def stream_checkpoints(connection: Connection, log: str) -> Iterator[bytes]:
+    """Return every signed checkpoint by size, a few at a time."""
+    query = select(audit_checkpoint.c.note).where(audit_checkpoint.c.log == log).order_by(audit_checkpoint.c.size)
+    yield from connection.scalars(query.execution_options(yield_per=STREAM_ROWS))
+
+
+def add_attachment(connection: Connection, log: str, body: bytes) -> None:
+    """Add a document under its SHA-256; one that is there already stays."""
+    sha256 = sha256_hex(body)
+    if read_attachment(connection, log, sha256) is None:
+        connection.execute(insert(audit_attachment).values(log=log, sha256=sha256, body=body))
+
+
+def read_attachment(connection: Connection, log: str, sha256: str) -> bytes | None:
+    """Return a document."""
+    query = select(audit_attachment.c.body).where(audit_attachment.c.log == log, audit_attachment.c.sha256 == sha256)
+    return connection.scalars(query).one_or_none()
+
+
+def stream_attachments(connection: Connection, log: str) -> Iterator[tuple[str, bytes]]:
+    """Return every document with the SHA-256 that it is kept under, one at a time: they can be large."""
+    query = select(audit_attachment.c.sha256, audit_attachment.c.body).where(audit_attachment.c.log == log)
+    for row in connection.execute(query.order_by(audit_attachment.c.sha256).execution_options(yield_per=1)):
+        yield row.sha256, row.body
+
+
+def _entries(log: str) -> Select[Any]:
+    return select(audit_entry).where(audit_entry.c.log == log)
+
+
+def _entry(row: Row[Any]) -> Entry:
+    columns = Columns(seq=row.seq, leaf=row.leaf, prev=row.prev, id=row.id, kind=row.kind, ts=row.ts, actor=row.actor)
+    return Entry(body=row.body, columns=columns)
