@@ -11,6 +11,7 @@ To import: the names below; `types` for the values; `limits` for the limits. Cli
 from lockgate.evidence.domain_files import load_trust_domains
 from lockgate.evidence.errors import ModelFolderError, TrustDomainError
 from lockgate.evidence.trust_domains import TrustDomain, TrustDomains
+from lockgate.evidence.trust_folder import TrustFolder
 from lockgate.evidence.types import Claim, Refusal, RefusalCode, VerifiedSignature, VerifiedTime
 from lockgate.evidence.verifier import EvidenceVerifier
 
@@ -23,6 +24,7 @@ __all__ = [
     "TrustDomain",
     "TrustDomainError",
     "TrustDomains",
+    "TrustFolder",
     "VerifiedSignature",
     "VerifiedTime",
     "load_trust_domains",

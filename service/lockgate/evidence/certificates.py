@@ -9,7 +9,7 @@ Source: RFC 5280, section 6.1, for the checks; name constraints are refused rath
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
@@ -61,25 +61,23 @@ def verify_certified(
         The signer's certificate.
 
     Raises:
-        RefusedError: `malformed_bundle`, `untrusted_certificate`, `outside_validity` or `signature_invalid`.
+        RefusedError: `untrusted_certificate`, `outside_validity` or `signature_invalid`.
+        Exception: Whatever the parser lets out of a malformed certificate; the caller names it.
     """
     # (1) Certificates that we understand.
-    try:
-        chain = [x509.load_der_x509_certificate(der) for der in bundle.certificates]
-        for certificate in (*chain, *anchors):
-            _require_understood(certificate)
-        # (2) For signing code, with a name.
-        _require_code_signing(chain[0])
-        # (3) A path to an anchor.
-        path = _path(chain, anchors)
-        key = chain[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        raise RefusedError(RefusalCode.MALFORMED_BUNDLE, "want certificates that can be decoded") from exc
+    chain = [x509.load_der_x509_certificate(der) for der in bundle.certificates]
+    for certificate in (*chain, *anchors):
+        _require_understood(certificate)
+    # (2) For signing code, with a name.
+    _require_code_signing(chain[0])
+    # (3) A path to an anchor.
+    path = _path(chain, anchors)
     # (4) Valid now.
     for certificate in path:
         if not window_of(certificate.not_valid_before_utc, certificate.not_valid_after_utc).contains(now):
             raise outside("every certificate of the chain, which without a verified time means now")
     # (5) The signature.
+    key = chain[0].public_key()
     if not is_supported(key):
         raise _untrusted("want a certificate with a P-256, P-384, P-521 or Ed25519 key")
     if not signature_holds(key, bundle.content, subject, legacy=legacy):

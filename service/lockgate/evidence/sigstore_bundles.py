@@ -72,15 +72,16 @@ def verify_keyless(data: bytes, subject: Digest, root: SigstoreRoot, now: EpochN
 
     Raises:
         RefusedError: Any step failed, with that step's code.
+        Exception: Whatever the library's parsers let out of a malformed bundle; the caller names it.
     """
     # (1) A bundle that the library can read.
-    bundle = _read(data)
+    bundle = Bundle.from_json(data)
     entry = bundle.log_entry._inner  # noqa: SLF001 - the library shows the entry no other way
     kind = (entry.kind_version.kind, entry.kind_version.version)
     content = bundle._dsse_envelope  # noqa: SLF001 - as above
     if kind not in (_MESSAGE_ENTRIES if content is None else _STATEMENT_ENTRIES):
         raise RefusedError(RefusalCode.UNSUPPORTED_LOG_ENTRY, "want a log entry of a kind that goes with the signature")
-    # (2) One key for each log. The issuer's name comes first, because it tells best when a bundle is of another instance.
+    # (2) One key for each log. The issuer's name comes first: it tells best that a bundle is of another instance.
     certificate = bundle.signing_certificate
     issuers = {each.subject for authority in root.authorities for each in authority.certificates}
     if certificate.issuer not in issuers:
@@ -169,17 +170,11 @@ class _Steps(Verifier):
         """
         try:
             return self._dispatch(bundle, subject)
-        except RefusedError:
-            raise
         except VerificationError as exc:
             stage = self.stage
             if stage is RefusalCode.SIGNATURE_INVALID and _signature_holds(bundle, subject):
                 stage = RefusalCode.LOG_ENTRY_MISMATCH  # then only the comparison with the log entry is left
             raise RefusedError(stage, _STAGE_DETAILS[stage]) from exc
-        except Exception as exc:
-            # The library lets errors of parsers out (ValueError, binascii.Error, x509.ExtensionNotFound and others).
-            # All it has been given is the bundle and a root that was read at the start, so the bundle is at fault.
-            raise RefusedError(RefusalCode.MALFORMED_BUNDLE, "want a bundle whose parts can all be decoded") from exc
 
     def _dispatch(self, bundle: Bundle, subject: Digest) -> tuple[str, bytes] | None:
         envelope = bundle._dsse_envelope  # noqa: SLF001 - the library shows the envelope no other way
@@ -261,14 +256,6 @@ _STAGE_DETAILS: Final = {
     RefusalCode.SIGNATURE_INVALID: "want a signature over the artifact by the certificate's key",
     RefusalCode.LOG_ENTRY_MISMATCH: "want a log entry for this very signature, certificate and artifact",
 }
-
-
-def _read(data: bytes) -> Bundle:
-    try:
-        return Bundle.from_json(data)
-    except Exception as exc:
-        # As in `_Steps.run`: parsers of certificates let many kinds of error out.
-        raise RefusedError(RefusalCode.MALFORMED_BUNDLE, "want a bundle whose parts can all be decoded") from exc
 
 
 def _find_ct_log(root: SigstoreRoot, certificate: x509.Certificate) -> tuple[TrustedLog, EpochNs]:

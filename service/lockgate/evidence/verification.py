@@ -64,15 +64,14 @@ def verify_evidence(data: bytes, subject: Digest, domain: TrustDomain, now: Epoc
     # (1) The kind.
     bundle = parse_bundle(data)
     # (2) The signature, the signer and the time.
-    match bundle.material:
-        case "key":
-            facts = _by_key(bundle, subject, domain, now)
-        case "chain" if not bundle.log_entries and domain.certificate_authorities:
-            facts = _by_chain(bundle, subject, domain, now)
-        case "chain" if bundle.log_entries and bundle.media_type in MEDIA_TYPE_V03:
-            raise RefusedError(RefusalCode.UNSUPPORTED_BUNDLE, "want one certificate beside the log entry in v0.3")
-        case _:
-            facts = _by_certificate(data, bundle, subject, domain, now)
+    try:
+        facts = _verify_signature(data, bundle, subject, domain, now)
+    except RefusedError:
+        raise
+    except Exception as exc:
+        # Parsers of certificates, checkpoints, timestamps and base64 let errors of many kinds out (ValueError,
+        # binascii.Error, x509.ExtensionNotFound). The bundle is all they are given that was not read at the start.
+        raise RefusedError(RefusalCode.MALFORMED_BUNDLE, "want a bundle whose parts can all be decoded") from exc
     # (3) The statement.
     statement, payload = None, None
     if facts.envelope is not None:
@@ -98,6 +97,20 @@ def verify_evidence(data: bytes, subject: Digest, domain: TrustDomain, now: Epoc
         checks=facts.checks if statement is None else (*facts.checks, "payload_type", "subject"),
         bundle_sha256=sha256_hex(data),
     )
+
+
+def _verify_signature(
+    data: bytes, bundle: UnverifiedBundle, subject: Digest, domain: TrustDomain, now: EpochNs
+) -> _Facts:
+    match bundle.material:
+        case "key":
+            return _by_key(bundle, subject, domain, now)
+        case "chain" if not bundle.log_entries and domain.certificate_authorities:
+            return _by_chain(bundle, subject, domain, now)
+        case "chain" if bundle.log_entries and bundle.media_type in MEDIA_TYPE_V03:
+            raise RefusedError(RefusalCode.UNSUPPORTED_BUNDLE, "want one certificate beside the log entry in v0.3")
+        case _:
+            return _by_certificate(data, bundle, subject, domain, now)
 
 
 def _by_certificate(

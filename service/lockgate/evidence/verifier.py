@@ -1,7 +1,8 @@
 """The one entrance of the room: bytes and a digest in, a verified signature or a refusal out."""
 
-import threading
 from typing import Final
+
+import structlog
 
 from lockgate.clock import Clock
 from lockgate.digests import Digest, Sha256Hex, sha256_hex
@@ -12,6 +13,7 @@ from lockgate.evidence.types import Refusal, RefusalCode, VerifiedSignature
 from lockgate.evidence.verdict_cache import VERIFIER_VERSION, CacheKey, VerdictCache
 from lockgate.evidence.verification import verify_evidence
 
+_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 _DETAIL_CHARS_MAX: Final = 200  # one line for people
 
 
@@ -20,7 +22,6 @@ class EvidenceVerifier:
 
     def __init__(self, domains: TrustDomains, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._domains = domains
         self._cache = VerdictCache()
 
@@ -35,9 +36,9 @@ class EvidenceVerifier:
         A verification that has begun ends under the domains it began with. To reload, call `load_trust_domains` first:
         if that raises, nothing has changed.
         """
-        with self._lock:
-            self._domains = domains
-            self._cache.clear()
+        # A verdict that arrives in the cache after this is filed under the old domain's digest, where nobody looks.
+        self._domains = domains
+        self._cache.clear()
 
     def verify(self, bundle_bytes: bytes, subject: Digest, domain_name: str) -> VerifiedSignature | Refusal:
         """Verify that a bundle is a signature over an artifact, under one trust domain.
@@ -56,7 +57,8 @@ class EvidenceVerifier:
             return self._verify(bundle_bytes, bundle_sha256, subject, domain_name)
         except RefusedError as exc:
             code, detail = exc.refusal_code, str(exc)
-        except Exception:  # noqa: BLE001 - fail closed, by name: an unforeseen error must not become an allow or a crash
+        except Exception:  # noqa: BLE001 - fail closed, by name: no unforeseen error becomes an allow or a crash
+            _log.exception("evidence_verifier_failed", bundle_sha256=bundle_sha256, trust_domain=domain_name)
             code, detail = RefusalCode.INTERNAL, "the verifier failed; nothing was verified"
         return Refusal(
             code=code,
