@@ -99,7 +99,11 @@ def test_json_escapes_control_characters() -> None:
 
 def test_approval_sheet_emits_no_control_characters() -> None:
     """What an approver reads cannot be rewritten by the model's author."""
-    promotion = {"contributors": [{"subject": "bob", "role": "author"}], "reason": _HOSTILE}
+    promotion = {
+        "contributors": [{"subject": "bob", "role": "author"}],
+        "reason": _HOSTILE,
+        "policy_revision": "sha256:" + "00" * 32,
+    }
 
     sheet = render_approval_sheet(_with_value(_HOSTILE), promotion, verdict="approve", role="risk")
 

@@ -11,8 +11,10 @@ def render_approval_sheet(decision: DecisionDocument, promotion: Mapping[str, An
     """Write what is about to be approved or rejected.
 
     Args:
-        decision: The newest decision, its receipt verified; the bound fields are read from here alone.
-        promotion: The promotion it belongs to; only its reason and contributors are read, marked as claims.
+        decision: The newest decision, its receipt verified; the bound fields are read from here, but for the policy
+            revision.
+        promotion: The promotion it belongs to. Its policy revision is the one in force now, which the approval names;
+            its reason and contributors are shown as claims.
         verdict: `approve` or `reject`.
         role: The role in which the approver speaks.
     """
@@ -23,10 +25,12 @@ def render_approval_sheet(decision: DecisionDocument, promotion: Mapping[str, An
         f"  digest           {subject['digest']}",
         f"  transition       {subject['kind']} {subject['from']} -> {subject['to']}",
         f"  evidence         {evidence['digest']}",
-        f"  policy revision  {decision['policy']['revision']}",
+        f"  policy revision  {promotion['policy_revision']}",
         f"  request expires  {decision['expires_at']}",
         f"  requested by     {plain(subject['requester'])}",
     ]
+    if promotion["policy_revision"] != decision["policy"]["revision"]:
+        lines.append(f"  POLICY CHANGED   since the newest decision, made under {decision['policy']['revision']}")
     lines.extend(f"  signed by        {plain(signature['identity'])}" for signature in evidence["signatures"])
     lines.extend(f"  claimed {one['role']:<8} {plain(one['subject'])}" for one in promotion["contributors"])
     lines.append(f"  claimed reason   {plain(promotion['reason']) or 'none given'}")

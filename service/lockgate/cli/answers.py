@@ -1,0 +1,134 @@
+"""Whether an answer of the gate may be believed. Pure: the receipt, the log's public keys and what was asked decide.
+
+DESIGN, invariant 4: a consumer refuses an answer without a receipt. The server, its database and the network between
+are not trusted here; the log's keys are.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from lockgate.audit import AuditError, Receipt, VerifierKey, verify_receipt
+from lockgate.cli.errors import AnswerInvalidError, PromotionClosedError, ReceiptInvalidError
+from lockgate.rendering import RecordPlace
+
+_BOUND_FIELDS: Final = ("model", "version", "digest", "kind", "from", "to")
+
+
+def check_promotion_answer(
+    answer: Mapping[str, Any], keys: Sequence[VerifierKey], *, asked: Mapping[str, Any]
+) -> RecordPlace:
+    """Make sure that the decision of an answer was recorded, is about what was asked, and still stands.
+
+    The steps:
+      (1) The receipt verifies under a key of the log, and its record's body is the decision shown.
+      (2) The decision is about what was asked.
+      (3) It agrees with itself.
+      (4) The promotion beside it agrees with it.
+      (5) The promotion was not taken back and did not run out.
+
+    Args:
+        answer: Valid under `promotion_answer` or `approval_answer`.
+        keys: The log's public keys.
+        asked: What must come back: `promotion_id` and fields of the decision's subject, as far as they are known.
+
+    Returns:
+        Where the decision's record stands.
+
+    Raises:
+        ReceiptInvalidError: Step 1 or 2 fails.
+        AnswerInvalidError: Step 3 or 4 fails.
+        PromotionClosedError: Step 5 fails.
+    """
+    decision, promotion = answer["decision"], answer["promotion"]
+    # (1) The receipt.
+    place = _check_record(answer["receipt"], keys, kind="gate.decision", body=decision)
+    if decision["dry_run"]:
+        raise ReceiptInvalidError("want a decision, got a dry run with a receipt")
+    # (2) What was asked.
+    shown = {**decision["subject"], "promotion_id": decision["promotion_id"]}
+    for name, value in asked.items():
+        if shown[name] != value:
+            raise ReceiptInvalidError(f"the decision is about another {name} than was asked")
+    # (3) The decision itself.
+    check_consistent(decision)
+    # (4) The promotion beside it.
+    if promotion["id"] != decision["promotion_id"]:
+        raise AnswerInvalidError("the decision is of another promotion than the one beside it")
+    for name in _BOUND_FIELDS:
+        if promotion[name] != decision["subject"][name]:
+            raise AnswerInvalidError(f"promotion and decision name a different {name}")
+    if promotion["evidence_digest"] != decision["evidence"]["digest"]:
+        raise AnswerInvalidError("promotion and decision name a different evidence digest")
+    # (5) Whether it still stands.
+    if promotion["state"] in {"withdrawn", "expired"}:
+        raise PromotionClosedError(f"promotion {promotion['id']} is {promotion['state']}; no decision of it stands")
+    if decision["verdict"] == "allow" and promotion["state"] != "allowed":
+        raise AnswerInvalidError(f"the decision allows, but the promotion is {promotion['state']}")
+    return place
+
+
+def check_consistent(decision: Mapping[str, Any]) -> None:
+    """Make sure that a decision allows exactly when it says that every rule it lists held.
+
+    Raises:
+        AnswerInvalidError: It does not. DESIGN, invariant 2: allow by positive assertion, checked here once more.
+    """
+    failed = {rule["rule_id"] for rule in decision["rules"] if rule["status"] == "fail"}
+    violated = {violation["rule_id"] for violation in decision["violations"]}
+    if failed != violated:
+        raise AnswerInvalidError("want a violation for each failed rule and for no other")
+    if decision["verdict"] == "allow" and (failed or decision["missing_approvals"] or not decision["rules"]):
+        raise AnswerInvalidError("the decision allows, but not every rule held")
+    if decision["verdict"] != "allow" and not failed:
+        raise AnswerInvalidError(f"the decision is {decision['verdict']}, but no rule failed")
+
+
+def check_forecast(decision: Mapping[str, Any], *, asked: Mapping[str, Any]) -> None:
+    """Make sure that a dry run's decision is one, is about what was asked, and agrees with itself.
+
+    Raises:
+        AnswerInvalidError: It does not.
+    """
+    if not decision["dry_run"]:
+        raise AnswerInvalidError("want a dry run, got a decision")
+    for name, value in asked.items():
+        if decision["subject"][name] != value:
+            raise AnswerInvalidError(f"the forecast is about another {name} than was asked")
+    check_consistent(decision)
+
+
+def check_approval_recorded(
+    answer: Mapping[str, Any], keys: Sequence[VerifierKey], *, promotion_id: str, sent: Mapping[str, Any]
+) -> None:
+    """Make sure that an approval was recorded exactly as it was sent.
+
+    Args:
+        answer: Valid under `approval_answer`.
+        keys: The log's public keys.
+        promotion_id: The promotion that was approved or rejected.
+        sent: The `approval_request`.
+
+    Raises:
+        ReceiptInvalidError: It was not.
+    """
+    approval = answer["approval"]
+    _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval)
+    for name, value in {**sent, "promotion_id": promotion_id}.items():
+        if approval[name] != value:
+            raise ReceiptInvalidError(f"another {name} was recorded than was approved")
+
+
+def _check_record(
+    receipt: Mapping[str, Any], keys: Sequence[VerifierKey], *, kind: str, body: Mapping[str, Any]
+) -> RecordPlace:
+    try:
+        record = verify_receipt(
+            Receipt(seq=receipt["seq"], record=receipt["record"].encode(), proof=receipt["proof"]), keys
+        )
+    except AuditError as exc:
+        raise ReceiptInvalidError(f"the receipt does not verify: {exc}") from exc
+    if record["kind"] != kind:
+        raise ReceiptInvalidError(f"want the receipt of a {kind} record, got another kind")
+    if record["body"] != body or record["id"] != body["id"]:
+        raise ReceiptInvalidError("the receipt is of another document than the one shown")
+    return RecordPlace(log=record["log"], seq=receipt["seq"])

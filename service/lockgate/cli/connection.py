@@ -1,0 +1,126 @@
+"""Which gate to speak to, as whom, and under which log key: the options that every client command has."""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from lockgate.audit import AuditError, VerifierKey, parse_verifier_key
+from lockgate.cli.gate_client import GateClient
+
+R = TypeVar("R")
+
+TIMEOUT_S_DEFAULT: Final = 30.0  # a decision takes well under a second; the rest is for slow uplinks and big bundles
+TIMEOUT_S_MAX: Final = 600.0
+TOKEN_BYTES_MAX: Final = 1024  # a token file is one short line
+_TOKEN: Final = re.compile(r"lgt_[A-Za-z0-9_-]{16,256}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One gate, and the keys that its receipts must verify under."""
+
+    client: GateClient
+    log_keys: tuple[VerifierKey, ...]
+
+    def need_log_keys(self) -> tuple[VerifierKey, ...]:
+        """Return the keys; a command that believes a receipt calls this before it calls the gate.
+
+        Raises:
+            click.UsageError: There is none.
+        """
+        if not self.log_keys:
+            raise click.UsageError(
+                "want --log-key (or LOCKGATE_LOG_KEY), the log's public key, to verify the gate's receipt; "
+                "'lockgate audit key' on the server prints it"
+            )
+        return self.log_keys
+
+
+def connection_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the client options, and hand it a `Connection` as the keyword `connection`."""
+
+    @functools.wraps(command)
+    def with_connection(
+        *args: Any,  # noqa: ANN401 - whatever click passes on
+        url: str,
+        token: str | None,
+        token_file: Path | None,
+        ca_file: Path | None,
+        timeout: float,
+        log_key: tuple[str, ...],
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> R:
+        client = GateClient(url=url, token=_token(token, token_file), ca_file=ca_file, timeout_s=timeout)
+        connection = Connection(client=client, log_keys=tuple(_log_key(text) for text in log_key))
+        return command(*args, connection=connection, **kwargs)
+
+    options = (
+        click.option("--url", envvar="LOCKGATE_URL", required=True, show_envvar=True, help="The gate: https://host."),
+        click.option(
+            "--token-file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            envvar="LOCKGATE_TOKEN_FILE",
+            show_envvar=True,
+            help="File with the bearer token. Or set LOCKGATE_TOKEN to the token itself.",
+        ),
+        # Hidden, and refused as an argument: other users of a machine can read a process's arguments.
+        click.option("--token", envvar="LOCKGATE_TOKEN", hidden=True, callback=_refuse_argument),
+        click.option(
+            "--log-key",
+            multiple=True,
+            envvar="LOCKGATE_LOG_KEY",
+            show_envvar=True,
+            metavar="VKEY",
+            help="The audit log's public key (C2SP vkey); again for each key that may have signed.",
+        ),
+        click.option(
+            "--ca-file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            envvar="LOCKGATE_CA_FILE",
+            show_envvar=True,
+            help="Certificate authorities to trust for the gate instead of the usual ones (PEM).",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0, TIMEOUT_S_MAX, min_open=True),
+            default=TIMEOUT_S_DEFAULT,
+            show_default=True,
+            metavar="SECONDS",
+            help="For one whole exchange with the gate.",
+        ),
+    )
+    for option in reversed(options):
+        with_connection = option(with_connection)
+    return with_connection
+
+
+def _refuse_argument(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("want the token in LOCKGATE_TOKEN or --token-file, not as an argument")
+    return value
+
+
+def _token(token: str | None, token_file: Path | None) -> str:
+    if token_file is not None:
+        try:
+            with token_file.open("rb") as file:
+                token = file.read(TOKEN_BYTES_MAX).decode("ascii", errors="replace").strip()
+        except OSError as exc:
+            raise click.UsageError(f"cannot read --token-file: {exc.strerror}") from exc
+    if not token:
+        raise click.UsageError("want a bearer token: --token-file, LOCKGATE_TOKEN_FILE or LOCKGATE_TOKEN")
+    if not _TOKEN.fullmatch(token):
+        raise click.UsageError("want a token of the form lgt_..., as 'lockgate token create' prints it")
+    return token
+
+
+def _log_key(text: str) -> VerifierKey:
+    try:
+        return parse_verifier_key(text)
+    except AuditError as exc:
+        raise click.UsageError(f"want --log-key as '<name>+<8 hex digits>+<base64>': {exc}") from exc

@@ -1,0 +1,265 @@
+"""The client's commands: request, check, approve, status, withdraw."""
+
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from lockgate.cli.answers import check_approval_recorded, check_forecast, check_promotion_answer
+from lockgate.cli.connection import Connection, connection_options
+from lockgate.cli.errors import (
+    AnswerInvalidError,
+    ClientError,
+    GateUnreachableError,
+    PolicyChangedError,
+    ProblemError,
+    PromotionClosedError,
+)
+from lockgate.cli.exit_codes import ExitCode, exit_code_of
+from lockgate.cli.promotion_request import request_options
+from lockgate.cli.standard_output import emit, emit_decision, save_receipt
+from lockgate.rendering import Output, RecordPlace, render, render_approval_sheet
+from lockgate.system_clock import SystemClock
+
+WAIT_S_MAX: Final = 24 * 3600  # past a day a job should end and be started again, not hold its runner
+POLL_S: Final = 2.0  # people approve; two seconds are nothing to them and little to the gate
+_SUBJECT_FIELDS: Final = ("model", "version", "digest", "kind", "from", "to")
+
+_output_option: Final = click.option(
+    "--output",
+    "-o",
+    type=click.Choice([one.value for one in Output]),
+    default=Output.TEXT.value,
+    show_default=True,
+    help="The form of the decision on standard output.",
+)
+_receipt_option: Final = click.option(
+    "--receipt",
+    "receipt_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the verified receipt in this file, as JSON; an auditor can hold it against the log.",
+)
+
+
+def _promotion_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        parsed = str(uuid.UUID(value))
+    except ValueError:
+        parsed = ""
+    if parsed != value:
+        raise click.BadParameter("want a promotion id, as 'lockgate request' prints it")
+    return value
+
+
+@click.command()
+@request_options
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Name this request, so that sending it again makes no second one. A fresh one if not given; "
+    "printed when the answer is lost.",
+)
+@_output_option
+@_receipt_option
+@connection_options
+def request(
+    connection: Connection,
+    document: dict[str, Any],
+    idempotency_key: str | None,
+    output: str,
+    receipt_file: Path | None,
+) -> int:
+    """Ask whether an artifact may go to an environment; the answer is recorded.
+
+    Exit codes: 0 allow, 1 deny, 2 usage, 3 no decision, 4 pending, 5 no trusted signature or untrusted answer.
+
+    \b
+    Example:
+      lockgate request fraud-detector 1.4.0 --from staging --to production \\
+        --model-dir ./model --bundle model.sig --contributor author:alice
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    keys = connection.need_log_keys()
+    key = idempotency_key or str(uuid.uuid4())
+    try:
+        answer = connection.client.request_promotion(document, key)
+        place = check_promotion_answer(answer, keys, asked=_asked(document))
+    except ClientError as exc:
+        if not (isinstance(exc, ProblemError) and exc.request_at_fault):
+            click.echo(f"lockgate: to ask for the same answer again: --idempotency-key {key}", err=True)
+        raise
+    return _finish(answer, place, output, receipt_file)
+
+
+@click.command()
+@request_options
+@_output_option
+@connection_options
+def check(connection: Connection, document: dict[str, Any], output: str) -> int:
+    """Ask what a request would be answered now; nothing is recorded or permitted (dry run).
+
+    Exit codes as 'lockgate request'.
+
+    \b
+    Example:
+      lockgate check fraud-detector 1.4.0 --from staging --to production \\
+        --digest sha256:... --bundle model.sigstore.json --output markdown
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    decision = connection.client.forecast(document)["decision"]
+    check_forecast(decision, asked=_asked(document))
+    code = exit_code_of(decision, SystemClock().now_ns())
+    if output != Output.TEXT:
+        click.echo("lockgate: DRY RUN: nothing is recorded, nothing is permitted", err=True)
+    emit_decision(render(Output(output), decision), Output(output), decision["verdict"])
+    return code
+
+
+@click.command()
+@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, WAIT_S_MAX),
+    default=0,
+    metavar="SECONDS",
+    help="While it is pending, look again for so long.",
+)
+@_output_option
+@_receipt_option
+@connection_options
+def status(connection: Connection, promotion_id: str, wait_s: float, output: str, receipt_file: Path | None) -> int:
+    """Show the newest decision of a promotion.
+
+    Exit codes as 'lockgate request': 0 tells that it is allowed now, so that a deploy can depend on this command.
+
+    \b
+    Example:
+      lockgate status 0199c0de-... --wait 3600 && ./deploy.sh
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    keys = connection.need_log_keys()
+    deadline = time.monotonic() + wait_s
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            answer = connection.client.read_promotion(promotion_id)
+        except (GateUnreachableError, ProblemError) as exc:
+            # A gate that restarts must not end an hour's wait; anything it says on purpose does.
+            if left_s <= 0 or (isinstance(exc, ProblemError) and not exc.come_back):
+                raise
+        else:
+            place = check_promotion_answer(answer, keys, asked={"promotion_id": promotion_id})
+            if answer["decision"]["verdict"] != "pending" or left_s <= 0:
+                return _finish(answer, place, output, receipt_file)
+        time.sleep(min(POLL_S, max(left_s, 0)))
+
+
+@click.command()
+@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.option("--role", required=True, help="The role of the approval matrix in which you speak.")
+@click.option("--reject", is_flag=True, help="Reject instead; a rejection ends the promotion.")
+@click.option("--comment", help="Why, for the record.")
+@click.option("--yes", is_flag=True, help="Do not ask; for when you looked at it elsewhere.")
+@_output_option
+@_receipt_option
+@connection_options
+def approve(
+    *,
+    connection: Connection,
+    promotion_id: str,
+    role: str,
+    reject: bool,
+    comment: str | None,
+    yes: bool,
+    output: str,
+    receipt_file: Path | None,
+) -> int:
+    """Approve, or reject, exactly what is shown.
+
+    Fetches the promotion, verifies its receipt, shows what the approval will be bound to (digest, transition,
+    evidence, policy revision) and asks. If any of these moves before the approval arrives, it is refused.
+    Exit codes as 'lockgate request', for the decision that follows.
+
+    \b
+    Example:
+      lockgate approve 0199c0de-... --role risk --comment "backtest reviewed"
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    keys = connection.need_log_keys()
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("want a terminal to ask on, or --yes")
+    answer = connection.client.read_promotion(promotion_id)
+    check_promotion_answer(answer, keys, asked={"promotion_id": promotion_id})
+    decision, promotion = answer["decision"], answer["promotion"]
+    if promotion["state"] != "pending":
+        raise PromotionClosedError(f"promotion {promotion_id} is {promotion['state']}, not pending")
+    exit_code_of(decision, SystemClock().now_ns())  # refuses what has run out
+    verdict = "reject" if reject else "approve"
+    revision = promotion["policy_revision"]
+    click.echo(render_approval_sheet(decision, promotion, verdict=verdict, role=role), err=True, nl=False)
+    if yes and revision != decision["policy"]["revision"]:
+        raise PolicyChangedError("the policy changed since the newest decision; look at it on a terminal")
+    if not yes:
+        click.confirm(f"{verdict.capitalize()} exactly this?", abort=True, err=True)
+    sent = _approval_request(decision, revision, verdict=verdict, role=role, comment=comment)
+    answer = connection.client.approve(promotion_id, sent)
+    check_approval_recorded(answer, keys, promotion_id=promotion_id, sent=sent)
+    place = check_promotion_answer(answer, keys, asked={"promotion_id": promotion_id, **_asked(decision["subject"])})
+    return _finish(answer, place, output, receipt_file)
+
+
+@click.command()
+@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.option("--reason", help="Why, for the record.")
+@connection_options
+def withdraw(connection: Connection, promotion_id: str, reason: str | None) -> int:
+    """Take a pending request of your own back.
+
+    Exit codes: 0 withdrawn, 2 usage, 3 not withdrawn.
+
+    \b
+    Example:
+      lockgate withdraw 0199c0de-... --reason "wrong version"
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    document: dict[str, Any] = {"schema_version": 1}
+    if reason is not None:
+        document["reason"] = reason
+    promotion = connection.client.withdraw(promotion_id, document)["promotion"]
+    if (promotion["id"], promotion["state"]) != (promotion_id, "withdrawn"):
+        raise AnswerInvalidError(f"want promotion {promotion_id} withdrawn, got it or another {promotion['state']}")
+    emit(f"WITHDRAWN {promotion_id}\n")
+    return ExitCode.ALLOW
+
+
+def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in _SUBJECT_FIELDS}
+
+
+def _approval_request(
+    decision: Mapping[str, Any], policy_revision: str, *, verdict: str, role: str, comment: str | None
+) -> dict[str, Any]:
+    # Every bound field comes from the decision whose receipt was verified, but for the policy revision: the gate
+    # decides anew under the one in force now, and the sheet shows where it is not the one that decided before.
+    subject = decision["subject"]
+    document = {
+        "schema_version": 1,
+        "verdict": verdict,
+        "role": role,
+        "digest": subject["digest"],
+        "kind": subject["kind"],
+        "from": subject["from"],
+        "to": subject["to"],
+        "evidence_digest": decision["evidence"]["digest"],
+        "policy_revision": policy_revision,
+    }
+    return document if comment is None else document | {"comment": comment}
+
+
+def _finish(answer: Mapping[str, Any], place: RecordPlace, output: str, receipt_file: Path | None) -> int:
+    decision = answer["decision"]
+    code = exit_code_of(decision, SystemClock().now_ns())
+    if receipt_file is not None:
+        save_receipt(receipt_file, answer["receipt"])
+    emit_decision(render(Output(output), decision, place), Output(output), decision["verdict"])
+    return code

@@ -1,0 +1,296 @@
+"""An answer whose receipt does not prove it is never shown as a decision."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from lockgate.schemas import check_schema
+from support.commands import Run
+from support.decisions import DIGEST, DRY_RUN_PROMOTION_ID, PROMOTION_ID, make_decision
+from support.gate_log import GateLog, make_promotion
+from support.gate_server import Call, GateServer, Reply, json_reply
+
+_UNTRUSTED: Final = 5
+_REQUEST: Final = ("request", "fraud-detector", "1.4.0", "--from", "staging", "--to", "production", "--digest", DIGEST)
+_STATUS: Final = ("status", PROMOTION_ID)
+_APPROVE: Final = ("approve", PROMOTION_ID, "--role", "risk", "--yes")
+
+Tamper = Callable[[dict[str, Any], GateLog, GateLog], None]
+
+
+def _flip(text: str, index: int) -> str:
+    return text[:index] + ("A" if text[index] != "A" else "B") + text[index + 1 :]
+
+
+def _record_byte(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    record = answer["receipt"]["record"]
+    answer["receipt"]["record"] = record.replace('"ci@example.org"', '"cj@example.org"')
+
+
+def _signature_byte(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["receipt"]["proof"] = _flip(answer["receipt"]["proof"], -10)
+
+
+def _empty_proof(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["receipt"]["proof"] = ""
+
+
+def _foreign_key(answer: dict[str, Any], _log: GateLog, foreign: GateLog) -> None:
+    answer["receipt"] = foreign.receipt(answer["decision"])
+
+
+def _another_seq(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["receipt"]["seq"] += 1
+
+
+def _edited_decision(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["decision"]["expires_at"] = "2999-01-01T00:00:00.000000Z"
+
+
+def _another_decision(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    other = log.promotion_answer(make_decision("deny"))
+    answer["receipt"] = other["receipt"]
+
+
+def _another_kind(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    approval = log.approval_answer(make_decision("allow"), _approval_fields(make_decision("allow")))
+    answer["receipt"] = approval["approval_receipt"]
+
+
+def _another_promotion(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    _replace(answer, log, promotion_id=str(uuid.uuid4()))
+
+
+def _another_artifact(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    _replace(answer, log, subject=make_decision()["subject"] | {"digest": "sha256:" + "00" * 32})
+
+
+def _another_target(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    _replace(answer, log, subject=make_decision()["subject"] | {"to": "dev"})
+
+
+def _another_model(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    _replace(answer, log, subject=make_decision()["subject"] | {"model": "churn-scorer"})
+
+
+def _recorded_dry_run(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    _replace(answer, log, dry_run=True)
+
+
+def _replace(answer: dict[str, Any], log: GateLog, **changes: Any) -> None:
+    answer.update(log.promotion_answer(answer["decision"] | changes))
+
+
+def _approval_fields(decision: dict[str, Any]) -> dict[str, Any]:
+    subject = decision["subject"]
+    return {
+        "schema_version": 1,
+        "verdict": "approve",
+        "role": "risk",
+        "digest": subject["digest"],
+        "kind": subject["kind"],
+        "from": subject["from"],
+        "to": subject["to"],
+        "evidence_digest": decision["evidence"]["digest"],
+        "policy_revision": decision["policy"]["revision"],
+    }
+
+
+_TAMPERED: Final[tuple[Tamper, ...]] = (
+    _record_byte,
+    _signature_byte,
+    _empty_proof,
+    _foreign_key,
+    _another_seq,
+    _edited_decision,
+    _another_decision,
+    _another_kind,
+    _recorded_dry_run,
+)
+_ABOUT_ANOTHER: Final[tuple[Tamper, ...]] = (_another_artifact, _another_target, _another_model)
+
+
+def _refused(run: Run, *arguments: str) -> str:
+    ended = run(*arguments)
+
+    assert (ended.code, ended.out) == (_UNTRUSTED, "")
+    assert "[client.receipt_invalid]" in ended.err
+    return ended.err
+
+
+@pytest.mark.parametrize("tamper", [*_TAMPERED, *_ABOUT_ANOTHER])
+def test_request_refuses(tamper: Tamper, run: Run, gate: GateServer, gate_log: GateLog, foreign_log: GateLog) -> None:
+    """A tampered receipt, or a true one of something else, ends a request with 5."""
+
+    def answer(_call: Call) -> Reply:
+        document = gate_log.promotion_answer(make_decision("allow"))
+        tamper(document, gate_log, foreign_log)
+        return json_reply(document, status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_REQUEST)
+
+
+@pytest.mark.parametrize("tamper", [*_TAMPERED, _another_promotion])
+def test_status_refuses(tamper: Tamper, run: Run, gate: GateServer, gate_log: GateLog, foreign_log: GateLog) -> None:
+    """A tampered receipt, or a true one of another promotion, ends status with 5."""
+
+    def answer(_call: Call) -> Reply:
+        document = gate_log.promotion_answer(make_decision("allow"))
+        tamper(document, gate_log, foreign_log)
+        return json_reply(document)
+
+    gate.answer = answer
+
+    _refused(run, *_STATUS)
+
+
+def test_approve_sends_nothing_for_a_tampered_promotion(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """An approver is not asked about, and does not approve, what no receipt proves."""
+    document = gate_log.promotion_answer(make_decision("pending"))
+    document["decision"]["subject"]["digest"] = "sha256:" + "00" * 32
+    gate.answer = lambda _call: json_reply(document)
+
+    message = _refused(run, *_APPROVE)
+
+    assert "You are about to" not in message
+    assert [call.method for call in gate.calls] == ["GET"]
+
+
+@pytest.mark.parametrize("tamper", [*_TAMPERED, *_ABOUT_ANOTHER, _another_promotion])
+def test_approve_refuses_the_decision_after(
+    tamper: Tamper, run: Run, gate: GateServer, gate_log: GateLog, foreign_log: GateLog
+) -> None:
+    """A tampered receipt of the decision that follows an approval, or one of something else, ends it with 5."""
+
+    def answer(call: Call) -> Reply:
+        if call.method == "GET":
+            return json_reply(gate_log.promotion_answer(make_decision("pending")))
+        document = gate_log.approval_answer(make_decision("allow"), call.body)
+        tamper(document, gate_log, foreign_log)
+        return json_reply(document, status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_APPROVE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": "sha256:" + "00" * 32},
+        {"verdict": "reject"},
+        {"role": "security"},
+        {"to": "dev"},
+        {"evidence_digest": "sha256:" + "00" * 32},
+        {"policy_revision": "sha256:" + "00" * 32},
+        {"comment": "looks fine"},
+        {"promotion_id": DRY_RUN_PROMOTION_ID},
+    ],
+)
+def test_approve_refuses_another_approval(
+    changes: dict[str, str], run: Run, gate: GateServer, gate_log: GateLog
+) -> None:
+    """An approval that was recorded otherwise than it was sent ends with 5."""
+
+    def answer(call: Call) -> Reply:
+        if call.method == "GET":
+            return json_reply(gate_log.promotion_answer(make_decision("pending")))
+        return json_reply(gate_log.approval_answer(make_decision("allow"), call.body, **changes), status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_APPROVE, "--comment", "backtest reviewed")
+
+
+def test_approve_refuses_a_tampered_approval_receipt(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """The approval's own receipt must verify too."""
+
+    def answer(call: Call) -> Reply:
+        if call.method == "GET":
+            return json_reply(gate_log.promotion_answer(make_decision("pending")))
+        document = gate_log.approval_answer(make_decision("allow"), call.body)
+        document["approval_receipt"]["proof"] = _flip(document["approval_receipt"]["proof"], -10)
+        return json_reply(document, status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_APPROVE)
+
+
+@pytest.mark.parametrize("name", ["model", "version", "digest", "from", "to", "kind", "evidence_digest", "id"])
+def test_promotion_beside_the_decision_must_agree(name: str, run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """What stands beside the decision and contradicts it makes the answer invalid."""
+    other = {
+        "kind": "rollback",
+        "digest": "sha256:" + "00" * 32,
+        "evidence_digest": "sha256:" + "00" * 32,
+        "id": DRY_RUN_PROMOTION_ID,
+    }
+    document = gate_log.promotion_answer(make_decision("allow"), **{name: other.get(name, "other")})
+    gate.answer = lambda _call: json_reply(document)
+
+    ended = run(*_STATUS)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert "[client.answer_invalid]" in ended.err
+
+
+def test_one_of_several_keys_is_enough(run: Run, gate: GateServer, gate_log: GateLog, foreign_log: GateLog) -> None:
+    """While a log changes its key, a receipt under either key is accepted."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
+
+    ended = run(*_STATUS, environment={"LOCKGATE_LOG_KEY": f"{foreign_log.vkey} {gate_log.vkey}"})
+
+    assert ended.code == 0
+
+
+def test_receipt_is_kept(run: Run, gate: GateServer, gate_log: GateLog, tmp_path: Path) -> None:
+    """The verified receipt is written where it was asked for, as the API's document."""
+    document = gate_log.promotion_answer(make_decision("allow"))
+    gate.answer = lambda _call: json_reply(document)
+
+    ended = run(*_STATUS, "--receipt", "receipt.json")
+
+    kept = json.loads((tmp_path / "receipt.json").read_text())  # noqa: TID251 - compared as it is
+    check_schema("v1/api/receipt", kept)
+    assert ended.code == 0
+    assert kept == document["receipt"]
+
+
+def test_receipt_that_cannot_be_kept(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """If the receipt cannot be written, the command does not say allow."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
+
+    ended = run(*_STATUS, "--receipt", "absent/receipt.json")
+
+    assert (ended.code, ended.out) == (3, "")
+    assert "[client.output]" in ended.err
+
+
+def test_check_refuses_a_decision(run: Run, gate: GateServer) -> None:
+    """A dry run that is answered by something that is no dry run is refused."""
+    gate.answer = lambda _call: json_reply({"decision": make_decision("allow")})
+
+    assert run("check", *_REQUEST[1:]).code == 3
+
+
+def test_check_refuses_a_forecast_of_something_else(run: Run, gate: GateServer) -> None:
+    """A forecast must be about what was asked."""
+    subject = make_decision()["subject"] | {"to": "dev"}
+    gate.answer = lambda _call: json_reply({"decision": make_decision("allow", dry_run=True, subject=subject)})
+
+    assert run("check", *_REQUEST[1:]).code == 3
+
+
+def test_promotions_of_the_tests_are_valid(gate_log: GateLog) -> None:
+    """The answers that these tests send are ones that a gate may send."""
+    check_schema("v1/api/promotion", make_promotion(make_decision("pending")))
+    check_schema("v1/api/promotion_answer", gate_log.promotion_answer(make_decision("pending")))
+    sent = _approval_fields(make_decision("pending"))
+    check_schema("v1/api/approval_answer", gate_log.approval_answer(make_decision("allow"), sent))

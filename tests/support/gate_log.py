@@ -1,0 +1,82 @@
+"""A real audit log in a temporary database, and the answers that a gate would give with its receipts."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lockgate.audit import Actor, AuditLog, Event, KindCatalogue, Receipt, create_key_file
+from lockgate.storage import open_engine, upgrade_schema
+from lockgate.system_clock import SystemClock
+from support.decisions import EVIDENCE_DIGEST, POLICY_REVISION, from_now
+
+_STATES = {"allow": "allowed", "deny": "denied", "pending": "pending"}
+
+
+class GateLog:
+    """Records decisions and approvals as the gate does, and hands out their receipts as API documents."""
+
+    def __init__(self, folder: Path, origin: str = "lockgate.test/gate") -> None:
+        engine = open_engine(f"sqlite:///{folder / 'log.db'}")
+        upgrade_schema(engine)
+        signer = create_key_file(folder / "log.key", origin)
+        self.vkey = str(signer.verifier_key)
+        kinds = KindCatalogue({"gate.decision": "v1/api/decision", "gate.approval": "v1/api/approval"})
+        self._log = AuditLog(engine=engine, signer=signer, clock=SystemClock(), catalogue=kinds, instance="test")
+        self._log.create()
+
+    def receipt(self, body: Mapping[str, Any], kind: str = "gate.decision") -> dict[str, Any]:
+        """Record a document under its own id and return the receipt."""
+        actor = Actor(type="machine", id="ci@example.org")
+        return receipt_document(self._log.append(Event(id=body["id"], kind=kind, actor=actor, body=body)))
+
+    def promotion_answer(self, decision: Mapping[str, Any], **promotion: Any) -> dict[str, Any]:
+        """Record a decision, under a fresh id, and return the `promotion_answer`."""
+        decision = {**decision, "id": str(uuid.uuid4())}
+        return {
+            "promotion": make_promotion(decision, **promotion),
+            "decision": decision,
+            "receipt": self.receipt(decision),
+        }
+
+    def approval_answer(self, decision: Mapping[str, Any], sent: Mapping[str, Any], **approval: Any) -> dict[str, Any]:
+        """Record an approval as it was sent, then a decision, and return the `approval_answer`."""
+        recorded = {
+            **sent,
+            "id": str(uuid.uuid4()),
+            "promotion_id": decision["promotion_id"],
+            "approver": "alice@example.org",
+            "comment": sent.get("comment", ""),
+            "approved_at": from_now(-1),
+            "expires_at": from_now(3600),
+            **approval,
+        }
+        return {
+            "approval": recorded,
+            "approval_receipt": self.receipt(recorded, "gate.approval"),
+            **self.promotion_answer(decision),
+        }
+
+
+def make_promotion(decision: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the promotion that a decision is of."""
+    subject = {name: decision["subject"][name] for name in ("kind", "model", "version", "digest", "from", "to")}
+    return {
+        "schema_version": 1,
+        "id": decision["promotion_id"],
+        "state": _STATES[decision["verdict"]],
+        **subject,
+        "requester": "ci@example.org",
+        "contributors": [{"subject": "bob@example.org", "role": "author"}],
+        "reason": "weekly release",
+        "evidence_digest": EVIDENCE_DIGEST,
+        "policy_revision": POLICY_REVISION,
+        "created_at": from_now(-60),
+        "expires_at": from_now(3600),
+        **changes,
+    }
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt as the API sends it."""
+    return {"seq": receipt.seq, "record": receipt.record.decode(), "proof": receipt.proof}
