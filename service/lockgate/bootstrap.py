@@ -4,15 +4,128 @@ The web application and the command line see the rooms through what this makes.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from urllib.parse import urlsplit
 
-READINESS_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
+from sqlalchemy import Engine
+
+from lockgate.audit import AuditLog, KindCatalogue, load_key_file
+from lockgate.clock import Clock
+from lockgate.config import Settings
+from lockgate.errors import ConfigError
+from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
+from lockgate.identity import IdentityStore
+from lockgate.policy import PolicyEngine
+from lockgate.policy.compiled import load_policy
+from lockgate.policy.opa import OPAEngine, OPAServer
+from lockgate.policy.opa_binary import find_opa
+from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
+from lockgate.readiness import Readiness
+from lockgate.storage import check_schema, open_engine, upgrade_schema
+from lockgate.system_clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessCheck:
-    """One thing that must work before this instance can decide."""
+class Services:
+    """The rooms of one process, wired."""
 
-    name: Literal["policy", "database", "audit_log", "trust"]
-    ok: bool
-    detail: str
+    gate: Gate
+    register: Register
+    log: AuditLog
+    log_key: str  # the log's public key, a C2SP verifier key
+    identities: IdentityStore
+    engine: PolicyEngine
+    trust: TrustFolder
+    readiness: Readiness
+
+    def policy_revision(self) -> str:
+        """Return the policy revision in force; an approval must name it.
+
+        Raises:
+            PolicyUnavailableError: The engine does not say.
+        """
+        return self.engine.catalogue().revision
+
+
+def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
+    """Open the audit log with the key that signs its checkpoints.
+
+    Raises:
+        AuditError: The key's file is unusable.
+    """
+    return AuditLog(
+        engine=database,
+        signer=load_key_file(settings.log_key_file),
+        clock=clock,
+        catalogue=KindCatalogue(GATE_KINDS),
+        instance=settings.instance,
+    )
+
+
+def build_services(settings: Settings) -> Services:
+    """Wire a process that decides; everything that decides trust is loaded and checked here, once.
+
+    Raises:
+        LockgateError: A part is missing or unusable; the process must not start.
+    """
+    clock = SystemClock()
+    database = open_engine(settings.database_url)
+    check_schema(database)
+    log = open_log(settings, clock, database)
+    log.check_head()
+    domains = load_trust_domains(settings.trust_dir)
+    if settings.default_trust_domain not in domains.by_name:
+        raise ConfigError(
+            f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
+            f"got {settings.default_trust_domain[:80]!r}"
+        )
+    verifier = EvidenceVerifier(domains, clock)
+    trust = TrustFolder(settings.trust_dir, verifier)
+    engine = _build_engine(settings)
+    evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=settings.policy_timeout_s)
+    gate_settings = GateSettings(
+        default_trust_domain=settings.default_trust_domain,
+        promotion_ttl_ns=settings.promotion_ttl_ns,
+        approval_ttl_ns=settings.approval_ttl_ns,
+    )
+    return Services(
+        gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=gate_settings),
+        register=Register(database=database, log=log, clock=clock),
+        log=log,
+        log_key=str(load_key_file(settings.log_key_file).verifier_key),
+        identities=IdentityStore(database, clock),
+        engine=engine,
+        trust=trust,
+        readiness=Readiness(clock=clock, database=database, engine=engine, log=log, trust=trust, verifier=verifier),
+    )
+
+
+def prepare_database(settings: Settings) -> None:
+    """Create or migrate the tables, and the log with its first record where there is none.
+
+    Raises:
+        StorageError: The database cannot be written.
+        AuditError: The log's key is unusable, or the database holds a log of another origin or key.
+    """
+    database = open_engine(settings.database_url)
+    upgrade_schema(database)
+    open_log(settings, SystemClock(), database).create()
+
+
+def _build_engine(settings: Settings) -> PolicyEngine:
+    compiled = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
+    if settings.policy_engine == "wasm":
+        return WasmEngine(compiled)
+    try:
+        token = settings.opa_token_file.read_text().strip() if settings.opa_token_file else None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError("LOCKGATE_OPA_TOKEN_FILE: want a readable text file") from exc
+    address = urlsplit(settings.opa_url)
+    server = OPAServer(
+        host=address.hostname or "",
+        port=address.port or (443 if address.scheme == "https" else 80),
+        tls=address.scheme == "https",
+        ca_file=settings.opa_ca_file,
+        token=token,
+    )
+    return OPAEngine(compiled, server)

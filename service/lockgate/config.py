@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from lockgate.errors import ConfigError
 
@@ -24,6 +25,7 @@ class Settings:
     database_url: str
     log_key_file: Path  # the audit log's signing key; its name is the log's origin
     policy_dir: Path
+    policy_config_dir: Path | None  # this deployment's own matrix, signers, environments, freezes; None: the folder's
     trust_dir: Path
     default_trust_domain: str  # for evidence that names none
     policy_engine: Literal["wasm", "opa"]
@@ -56,11 +58,13 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
     opa_url = reader.text("OPA_URL", "")
     if (engine == "opa") != bool(opa_url):
         raise ConfigError("LOCKGATE_OPA_URL: want it exactly when LOCKGATE_POLICY_ENGINE is 'opa'")
+    _check_opa_url(opa_url)
     return Settings(
         data_dir=data_dir,
         database_url=reader.text("DATABASE_URL", f"sqlite:///{data_dir / 'lockgate.db'}"),
         log_key_file=Path(reader.text("LOG_KEY_FILE", str(data_dir / "log.key"))),
         policy_dir=Path(reader.text("POLICY_DIR", str(shipped_folder("policies")))),
+        policy_config_dir=reader.path("POLICY_CONFIG_DIR"),
         trust_dir=Path(reader.text("TRUST_DIR", str(_PACKAGE / "evidence" / "default_trust"))),
         default_trust_domain=reader.text("DEFAULT_TRUST_DOMAIN", "public-good"),
         policy_engine="opa" if engine == "opa" else "wasm",
@@ -78,6 +82,16 @@ def shipped_folder(name: str) -> Path:
     """Return a folder that comes with Lockgate: in a wheel it lies in the package, in a checkout beside `service/`."""
     packaged = _PACKAGE / f"_{name}"
     return packaged if packaged.is_dir() else _PACKAGE.parents[1] / name
+
+
+def _check_opa_url(url: str) -> None:
+    try:
+        parsed = urlsplit(url)
+        fine = parsed.port != 0 and parsed.scheme in {"http", "https"} and parsed.hostname and parsed.path in {"", "/"}
+    except ValueError:
+        fine = False
+    if url and not (fine and not parsed.query and not parsed.fragment and parsed.username is None):
+        raise ConfigError("LOCKGATE_OPA_URL: want http://host:port or https://host:port, without a path or credentials")
 
 
 class _Reader:
@@ -106,3 +120,11 @@ class _Reader:
         if not 0 < value <= at_most:  # also refuses NaN
             raise ConfigError(f"LOCKGATE_{name}: want more than 0 and at most {at_most:g} seconds, got {text[:20]}")
         return value
+
+
+def share_counters(folder: str) -> None:
+    """Tell the metrics library where the processes of this instance keep their counters together.
+
+    It reads the variable when it is imported, so this comes first.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -6,7 +6,7 @@ May be imported: everything named here. This room knows nothing of promotions, e
 
 from lockgate.identity.errors import IdentityError, PrincipalUnknownError, TokenUnknownError
 from lockgate.identity.permissions import Permission, permits
-from lockgate.identity.store import IdentityStore
+from lockgate.identity.store import IdentityStore, read_principal
 from lockgate.identity.types import NewToken, Principal, TokenInfo, parse_principal
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "TokenUnknownError",
     "parse_principal",
     "permits",
+    "read_principal",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from lockgate.canonical_json import canonicalize, parse_canonical, parse_json
 from lockgate.clock import format_timestamp, parse_timestamp
 from lockgate.digests import Sha256Hex, parse_digest, sha256_hex, sha256_of
+from lockgate.policy import PolicyRevision
 from lockgate.promotion.types import (
     Approval,
     ApprovalRequest,
@@ -175,5 +176,5 @@ def _binding(document: dict[str, Any]) -> Binding:
         digest=parse_digest(document["digest"]),
         transition=_transition(document),
         evidence_digest=parse_digest(document["evidence_digest"]),
-        policy_revision=document["policy_revision"],
+        policy_revision=PolicyRevision(document["policy_revision"]),
     )

@@ -9,6 +9,7 @@ from lockgate.audit import Receipt
 from lockgate.clock import EpochNs
 from lockgate.digests import Digest, Sha256Hex
 from lockgate.evidence import Refusal, VerifiedSignature
+from lockgate.policy import PolicyRevision
 
 TransitionKind: TypeAlias = Literal["promote", "rollback"]
 
@@ -112,7 +113,7 @@ class Binding:
     digest: Digest
     transition: Transition
     evidence_digest: Digest
-    policy_revision: str
+    policy_revision: PolicyRevision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ def create_app(services: Services, *, several_processes: bool = False) -> Flask:
     register_problems(app)
     register_observation(app, metrics)
     register_authentication(app, services.identities)
+    app.before_request(services.trust.refresh)
     for blueprint in (
         promotions_blueprint(services, metrics),
         audit_blueprint(services),

@@ -6,7 +6,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from lockgate.audit import AuditError
+from lockgate.audit import AuditError, RecordUnknownError
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LimitExceededError, LockgateError
@@ -48,6 +48,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (ContendedError, 503, "Too many at once"),
     (PolicyUnavailableError, 503, "The policy engine does not answer"),
     (PolicyFailureError, 500, "The policy gave no usable answer"),
+    (RecordUnknownError, 404, "No such record"),
     (AuditError, 503, "The audit log cannot record"),
     (StorageError, 503, "The database is not available"),
 )
@@ -57,12 +58,6 @@ class UnauthenticatedError(LockgateError):
     """The caller is nobody that we know."""
 
     code = "identity.unauthenticated"
-
-
-class RecordUnknownError(LockgateError):
-    """The audit log holds no such record or tree size."""
-
-    code = "audit.unknown"
 
 
 class ParameterError(LockgateError):
@@ -79,7 +74,6 @@ class MediaTypeError(LockgateError):
 
 _WEB_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (UnauthenticatedError, 401, "Who are you?"),
-    (RecordUnknownError, 404, "No such record"),
     (ParameterError, 400, "A parameter is unusable"),
     (MediaTypeError, 415, "The content type is not supported"),
 )

@@ -23,7 +23,7 @@ def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @blueprint.get("/readyz")
     @open_to_all
     def ready() -> Response:
-        checks = services.check_readiness()
+        checks = services.readiness.check()
         fine = all(check.ok for check in checks)
         document = {
             "ready": fine,

@@ -243,8 +243,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         schema = {"type": "string", "format": "uuid"}
         parameters.append({"name": "promotion_id", "in": "path", "required": True, "schema": schema})
     if "{seq}" in operation.path:
-        schema = {"type": "integer", "minimum": 0}
-        parameters.append({"name": "seq", "in": "path", "required": True, "schema": schema})
+        number = {"type": "integer", "minimum": 0}
+        parameters.append({"name": "seq", "in": "path", "required": True, "schema": number})
     parameters.extend(
         {
             "name": name,
@@ -256,8 +256,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name, description in operation.query.items()
     )
     if operation.idempotent:
-        schema = {"type": "string", "maxLength": 255}
-        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
+        key = {"type": "string", "minLength": 1, "maxLength": 255}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
     return parameters
 
 

@@ -1,0 +1,154 @@
+"""The demonstration: one promotion from an unsigned model to an allowed one, then the audit of it, told as it goes.
+
+Every step is a real `lockgate` command against a real gate on loopback: SQLite, the compiled policy, a trust domain
+made a moment before. Nothing is kept, unless the caller names the folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from lockgate.clock import Clock
+from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Person, make_material
+from lockgate.demo.stage import Finished, Stage, StageError, free_port
+
+_LOG_ORIGIN: Final = "demo.lockgate.example/audit"
+_SHOWN_LINES_MAX: Final = 40  # of one answer
+_CHANGED_FROM: Final = b'"verdict":"pending"'
+_CHANGED_TO: Final = b'"verdict":"allow"'
+
+
+class DemoFailedError(StageError):
+    """A step did not end as it must; the gate, or this demonstration, is broken."""
+
+    code = "demo.failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    console: Console
+    stage: Stage
+    material: Material
+    tokens: dict[str, str]
+    log_key: str
+
+    def say(self, number: int, title: str, why: str) -> None:
+        self.console.print()
+        self.console.print(Text(f"{number}. {title}", style="bold"))
+        self.console.print(Text(f"   {why}", style="dim"))
+
+    def run(self, arguments: Sequence[str], *, expected: int, person: Person | None = None) -> Finished:
+        who = f"{person.subject}" if person else "auditor"
+        self.console.print(Text(f"   {who} $ lockgate {' '.join(arguments)}", style="cyan"))
+        variables = {"LOCKGATE_TOKEN": self.tokens[person.subject]} if person else {}
+        done = self.stage.run(arguments, variables)
+        shown = (done.stdout if done.stdout.strip() else done.stderr).rstrip().splitlines()
+        for line in shown[:_SHOWN_LINES_MAX]:
+            self.console.print(Text(f"   | {line}"))
+        if done.exit_code != expected:
+            raise DemoFailedError(f"want exit code {expected}, got {done.exit_code}: {done.stderr.strip()[-500:]}")
+        self.console.print(Text(f"   exit code {done.exit_code}", style="green"))
+        return done
+
+    def request(self, bundles: Sequence[str], *, expected: int) -> str:
+        arguments = ["request", MODEL, "1.0.0", "--from", "staging", "--to", "production", "--model-dir", "model"]
+        arguments += ["--contributor", "trainer:tess"]
+        for bundle in bundles:
+            arguments += ["--bundle", bundle]
+        answered = self.run([*arguments, "--receipt", "receipt.json"], expected=expected, person=RITA)
+        return _promotion_id(self.stage.folder / "receipt.json", answered)
+
+    def approve(self, promotion_id: str, person: Person, role: str, *, expected: int) -> None:
+        arguments = ["approve", promotion_id, "--role", role, "--yes", "--receipt", "receipt.json"]
+        (self.stage.folder / "receipt.json").unlink(missing_ok=True)
+        self.run(arguments, expected=expected, person=person)
+
+
+def run_demo(console: Console, folder: Path, clock: Clock) -> None:
+    """Set a gate up in an empty folder, walk through it, audit it.
+
+    Args:
+        console: Where the story is told.
+        folder: An empty folder.
+        clock: Gives the time of the demonstration's signatures.
+
+    Raises:
+        DemoFailedError: A step did not end as it must.
+        StageError: The gate could not be set up.
+        OSError: The folder cannot be written.
+    """
+    console.print(Text("Lockgate, from an unsigned model to an audited promotion", style="bold"))
+    console.print(Text("Setting up a throw-away gate: data folder, log key, people, a Sigstore instance, a policy."))
+    material = make_material(folder, clock)
+    port = free_port()
+    environment = {
+        "LOCKGATE_DATA_DIR": str(folder / "data"),
+        "LOCKGATE_TRUST_DIR": str(material.trust_dir),
+        "LOCKGATE_DEFAULT_TRUST_DOMAIN": "demo",
+        "LOCKGATE_POLICY_CONFIG_DIR": str(material.policy_config_dir),
+        "LOCKGATE_URL": f"http://127.0.0.1:{port}",
+        "NO_COLOR": "1",
+        "COLUMNS": "110",
+    }
+    stage = Stage(folder=folder, environment=environment)
+    stage.run_or_stop(["init", "--origin", _LOG_ORIGIN])
+    tokens = {person.subject: _create_token(stage, person) for person in PEOPLE}
+    log_key = stage.run_or_stop(["audit", "key"]).strip()
+    stage = replace(stage, environment={**environment, "LOCKGATE_LOG_KEY": log_key})
+    walk = _Walk(console=console, stage=stage, material=material, tokens=tokens, log_key=log_key)
+    with stage.serving(port):
+        _promote(walk)
+    _audit(walk)
+    console.print()
+    console.print(Text("Done: refused, denied, pending, allowed, audited; each for a reason you could read.", "bold"))
+
+
+def _promote(walk: _Walk) -> None:
+    walk.say(1, "An unsigned model", "No signature, no way in: exit code 5 tells CI that trust is missing.")
+    walk.request([], expected=5)
+    walk.say(2, "Signed by a stranger", "The signature is sound, but nobody trusts this signer for this model.")
+    walk.request(["stranger.sig"], expected=5)
+    walk.say(3, "Signed by the release workflow", "Evidence is complete; the matrix asks for two people: pending.")
+    promotion_id = walk.request(["model.sig"], expected=4)
+    walk.say(4, "The requester approves herself", "It is recorded, and it does not count.")
+    walk.approve(promotion_id, RITA, "ml-lead", expected=4)
+    walk.say(5, "Two others approve, each in one role", "Each approval is bound to this digest, transition and policy.")
+    walk.approve(promotion_id, LEO, "ml-lead", expected=4)
+    walk.approve(promotion_id, MAYA, "risk", expected=0)
+
+
+def _audit(walk: _Walk) -> None:
+    folder = walk.stage.folder
+    walk.say(6, "The gate is switched off; the auditor verifies", "One export and one public key; no server, no trust.")
+    walk.run(["audit", "export", "--out", "export"], expected=0)
+    walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=0)
+    walk.run(["audit", "verify-receipt", "receipt.json", "--key", walk.log_key], expected=0)
+    walk.say(7, "Somebody changes one record of the export", "A pending answer is made to look like an allow.")
+    records = folder / "export" / "records.jsonl"
+    content = records.read_bytes()
+    if _CHANGED_FROM not in content:
+        raise DemoFailedError("want a pending decision in the export")
+    records.write_bytes(content.replace(_CHANGED_FROM, _CHANGED_TO, 1))
+    walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=1)
+
+
+def _create_token(stage: Stage, person: Person) -> str:
+    arguments = ["token", "create", "--subject", person.subject, "--type", "user", "--expires-in", "1d"]
+    for role in person.roles:
+        arguments += ["--role", role]
+    return stage.run_or_stop(arguments).strip()
+
+
+def _promotion_id(receipt: Path, answered: Finished) -> str:
+    try:
+        document = orjson.loads(receipt.read_bytes())
+        promotion_id: str = orjson.loads(document["record"])["body"]["promotion_id"]
+    except (OSError, ValueError, KeyError) as exc:
+        raise DemoFailedError(f"want a receipt, got: {answered.stderr.strip()[-300:]}") from exc
+    receipt.unlink()
+    return promotion_id

@@ -1,0 +1,117 @@
+"""Whether this instance can decide: every part is tried for real, as a request would use it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from sqlalchemy import Engine
+
+from lockgate.audit import AuditLog
+from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
+from lockgate.digests import sha256_of
+from lockgate.errors import LockgateError
+from lockgate.evidence import EvidenceVerifier, TrustFolder
+from lockgate.policy import EvidenceFacts, PolicyEngine, PolicyPrincipal, PolicyRequest, build_input
+from lockgate.storage import check_schema
+
+CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
+_CANARY_ID: Final = "00000000-0000-7000-8000-000000000000"
+_CANARY_NAME: Final = "lockgate-canary"
+_DETAIL_CHARS_MAX: Final = 300
+
+PartName: TypeAlias = Literal["policy", "database", "audit_log", "trust"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessCheck:
+    """One part that must work before this instance can decide."""
+
+    name: PartName
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """The parts of one instance."""
+
+    clock: Clock
+    database: Engine
+    engine: PolicyEngine
+    log: AuditLog
+    trust: TrustFolder
+    verifier: EvidenceVerifier
+
+    def check(self) -> tuple[ReadinessCheck, ...]:
+        """Try every part; never raises."""
+        return (
+            _attempt("policy", self._policy),
+            _attempt("database", self._database),
+            _attempt("audit_log", self._audit_log),
+            _attempt("trust", self._trust),
+        )
+
+    def _policy(self) -> str:
+        # A decision of known answer: nothing signed, an unknown model. An engine that allows it is no gate.
+        catalogue = self.engine.catalogue()
+        now = self.clock.now_ns()
+        nobody = PolicyPrincipal(subject=_CANARY_NAME, type="machine", roles=(), identities=())
+        document = build_input(
+            now=now,
+            revision=catalogue.revision,
+            request=PolicyRequest(
+                id=_CANARY_ID,
+                kind="promote",
+                model=_CANARY_NAME,
+                version="0",
+                digest=sha256_of(b""),
+                from_environment=_CANARY_NAME,
+                to_environment=_CANARY_NAME,
+                requester=nobody,
+                contributors=(),
+                requested_at=now,
+                expires_at=EpochNs(now + NS_PER_S),
+            ),
+            evidence=EvidenceFacts(digest=sha256_of(b"[]"), signatures=(), refusals=()),
+            approvals=(),
+            allowed_in_target=False,
+        )
+        result = self.engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
+        if result.allow:
+            raise _UnreadyError("the policy allows an unsigned, unknown model")
+        return f"{self.engine.name}, revision {catalogue.revision[:19]}"
+
+    def _database(self) -> str:
+        check_schema(self.database)
+        return "the tables are those of this version"
+
+    def _audit_log(self) -> str:
+        self.log.check_head()
+        return "the log ends where its newest checkpoint says"
+
+    def _trust(self) -> str:
+        if self.trust.problem:
+            raise _UnreadyError(
+                f"the trust folder changed and does not load, the roots of before are in force: {self.trust.problem}"
+            )
+        ends = [
+            domain.valid_until for domain in self.verifier.domains.by_name.values() if domain.valid_until is not None
+        ]
+        now = self.clock.now_ns()
+        if ends and is_expired(max(ends), now):
+            raise _UnreadyError(f"no trust domain accepts new signatures since {format_timestamp(max(ends))}")
+        return f"{len(self.verifier.domains.by_name)} trust domains"
+
+
+class _UnreadyError(LockgateError):
+    """A part works, and is still not fit for deciding."""
+
+    code = "readiness.unfit"
+
+
+def _attempt(name: PartName, check: Callable[[], str]) -> ReadinessCheck:
+    try:
+        detail, ok = check(), True
+    except LockgateError as exc:
+        detail, ok = f"{exc.code}: {exc}", False
+    return ReadinessCheck(name=name, ok=ok, detail=detail[:_DETAIL_CHARS_MAX])

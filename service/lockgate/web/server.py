@@ -1,0 +1,63 @@
+"""Gunicorn, with the limits that Lockgate is tested under."""
+
+import shutil
+import tempfile
+from typing import Any, Final
+
+from gunicorn.app.base import BaseApplication
+
+from lockgate.bootstrap import build_services
+from lockgate.config import Settings, share_counters
+from lockgate.logs import configure_logs
+
+THREADS: Final = 8  # of one worker: most of them wait for the disk or the policy engine
+REQUEST_LINE_BYTES_MAX: Final = 4094  # the longest path with every filter is below 500
+HEADERS_MAX: Final = 50
+HEADER_BYTES_MAX: Final = 8190
+WORKER_TIMEOUT_S: Final = 60  # a worker that gives no sign of life for so long is replaced
+GRACE_S: Final = 30  # for decisions in flight when the service is stopped
+
+
+class Server(BaseApplication):
+    """Serves until it is told to stop."""
+
+    def __init__(self, settings: Settings, *, bind: str, workers: int) -> None:
+        self._settings = settings
+        self._bind = bind
+        self._workers = workers
+        self._counters = tempfile.mkdtemp(prefix="lockgate-metrics-")
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn up; its own files and flags are not read."""
+        for name, value in {
+            "bind": [self._bind],
+            "workers": self._workers,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "timeout": WORKER_TIMEOUT_S,
+            "graceful_timeout": GRACE_S,
+            "limit_request_line": REQUEST_LINE_BYTES_MAX,
+            "limit_request_fields": HEADERS_MAX,
+            "limit_request_field_size": HEADER_BYTES_MAX,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "child_exit": _forget_counters,
+            "on_exit": lambda _server: shutil.rmtree(self._counters, ignore_errors=True),
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
+        """Make the application, in the worker: engines and database connections do not cross a fork."""
+        configure_logs()
+        share_counters(self._counters)
+        # Imported only now: the metrics library looks for the shared folder when it is imported.
+        from lockgate.web.app import create_app  # noqa: PLC0415
+
+        return create_app(build_services(self._settings), several_processes=True)
+
+
+def _forget_counters(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn ships no types
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - as above
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

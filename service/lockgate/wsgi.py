@@ -1,0 +1,21 @@
+"""The WSGI entry for a server of your choice: `gunicorn 'lockgate.wsgi:application()'`.
+
+`lockgate serve` is the usual way; it starts gunicorn with the settings that were tested.
+"""
+
+from flask import Flask
+
+from lockgate.bootstrap import build_services
+from lockgate.config import load_settings
+from lockgate.logs import configure_logs
+from lockgate.web.app import create_app
+
+
+def application() -> Flask:
+    """Make the application from the process's settings.
+
+    Raises:
+        LockgateError: A setting, the policy, a trusted root, the database or the log's key is unusable.
+    """
+    configure_logs()
+    return create_app(build_services(load_settings()))

@@ -1,0 +1,210 @@
+"""A whole gate in a folder, with real parts: SQLite, the compiled policy, a virtual Sigstore; time stands still."""
+
+import base64
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from support.clocks import FixedClock
+from werkzeug.test import TestResponse
+
+from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
+from lockgate.bootstrap import Services
+from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.config import shipped_folder
+from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
+from lockgate.digests import Digest, sha256_of
+from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
+from lockgate.identity import IdentityStore, parse_principal
+from lockgate.policy import CompiledPolicy, PolicyEngine
+from lockgate.policy.compiled import load_policy
+from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
+from lockgate.readiness import Readiness
+from lockgate.storage import open_engine, upgrade_schema
+from lockgate.web.app import create_app
+
+DAY_NS = 86_400 * NS_PER_S
+ORIGIN = "test.lockgate.example/audit"
+ARTIFACT = sha256_of(b"the model")
+WORKFLOW = VirtualSigner(identity="https://ci.example/release.yml@refs/heads/main", issuer="https://ci.example")
+STRANGER = VirtualSigner(identity="https://ci.example/fork.yml@refs/heads/main", issuer="https://ci.example")
+PEOPLE: Mapping[str, tuple[str, ...]] = {
+    "rita": ("requester", "approver:ml-lead"),
+    "ravi": ("requester",),
+    "leo": ("approver:ml-lead",),
+    "lena": ("approver:ml-lead", "approver:risk"),
+    "maya": ("approver:risk",),
+    "aude": ("auditor",),
+    "otto": ("operator",),
+    "adam": ("admin",),
+}
+PROMOTE = {"kind": "promote", "from": "staging", "to": "production"}
+ROLLBACK = {"kind": "rollback", "from": "production", "to": "production"}
+
+
+def policy_config(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a small policy's data; `changes` replace whole documents."""
+    environments = {
+        "environments": ["dev", "staging", "production"],
+        "transitions": [{"kind": "promote", "from": "dev", "to": "staging"}, PROMOTE, ROLLBACK],
+    }
+    rows = [
+        {"kind": "promote", "from": "dev", "to": "staging", "approvals": [], "separation_of_duties": False},
+        {
+            **PROMOTE,
+            "approvals": [{"role": "ml-lead", "count": 1}, {"role": "risk", "count": 1}],
+            "separation_of_duties": True,
+        },
+        {**ROLLBACK, "approvals": [{"role": "ml-lead", "count": 1}], "separation_of_duties": True},
+    ]
+    signer = {
+        "id": "release-workflow",
+        "models": ["*"],
+        "environments": ["staging", "production"],
+        "trust_domain": "test",
+        "issuer": WORKFLOW.issuer,
+        "identity": WORKFLOW.identity,
+        "predicate_types": ["", "https://model_signing/signature/v1.0"],
+        "claims": [],
+    }
+    documents: dict[str, dict[str, Any]] = {
+        "environments": environments,
+        "freezes": {"freezes": []},
+        "matrix": {"tiers": ["high"], "roles": ["ml-lead", "risk"], "rows": [{**row, "tier": "high"} for row in rows]},
+        "models": {"models": [{"name": "fraud-detector", "tier": "high"}]},
+        "trust": {"signers": [signer]},
+    }
+    return {name: {"schema_version": 1, **document} for name, document in {**documents, **changes}.items()}
+
+
+def compile_config(folder: Path, documents: dict[str, dict[str, Any]]) -> CompiledPolicy:
+    """Put data under the shipped rules; needs no OPA."""
+    for name, document in documents.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "data.json").write_bytes(orjson.dumps(document))
+    return load_policy(shipped_folder("policies"), None, folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateUnderTest:
+    """A gate and everything that a test may want to move."""
+
+    folder: Path
+    clock: FixedClock
+    database: Engine
+    sigstore: VirtualSigstore
+    services: Services
+    client: FlaskClient
+    tokens: Mapping[str, str]
+    key: VerifierKey
+
+    def call(self, method: str, path: str, who: str | None, document: object = None, **headers: str) -> TestResponse:
+        """Call the API as somebody."""
+        sent = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
+        data = None if document is None else orjson.dumps(document)
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return self.client.open(path, method=method, headers=sent, data=data)
+
+    def bundle(self, signer: VirtualSigner = WORKFLOW, digest: Digest = ARTIFACT) -> bytes:
+        """Sign an artifact now."""
+        return self.sigstore.sign_artifact(digest, signer)
+
+    def request_document(self, *bundles: bytes, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Write a request; by default staging to production, signed by the workflow."""
+        return {
+            "schema_version": 1,
+            **PROMOTE,
+            "model": "fraud-detector",
+            "version": "1.4.0",
+            "digest": str(ARTIFACT),
+            "contributors": [{"subject": "tess", "role": "trainer"}],
+            "evidence": [{"bundle": base64.b64encode(bundle).decode()} for bundle in bundles or (self.bundle(),)],
+            **changes,
+        }
+
+    def request(self, who: str = "rita", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Ask for a promotion and return the answer."""
+        response = self.call("POST", "/v1/promotions", who, self.request_document(**changes))
+        assert response.status_code in {201, 202}, response.text
+        answer: dict[str, Any] = response.json
+        return answer
+
+    def approval_document(self, answer: dict[str, Any], role: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Write an approval of exactly what an answer shows."""
+        promotion = answer["promotion"]
+        bound = {name: promotion[name] for name in ("digest", "kind", "from", "to", "evidence_digest", "policy_revision")}
+        return {"schema_version": 1, "verdict": "approve", "role": role, **bound, **changes}
+
+    def approve(self, who: str, role: str, answer: dict[str, Any], **changes: Any) -> TestResponse:  # noqa: ANN401
+        """Approve exactly what an answer shows."""
+        path = f"/v1/promotions/{answer['promotion']['id']}/approvals"
+        return self.call("POST", path, who, self.approval_document(answer, role, **changes))
+
+    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Return the log's records."""
+        return [orjson.loads(record.body) for record in self.services.log.records(limit=1000, kind=kind)]
+
+
+@functools.cache
+def _shared_engine(folder: Path) -> WasmEngine:
+    return WasmEngine(compile_config(folder, policy_config()))
+
+
+def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> GateUnderTest:
+    """Make a gate in an empty folder around an engine."""
+    clock = FixedClock()
+    database = open_engine(f"sqlite:///{folder / 'lockgate.db'}")
+    upgrade_schema(database)
+    signer = create_key_file(folder / "log.key", ORIGIN)
+    log = AuditLog(
+        engine=database, signer=signer, clock=clock, catalogue=KindCatalogue(GATE_KINDS), instance="test"
+    )
+    log.create()
+    trust_dir = folder / "trust"
+    trust_dir.mkdir()
+    sigstore = VirtualSigstore(name="test", clock=clock)
+    sigstore.write_trust_domain(trust_dir)
+    verifier = EvidenceVerifier(load_trust_domains(trust_dir), clock)
+    trust = TrustFolder(trust_dir, verifier)
+    evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=timeout_s)
+    settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
+    identities = IdentityStore(database, clock)
+    tokens = {}
+    for subject, roles in PEOPLE.items():
+        identities.put_principal(
+            parse_principal(subject=subject, type="user", roles=roles, identities=[f"{subject}@example.com"])
+        )
+        tokens[subject] = identities.create_token(subject, 365 * DAY_NS).secret
+    services = Services(
+        gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=settings),
+        register=Register(database=database, log=log, clock=clock),
+        log=log,
+        log_key=str(signer.verifier_key),
+        identities=identities,
+        engine=engine,
+        trust=trust,
+        readiness=Readiness(clock=clock, database=database, engine=engine, log=log, trust=trust, verifier=verifier),
+    )
+    return GateUnderTest(
+        folder=folder,
+        clock=clock,
+        database=database,
+        sigstore=sigstore,
+        services=services,
+        client=create_app(services).test_client(),
+        tokens=tokens,
+        key=signer.verifier_key,
+    )
+
+
+def later(nanoseconds: int) -> EpochNs:
+    """Return a time so long after the clock's start."""
+    return EpochNs(FixedClock().now + nanoseconds)
