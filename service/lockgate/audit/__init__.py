@@ -41,6 +41,7 @@ from lockgate.audit.types import (
     StoredRecord,
     Verification,
 )
+from lockgate.audit.verifier import verify_log
 
 if TYPE_CHECKING:
     from lockgate.audit.log import AuditLog
@@ -78,6 +79,7 @@ __all__ = [
     "load_key_file",
     "open_checkpoint",
     "parse_verifier_key",
+    "verify_log",
     "verify_receipt",
 ]
 

@@ -1,0 +1,204 @@
+"""`lockgate audit`: verify, export, show, key."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from lockgate.audit import VerifierKey, load_key_file, parse_verifier_key, store
+from lockgate.audit.export import export_log
+from lockgate.audit.export_folder import ExportFolder, read_checkpoint_file
+from lockgate.audit.records import parse_record
+from lockgate.audit.types import Verification
+from lockgate.audit.verifier import verify_log
+from lockgate.cli.standard_output import emit
+from lockgate.config import load_settings
+from lockgate.errors import LockgateError
+from lockgate.rendering import plain
+from lockgate.storage import StorageError, open_engine, read_transaction
+
+PROGRESS_RECORDS_MIN: Final = 20_000  # about a second of checking; below, a bar would only flicker
+PROGRESS_BYTES_MIN: Final = 20 * 1024 * 1024  # the same, of an export
+SHOW_MAX: Final = 1000  # records that one command shows
+_EXIT_CODES: Final = {"valid": 0, "tampered": 1, "unverifiable": 2}
+
+
+@click.group()
+def audit() -> None:
+    """Verify, export and read the audit log."""
+
+
+@audit.command()
+@click.option("--export", "export", type=click.Path(path_type=Path), help="An export's folder.")
+@click.option("--database", metavar="URL", help="A live database, for example sqlite:////var/lib/lockgate/lockgate.db.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="A gate's data folder, for its live database.")
+@click.option("--key", "keys", multiple=True, metavar="VKEY", help="The log's public key; repeat for several.")
+@click.option(
+    "--checkpoint",
+    "held",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A signed checkpoint that you kept: betrays a shortened log. Repeat for several.",
+)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
+def verify(
+    context: click.Context,
+    *,
+    export: Path | None,
+    database: str | None,
+    data_dir: Path | None,
+    keys: tuple[str, ...],
+    held: tuple[Path, ...],
+    output: str,
+) -> None:
+    """Check every record of a log under its public key.
+
+    \b
+    Exit codes:
+      0  valid
+      1  tampered: a check failed although all it needs was at hand
+      2  unverifiable: a key, a file or a checkpoint is missing; also wrong usage
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    if sum(source is not None for source in (export, database, data_dir)) != 1:
+        raise click.UsageError("want exactly one of --export, --database and --data-dir")
+    if not keys:
+        raise click.UsageError("want --key; 'lockgate audit key' on the gate prints it")
+    try:
+        known = [parse_verifier_key(text) for text in keys]
+        notes = [read_checkpoint_file(path) for path in held]
+        if export is not None:
+            verification = _verify_export(ExportFolder(export), known, notes)
+        else:
+            url = database if database is not None else f"sqlite:///{(data_dir or Path()).absolute() / 'lockgate.db'}"
+            verification = _verify_database(url, known, notes)
+    except LockgateError as exc:
+        click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
+        context.exit(_EXIT_CODES["unverifiable"])
+    emit(_as_json(verification) if output == "json" else _as_text(verification))
+    context.exit(_EXIT_CODES[verification.verdict])
+
+
+@audit.command("export")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
+def export_command(*, out: Path, data_dir: Path | None) -> None:
+    """Write the whole log to a new folder that can be verified offline."""
+    url, log = _configured(data_dir)
+    size = export_log(open_engine(url), log.name, out)
+    click.echo(f"exported {size} records of {plain(log.name)} to {plain(str(out))}", err=True)
+
+
+@audit.command()
+@click.argument("seq", type=click.IntRange(min=0), required=False)
+@click.option("--last", type=click.IntRange(1, SHOW_MAX), help="The newest N records.")
+@click.option("--kind", help="Only this kind, with --last.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
+def show(*, seq: int | None, last: int | None, kind: str | None, output: str, data_dir: Path | None) -> None:
+    """Show the record SEQ, or the newest ones. Nothing is verified."""
+    if (seq is None) == (last is None):
+        raise click.UsageError("want SEQ or --last, one of them")
+    if kind is not None and last is None:
+        raise click.UsageError("want --kind only with --last")
+    url, log = _configured(data_dir)
+    with read_transaction(open_engine(url)) as connection:
+        if seq is not None:
+            entry = store.read_entry(connection, log.name, seq)
+            entries = [] if entry is None else [entry]
+        else:
+            entries = store.read_last_entries(connection, log.name, limit=last or 0, kind=kind)
+    if seq is not None and not entries:
+        raise click.UsageError(f"the log holds no record {seq}")
+    indent = None if output == "json" else 2
+    emit("".join(f"{_neutral(parse_record(entry.body), indent)}\n" for entry in entries))
+
+
+@audit.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
+def key(*, data_dir: Path | None) -> None:
+    """Print the log's public key, for whoever verifies."""
+    _, log = _configured(data_dir)
+    emit(f"{log}\n")
+
+
+def _configured(data_dir: Path | None) -> tuple[str, VerifierKey]:
+    settings = load_settings() if data_dir is None else load_settings(data_dir=str(data_dir))
+    return settings.database_url, load_key_file(settings.log_key_file).verifier_key
+
+
+def _verify_export(folder: ExportFolder, keys: list[VerifierKey], held: list[bytes]) -> Verification:
+    with _progress(folder.size_bytes(), PROGRESS_BYTES_MIN) as advance:
+
+        def records() -> Iterator[tuple[bytes, None]]:
+            for body, _ in folder.records():
+                advance(len(body) + 1)
+                yield body, None
+
+        return verify_log(
+            records=records(),
+            checkpoints=folder.checkpoints(),
+            keys=keys,
+            attachments=folder.attachments(),
+            held=[folder.newest_checkpoint(), *held],
+        )
+
+
+def _verify_database(url: str, keys: list[VerifierKey], held: list[bytes]) -> Verification:
+    log = keys[0].name
+    engine = open_engine(url)
+    if not Path(engine.url.database or "").is_file():  # SQLite would make one
+        raise StorageError("there is no database at this place")
+    with read_transaction(engine) as connection:
+        head = store.read_head(connection, log)
+        with _progress(head.size if head else 0, PROGRESS_RECORDS_MIN) as advance:
+
+            def records() -> Iterator[tuple[bytes, Any]]:
+                for entry in store.stream_entries(connection, log):
+                    advance(1)
+                    yield entry.body, entry.columns
+
+            return verify_log(
+                records=records(),
+                checkpoints=store.stream_checkpoints(connection, log),
+                keys=keys,
+                attachments=store.stream_attachments(connection, log),
+                held=held,
+            )
+
+
+@contextmanager
+def _progress(total: int, minimum: int) -> Iterator[Any]:
+    # On standard error, and only where a person looks at it.
+    shown = total >= minimum and sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), disable=not shown, transient=True) as progress:
+        task = progress.add_task("verifying", total=total)
+        yield lambda amount: progress.advance(task, amount)
+
+
+def _as_json(verification: Verification) -> str:
+    return json.dumps({"schema_version": 1, **asdict(verification)}, sort_keys=True) + "\n"
+
+
+def _as_text(verification: Verification) -> str:
+    lines = [
+        f"{verification.verdict.upper()}  {plain(verification.log) or '(no log)'}: {verification.size} records read"
+    ]
+    if verification.checkpoint_size is not None:
+        lines.append(f"  signed root over {verification.checkpoint_size} records: sha256:{verification.root_sha256}")
+    if verification.first_bad_seq is not None:
+        lines.append(f"  first record in doubt: {verification.first_bad_seq}")
+    lines += [f"  {problem.code}: {plain(problem.detail)}" for problem in verification.problems]
+    return "\n".join(lines) + "\n"
+
+
+def _neutral(record: dict[str, Any], indent: int | None) -> str:
+    # ASCII only, and DEL spelt out: no escape sequence or direction override of a record reaches the terminal.
+    return json.dumps(record, indent=indent, sort_keys=True, ensure_ascii=True).replace("\x7f", "\\u007f")
