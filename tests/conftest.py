@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa
+from lockgate.policy.wasm import WasmEngine
+from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,15 @@ def opa_binary() -> Path:
     if os.environ.get("CI") == "true":  # noqa: TID251 - a test run's own surroundings, not a setting of the service
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> WasmEngine:
+    """The policy, compiled, with the small data of `support.gates`."""
+    return WasmEngine(compile_config(tmp_path_factory.mktemp("policy-config"), policy_config()))
+
+
+@pytest.fixture
+def gate(tmp_path: Path, engine: WasmEngine) -> GateUnderTest:
+    """A fresh gate; time stands still."""
+    return make_gate(tmp_path, engine)

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
-from support.clocks import FixedClock
 from werkzeug.test import TestResponse
 
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
@@ -28,6 +27,7 @@ from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Regist
 from lockgate.readiness import Readiness
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.web.app import create_app
+from support.clocks import FixedClock
 
 DAY_NS = 86_400 * NS_PER_S
 ORIGIN = "test.lockgate.example/audit"
@@ -117,7 +117,7 @@ class GateUnderTest:
         """Sign an artifact now."""
         return self.sigstore.sign_artifact(digest, signer)
 
-    def request_document(self, *bundles: bytes, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    def request_document(self, *bundles: bytes, **changes: Any) -> dict[str, Any]:
         """Write a request; by default staging to production, signed by the workflow."""
         return {
             "schema_version": 1,
@@ -130,20 +130,22 @@ class GateUnderTest:
             **changes,
         }
 
-    def request(self, who: str = "rita", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    def request(self, who: str = "rita", **changes: Any) -> dict[str, Any]:
         """Ask for a promotion and return the answer."""
         response = self.call("POST", "/v1/promotions", who, self.request_document(**changes))
         assert response.status_code in {201, 202}, response.text
         answer: dict[str, Any] = response.json
         return answer
 
-    def approval_document(self, answer: dict[str, Any], role: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    def approval_document(self, answer: dict[str, Any], role: str, **changes: Any) -> dict[str, Any]:
         """Write an approval of exactly what an answer shows."""
         promotion = answer["promotion"]
-        bound = {name: promotion[name] for name in ("digest", "kind", "from", "to", "evidence_digest", "policy_revision")}
+        bound = {
+            name: promotion[name] for name in ("digest", "kind", "from", "to", "evidence_digest", "policy_revision")
+        }
         return {"schema_version": 1, "verdict": "approve", "role": role, **bound, **changes}
 
-    def approve(self, who: str, role: str, answer: dict[str, Any], **changes: Any) -> TestResponse:  # noqa: ANN401
+    def approve(self, who: str, role: str, answer: dict[str, Any], **changes: Any) -> TestResponse:
         """Approve exactly what an answer shows."""
         path = f"/v1/promotions/{answer['promotion']['id']}/approvals"
         return self.call("POST", path, who, self.approval_document(answer, role, **changes))
@@ -164,9 +166,7 @@ def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> 
     database = open_engine(f"sqlite:///{folder / 'lockgate.db'}")
     upgrade_schema(database)
     signer = create_key_file(folder / "log.key", ORIGIN)
-    log = AuditLog(
-        engine=database, signer=signer, clock=clock, catalogue=KindCatalogue(GATE_KINDS), instance="test"
-    )
+    log = AuditLog(engine=database, signer=signer, clock=clock, catalogue=KindCatalogue(GATE_KINDS), instance="test")
     log.create()
     trust_dir = folder / "trust"
     trust_dir.mkdir()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lockgate.clock import EpochNs, format_timestamp
-from lockgate.policy import PolicyCatalogue, PolicyInvalidError, PolicyResult, RuleInfo, RuleStatus, Violation
+from lockgate.policy import Detail, PolicyCatalogue, PolicyInvalidError, PolicyResult, RuleInfo, RuleStatus, Violation
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -135,14 +135,18 @@ def _violation(violation: Violation, rules: Mapping[str, RuleInfo]) -> dict[str,
         **_rule_facts(rules[violation.rule_id]),
         "code": violation.code,
         "remediation": violation.remediation,
-        "details": [
-            {
-                "name": detail.name,
-                "value": detail.value[:DETAIL_CHARS_MAX] if isinstance(detail.value, str) else detail.value,
-            }
-            for detail in violation.details
-        ],
+        "details": [_detail(detail) for detail in violation.details],
     }
+
+
+def _detail(detail: Detail) -> dict[str, Any]:
+    value = detail.value
+    if isinstance(value, str):
+        return {"name": detail.name, "value": value[:DETAIL_CHARS_MAX]}
+    if detail.name.endswith("_ns"):
+        # A time: policy counts nanoseconds, which are beyond JSON's safe integers; records hold times as text.
+        return {"name": detail.name.removesuffix("_ns"), "value": format_timestamp(EpochNs(value))}
+    return {"name": detail.name, "value": value}
 
 
 def _evidence(request: PromotionRequest, evidence: VerifiedEvidence) -> dict[str, Any]:

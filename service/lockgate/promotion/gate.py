@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Event, Outcome
+from lockgate.audit import Actor, AuditLog, Event, Outcome, Receipt
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import sha256_hex
 from lockgate.identity import Principal, read_principal
@@ -62,6 +62,15 @@ class GateSettings:
     default_trust_domain: str
     promotion_ttl_ns: int
     approval_ttl_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Occasion:
+    """Who did something, when, in which request."""
+
+    actor: Principal
+    now: EpochNs
+    trace: str
 
 
 class Gate:
@@ -164,31 +173,13 @@ class Gate:
         def attempt() -> ApprovalAnswer:
             now = now_us(self._clock)
             promotion, existing = self._register.pending(promotion_id, now)
-            approval = self._new_approval(asked, approver, promotion, existing, now)
-            case = self._reopened_case(promotion, (*existing, approval), now)
-            evaluation = self._evaluate(case, operation="approve", actor=approver, trace=trace)
-            verdict = evaluation.decision.verdict
-            state = state_after(verdict, rejected=asked.verdict == "reject")
-            decision_id = case.promotion.decision_id
-
-            def work(connection: Connection) -> Outcome[None]:
-                self._check_fresh(evaluation)
-                moved = store.move_promotion(
-                    connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
-                )
-                if not moved:
-                    raise MovedError
-                store.insert_approval(connection, approval)
-                document = approval_document(approval)
-                events = (
-                    _event(kinds.APPROVAL, approval.id, approver, document, trace),
-                    _event(kinds.DECISION, decision_id, approver, evaluation.decision.document, trace),
-                )
-                return Outcome(value=None, events=events, attachments=(evaluation.input_bytes,))
-
-            receipts = self._log.transact(work).receipts
-            after = replace(case.promotion, state=state, row_version=promotion.row_version + 1)
-            outcome = PromotionAnswer(promotion=after, decision=evaluation.decision, receipt=receipts[1])
+            occasion = _Occasion(actor=approver, now=now, trace=trace)
+            try:
+                approval = self._new_approval(asked, approver, promotion, existing, now)
+            except ApprovalStaleError:
+                self._decide_under_new_policy(promotion, existing, occasion)
+                raise
+            receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
             return ApprovalAnswer(approval=approval, approval_receipt=receipts[0], outcome=outcome)
 
         return _settle(attempt)
@@ -321,6 +312,15 @@ class Gate:
             expires=EpochNs(min(now + self._settings.approval_ttl_ns, promotion.expires)),
         )
 
+    def _decide_under_new_policy(
+        self, promotion: Promotion, existing: tuple[Approval, ...], occasion: _Occasion
+    ) -> None:
+        # The newest decision shows the policy that an approver must name; after a change of policy it names the old
+        # one. Decided anew, the promotion can be looked at and approved again.
+        decided_under = self._register.get(promotion.id).decision.document["policy"]["revision"]
+        if decided_under != self._evaluator.policy_revision():
+            self._decide_anew(promotion, existing, None, occasion)
+
     # --- deciding and recording -----------------------------------------------------------------------------------
 
     def _evaluate(self, case: Case, *, operation: str, actor: Principal, trace: str) -> Evaluation:
@@ -338,6 +338,37 @@ class Gate:
             }
             self._log.append(_event(kinds.FAILURE, new_id(case.now), actor, document, trace))
             raise
+
+    def _decide_anew(
+        self,
+        promotion: Promotion,
+        existing: tuple[Approval, ...],
+        approval: Approval | None,
+        occasion: _Occasion,
+    ) -> tuple[tuple[Receipt, ...], PromotionAnswer]:
+        approvals = existing if approval is None else (*existing, approval)
+        case = self._reopened_case(promotion, approvals, occasion.now)
+        actor, trace = occasion.actor, occasion.trace
+        evaluation = self._evaluate(case, operation="approve", actor=actor, trace=trace)
+        rejected = approval is not None and approval.verdict == "reject"
+        state = state_after(evaluation.decision.verdict, rejected=rejected)
+        decision_id = case.promotion.decision_id
+
+        def work(connection: Connection) -> Outcome[None]:
+            self._check_fresh(evaluation)
+            if not store.move_promotion(
+                connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
+            ):
+                raise MovedError
+            events = [_event(kinds.DECISION, decision_id, actor, evaluation.decision.document, trace)]
+            if approval is not None:
+                store.insert_approval(connection, approval)
+                events.insert(0, _event(kinds.APPROVAL, approval.id, actor, approval_document(approval), trace))
+            return Outcome(value=None, events=tuple(events), attachments=(evaluation.input_bytes,))
+
+        receipts = self._log.transact(work).receipts
+        after = replace(case.promotion, state=state, row_version=promotion.row_version + 1)
+        return receipts, PromotionAnswer(promotion=after, decision=evaluation.decision, receipt=receipts[-1])
 
     def _check_fresh(self, evaluation: Evaluation) -> None:
         # In the transaction: what the evaluation took for true at its `now` must still hold at the commit.
