@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import click
 
+from lockgate.cli.doctor import doctor
 from lockgate.cli.errors import ProblemError, ReceiptInvalidError
 from lockgate.cli.exit_codes import ExitCode
+from lockgate.cli.operations import db, init, serve
 from lockgate.cli.promotions import approve, check, request, status, withdraw
+from lockgate.cli.tokens import token
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.rendering import plain
 
@@ -34,7 +37,7 @@ def lockgate() -> None:
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
 
 
-for _command in (request, check, approve, status, withdraw):
+for _command in (request, check, approve, status, withdraw, init, serve, token, db, doctor):
     lockgate.add_command(_command)
 
 

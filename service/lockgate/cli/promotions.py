@@ -73,7 +73,10 @@ def request(
     output: str,
     receipt_file: Path | None,
 ) -> int:
-    """Ask whether an artifact may go to an environment; the answer is recorded.
+    """Ask whether an artifact may go to an environment.
+
+    The artifact is named by its digest; evidence are Sigstore bundles. The answer is recorded, and its receipt verified
+    before anything is shown.
 
     Exit codes: 0 allow, 1 deny, 2 usage, 3 no decision, 4 pending, 5 no trusted signature or untrusted answer.
 
@@ -99,7 +102,9 @@ def request(
 @_output_option
 @connection_options
 def check(connection: Connection, document: dict[str, Any], output: str) -> int:
-    """Ask what a request would be answered now; nothing is recorded or permitted (dry run).
+    """Forecast the answer to a request (dry run).
+
+    Nothing is recorded, nothing is permitted.
 
     Exit codes as 'lockgate request'.
 
@@ -176,7 +181,7 @@ def approve(
     output: str,
     receipt_file: Path | None,
 ) -> int:
-    """Approve, or reject, exactly what is shown.
+    """Approve or reject exactly what is shown.
 
     Fetches the promotion, verifies its receipt, shows what the approval will be bound to (digest, transition,
     evidence, policy revision) and asks. If any of these moves before the approval arrives, it is refused.

@@ -1,0 +1,106 @@
+"""What an operator runs beside the service: init, db upgrade, serve.
+
+The rooms behind the service take a second to load, which the client's commands shall not pay: so this file imports
+them where they are used.
+"""
+
+import re
+from typing import Final
+
+import click
+
+from lockgate.cli.exit_codes import ExitCode
+from lockgate.cli.local_settings import settings_options
+from lockgate.cli.standard_output import emit
+from lockgate.config import Settings
+from lockgate.errors import ConfigError
+
+DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
+WORKERS_MAX: Final = 64
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", re.ASCII)
+
+
+@click.command()
+@click.option(
+    "--origin",
+    required=True,
+    metavar="NAME",
+    help="The audit log's name for ever, a URL without scheme, as in gate.example.org/audit.",
+)
+@settings_options
+def init(settings: Settings, origin: str) -> int:
+    """Make the data folder, the audit log and its key.
+
+    Also the tables and the log's first record. Running it again changes nothing. Prints the log's public key, which
+    clients and auditors need (LOCKGATE_LOG_KEY).
+
+    \b
+    Example:
+      LOCKGATE_DATA_DIR=/var/lib/lockgate lockgate init --origin gate.example.org/audit
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    from lockgate.audit import create_key_file, load_key_file  # noqa: PLC0415 - see the module
+    from lockgate.bootstrap import prepare_database  # noqa: PLC0415 - see the module
+
+    try:
+        settings.data_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"LOCKGATE_DATA_DIR: cannot make the folder: {exc.strerror}") from exc
+    if settings.log_key_file.exists():
+        signer = load_key_file(settings.log_key_file)
+    else:
+        signer = create_key_file(settings.log_key_file, origin)
+    if signer.verifier_key.name != origin:
+        raise ConfigError(f"want --origin {signer.verifier_key.name}, which the key in the data folder is for")
+    prepare_database(settings)
+    emit(f"{signer.verifier_key}\n")
+    return ExitCode.ALLOW
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+@settings_options
+def upgrade(settings: Settings) -> int:
+    """Bring the database's tables to this version, in one transaction.
+
+    \b
+    Example:
+      lockgate db upgrade
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    from lockgate.storage import open_engine, upgrade_schema  # noqa: PLC0415 - see the module
+
+    upgrade_schema(open_engine(settings.database_url))
+    click.echo("the tables are those of this version", err=True)
+    return ExitCode.ALLOW
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, WORKERS_MAX),
+    default=2,
+    show_default=True,
+    help="Processes; each serves several requests at a time.",
+)
+@settings_options
+def serve(settings: Settings, bind: str, workers: int) -> int:
+    """Serve the gate over HTTP until stopped. Put TLS in front of it.
+
+    \b
+    Example:
+      lockgate serve --bind 127.0.0.1:8080
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    if not _ADDRESS.fullmatch(bind):
+        raise click.BadParameter("want HOST:PORT, as 127.0.0.1:8080 or [::1]:8080", param_hint="--bind")
+    from lockgate.web.server import Server  # noqa: PLC0415 - see the module
+
+    try:
+        Server(settings, bind=bind, workers=workers).run()
+    except SystemExit as exc:  # gunicorn ends so, always; its own codes mean other things than ours
+        if exc.code:
+            return ExitCode.UNDECIDED
+    return ExitCode.ALLOW
