@@ -4,11 +4,13 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import click
+from sqlalchemy import Engine
 
-from lockgate.audit import load_key_file, open_checkpoint
+from lockgate.audit import AuditLog, load_key_file, open_checkpoint
+from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import data_dir_option, read_settings
@@ -16,13 +18,12 @@ from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestamp
 from lockgate.config import Settings
 from lockgate.errors import ConfigError, LockgateError
+from lockgate.evidence import load_trust_domains
+from lockgate.policy.compiled import load_policy
+from lockgate.policy.opa_binary import find_opa
 from lockgate.rendering import plain
+from lockgate.storage import check_schema, open_engine
 from lockgate.system_clock import SystemClock
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from lockgate.audit import AuditLog
 
 # The clock was right at least once after this: a machine without a battery wakes up in 1970 or on its build day.
 _EARLIEST: Final = parse_timestamp("2026-01-01T00:00:00.000000Z")
@@ -94,7 +95,6 @@ def _folder(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    from lockgate.storage import check_schema  # noqa: PLC0415 - as in operations.py
 
     check_schema(_existing(settings))
     return "the tables are those of this version"
@@ -119,15 +119,12 @@ def _clock(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    from lockgate.policy.compiled import load_policy  # noqa: PLC0415 - as in operations.py
-    from lockgate.policy.opa_binary import find_opa  # noqa: PLC0415 - as in operations.py
 
     compiled = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
     return f"compiled module is that of its sources, revision {compiled.catalogue.revision}"
 
 
 def _opa(settings: Settings) -> str:
-    from lockgate.policy.opa_binary import find_opa  # noqa: PLC0415 - as in operations.py
 
     opa = find_opa()
     if opa is not None:
@@ -138,7 +135,6 @@ def _opa(settings: Settings) -> str:
 
 
 def _trust(settings: Settings) -> str:
-    from lockgate.evidence import load_trust_domains  # noqa: PLC0415 - as in operations.py
 
     domains = load_trust_domains(settings.trust_dir).by_name
     if settings.default_trust_domain not in domains:
@@ -155,7 +151,6 @@ def _end(valid_until: EpochNs | None) -> str:
 
 
 def _decision(settings: Settings) -> str:
-    from lockgate.bootstrap import build_services  # noqa: PLC0415 - as in operations.py
 
     failed = [check for check in build_services(settings).readiness.check() if not check.ok]
     if failed:
@@ -163,14 +158,12 @@ def _decision(settings: Settings) -> str:
     return "an unsigned, unknown model is denied, as it must be"
 
 
-def _open_log(settings: Settings) -> "AuditLog":
-    from lockgate.bootstrap import open_log  # noqa: PLC0415 - as in operations.py
+def _open_log(settings: Settings) -> AuditLog:
 
     return open_log(settings, SystemClock(), _existing(settings))
 
 
-def _existing(settings: Settings) -> "Engine":
-    from lockgate.storage import open_engine  # noqa: PLC0415 - as in operations.py
+def _existing(settings: Settings) -> Engine:
 
     engine = open_engine(settings.database_url)
     if not Path(engine.url.database or "").is_file():  # opening it would make an empty one

@@ -1,22 +1,58 @@
 """The entry point: every command, and the one place where an error becomes an exit code."""
 
+import importlib
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
-from lockgate.cli.doctor import doctor
 from lockgate.cli.errors import ProblemError, ReceiptInvalidError
 from lockgate.cli.exit_codes import ExitCode
-from lockgate.cli.operations import db, init, serve
-from lockgate.cli.promotions import approve, check, request, status, withdraw
-from lockgate.cli.tokens import token
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.rendering import plain
 
+_MODULES: Final = {
+    "approve": "promotions",
+    "audit": "audit",
+    "check": "promotions",
+    "db": "operations",
+    "demo": "demo",
+    "doctor": "doctor",
+    "init": "operations",
+    "request": "promotions",
+    "serve": "operations",
+    "status": "promotions",
+    "token": "tokens",
+    "withdraw": "promotions",
+}
+"""Which file of this room holds which command."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Imports a command's file when the command is asked for.
+
+    The service's rooms take more than a second to load, and a pipeline that asks for a decision needs none of them. A
+    file that cannot be imported is so also met inside `main`, which keeps it from ending with Python's 1.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, sorted."""
+        del ctx
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command, or None if there is none of this name."""
+        del ctx
+        if cmd_name not in _MODULES:
+            return None
+        command = getattr(importlib.import_module(f"lockgate.cli.{_MODULES[cmd_name]}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="lockgate", prog_name="lockgate")
 def lockgate() -> None:
     """Decide whether a model may be promoted: signed, reviewed, recorded.
@@ -35,10 +71,6 @@ def lockgate() -> None:
       lockgate request fraud-detector 1.4.0 --from staging --to production \\
         --model-dir ./model --bundle model.sig
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-
-
-for _command in (request, check, approve, status, withdraw, init, serve, token, db, doctor):
-    lockgate.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

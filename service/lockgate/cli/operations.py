@@ -1,19 +1,19 @@
-"""What an operator runs beside the service: init, db upgrade, serve.
-
-The rooms behind the service take a second to load, which the client's commands shall not pay: so this file imports
-them where they are used.
-"""
+"""What an operator runs beside the service: init, db upgrade, serve."""
 
 import re
 from typing import Final
 
 import click
 
+from lockgate.audit import create_key_file, load_key_file
+from lockgate.bootstrap import prepare_database
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
+from lockgate.storage import open_engine, upgrade_schema
+from lockgate.web.server import Server
 
 DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
 WORKERS_MAX: Final = 64
@@ -38,9 +38,6 @@ def init(settings: Settings, origin: str) -> int:
     Example:
       LOCKGATE_DATA_DIR=/var/lib/lockgate lockgate init --origin gate.example.org/audit
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    from lockgate.audit import create_key_file, load_key_file  # noqa: PLC0415 - see the module
-    from lockgate.bootstrap import prepare_database  # noqa: PLC0415 - see the module
-
     try:
         settings.data_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as exc:
@@ -70,8 +67,6 @@ def upgrade(settings: Settings) -> int:
     Example:
       lockgate db upgrade
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    from lockgate.storage import open_engine, upgrade_schema  # noqa: PLC0415 - see the module
-
     upgrade_schema(open_engine(settings.database_url))
     click.echo("the tables are those of this version", err=True)
     return ExitCode.ALLOW
@@ -96,8 +91,6 @@ def serve(settings: Settings, bind: str, workers: int) -> int:
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if not _ADDRESS.fullmatch(bind):
         raise click.BadParameter("want HOST:PORT, as 127.0.0.1:8080 or [::1]:8080", param_hint="--bind")
-    from lockgate.web.server import Server  # noqa: PLC0415 - see the module
-
     try:
         Server(settings, bind=bind, workers=workers).run()
     except SystemExit as exc:  # gunicorn ends so, always; its own codes mean other things than ours

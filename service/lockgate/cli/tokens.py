@@ -1,7 +1,7 @@
 """`lockgate token`: who may call the gate. Works on the database, beside the service."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -10,10 +10,9 @@ from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import NS_PER_S, format_timestamp, is_expired
 from lockgate.config import Settings
+from lockgate.identity import IdentityError, IdentityStore, parse_principal
+from lockgate.storage import check_schema, open_engine
 from lockgate.system_clock import SystemClock
-
-if TYPE_CHECKING:
-    from lockgate.identity import IdentityStore
 
 LIFETIME_S_MAX: Final = 366 * 86400  # a token that outlives a year outlives the reason it was made for
 _LIFETIME: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
@@ -77,8 +76,6 @@ def create(
     Example:
       lockgate token create --subject ci@example.org --type machine --role requester --expires-in 30d
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    from lockgate.identity import IdentityError, parse_principal  # noqa: PLC0415 - as in operations.py
-
     if type_ is None and (roles or identities):
         raise click.UsageError("want --type with --role and --identity: together they replace what the subject is")
     principal = None
@@ -127,10 +124,7 @@ def revoke(settings: Settings, token_id: str) -> int:
     return ExitCode.ALLOW
 
 
-def _open_store(settings: Settings) -> "IdentityStore":
-    from lockgate.identity import IdentityStore  # noqa: PLC0415 - as in operations.py
-    from lockgate.storage import check_schema, open_engine  # noqa: PLC0415 - as in operations.py
-
+def _open_store(settings: Settings) -> IdentityStore:
     engine = open_engine(settings.database_url)
     check_schema(engine)
     return IdentityStore(engine, SystemClock())
