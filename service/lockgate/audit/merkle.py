@@ -191,11 +191,11 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path
     """
     if not 0 < old <= new:
         raise ProofInvalidError(f"want sizes with 0 < old <= new, got {old} and {new}")
-    _check_hashes((old_root, new_root, *path))
     if old == new:
         if path or old_root != new_root:
             raise ProofInvalidError("want equal roots and an empty proof for equal sizes")
         return
+    _check_hashes((old_root, new_root, *path))
     hashes = list(path)
     if not hashes:
         raise ProofInvalidError("want a longer consistency proof")

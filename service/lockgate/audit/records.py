@@ -31,6 +31,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
 _LOG: Final = re.compile(r"[^\s+]{1,255}")
 _NAME: Final = re.compile(r"(?s).{1,255}")
+_ACTOR_TYPE: Final = re.compile("user|machine|system")
 _ROLE: Final = re.compile(r"(?s).{1,64}")
 
 
@@ -162,8 +163,7 @@ def _check_time(value: object) -> None:
 def _check_actor(actor: object) -> None:
     if not isinstance(actor, dict) or actor.keys() != {"type", "id", "roles"}:
         raise RecordInvalidError("actor: want type, id and roles")
-    if actor["type"] not in {"user", "machine", "system"}:
-        raise RecordInvalidError("actor.type: want user, machine or system")
+    _check_text(actor, "type", _ACTOR_TYPE, "user, machine or system")
     _check_text(actor, "id", _NAME, "1 to 255 characters")
     roles = actor["roles"]
     if not isinstance(roles, list) or len(roles) > ROLES_MAX:

@@ -1,0 +1,376 @@
+"""Appending: one chain whatever happens, all or nothing, and receipts that verify."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert
+
+from lockgate.audit import (
+    Actor,
+    AuditLog,
+    DuplicateIDError,
+    Event,
+    KindCatalogue,
+    KindUnknownError,
+    LogForeignError,
+    LogInconsistentError,
+    NoEventError,
+    NoteUnverifiedError,
+    Outcome,
+    ProofInvalidError,
+    Receipt,
+    RecordInvalidError,
+    RecordUnknownError,
+    open_checkpoint,
+    verify_receipt,
+)
+from lockgate.audit.merkle import check_consistency, leaf_hash, root_from_inclusion
+from lockgate.audit.notes import make_signer
+from lockgate.audit.records import parse_record
+from lockgate.audit.structlog_processor import AuditProcessor
+from lockgate.digests import sha256_hex
+from lockgate.storage.tables import audit_attachment
+from support.audit_logs import ORIGIN, LogStand, make_event, verify_export
+
+PROCESSES = 3
+THREADS = 4
+WRITER = """
+import sys, uuid
+from pathlib import Path
+from lockgate.audit import AuditLog, KindCatalogue
+from lockgate.audit.notes import make_signer
+from lockgate.storage import open_engine
+from support.audit_logs import ORIGIN, SteppingClock, make_event
+engine = open_engine("sqlite:///" + sys.argv[1])
+log = AuditLog(engine=engine, signer=make_signer(ORIGIN, bytes(range(32))), clock=SteppingClock(),
+               catalogue=KindCatalogue({}), instance="child")
+for _ in range(int(sys.argv[2])):
+    print(log.append(make_event()).seq, flush=True)
+"""
+
+
+def _writer(stand: LogStand, count: int) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(Path(__file__).parents[1])])
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(stand.database), str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": path},
+    )
+
+
+def _size(stand: LogStand) -> int:
+    return open_checkpoint(stand.log.checkpoint(), [stand.signer.verifier_key]).size
+
+
+def test_receipts_verify_and_never_change(stand: LogStand) -> None:
+    """A receipt verifies under the log's key, and the same bytes come back however much the log has grown."""
+    given = [stand.log.append(make_event()) for _ in range(9)]
+    given += stand.log.transact(lambda _: Outcome(value=0, events=(make_event(), make_event()))).receipts
+
+    for receipt in given:
+        record = verify_receipt(receipt, [stand.signer.verifier_key])
+        assert record["seq"] == receipt.seq
+        assert stand.log.receipt(receipt.seq) == receipt == stand.log.receipt_by_id(record["id"])
+
+
+@pytest.mark.parametrize("field", ["seq", "record", "proof"])
+def test_changed_receipt_is_refused(stand: LogStand, field: str) -> None:
+    """A receipt for another position, another record or with another path is refused."""
+    stand.fill(3)
+    one, other = stand.log.receipt(2), stand.log.receipt(3)
+    parts = {"seq": one.seq, "record": one.record, "proof": one.proof, field: getattr(other, field)}
+    with pytest.raises(ProofInvalidError):
+        verify_receipt(Receipt(**parts), [stand.signer.verifier_key])
+
+
+def test_edited_record_does_not_pass_with_its_receipt(stand: LogStand) -> None:
+    """A record with one word changed is refused although its place and its checkpoint are right."""
+    receipt = stand.log.append(make_event("denied"))
+    forged = Receipt(seq=receipt.seq, record=receipt.record.replace(b"denied", b"allows"), proof=receipt.proof)
+    with pytest.raises(ProofInvalidError, match="signed root"):
+        verify_receipt(forged, [stand.signer.verifier_key])
+
+
+def test_receipt_under_another_key_is_unverified(stand: LogStand) -> None:
+    """Without the log's key a receipt proves nothing."""
+    with pytest.raises(NoteUnverifiedError):
+        verify_receipt(stand.log.receipt(0), [make_signer(ORIGIN, bytes(32)).verifier_key])
+
+
+def test_work_and_record_commit_together(stand: LogStand) -> None:
+    """Work that raises leaves no row of its own and no record."""
+
+    def work(connection: Connection) -> Outcome[None]:
+        connection.execute(insert(audit_attachment).values(log="x", sha256="y", body=b""))
+        raise ZeroDivisionError
+
+    before = stand.log.checkpoint()
+    with pytest.raises(ZeroDivisionError):
+        stand.log.transact(work)
+
+    assert stand.log.checkpoint() == before
+    stand.edit("DELETE FROM audit_attachment WHERE log = 'x'")
+    stand.log.check_head()
+
+
+def test_work_without_event_is_undone(stand: LogStand) -> None:
+    """A change without a record is refused, and the change is undone."""
+
+    def work(connection: Connection) -> Outcome[None]:
+        connection.execute(insert(audit_attachment).values(log=ORIGIN, sha256=sha256_hex(b"x"), body=b"x"))
+        return Outcome(value=None, events=())
+
+    with pytest.raises(NoEventError):
+        stand.log.transact(work)
+    with pytest.raises(RecordUnknownError):
+        stand.log.attachment(sha256_hex(b"x"))
+
+
+def test_signer_that_fails_leaves_nothing(stand: LogStand) -> None:
+    """When the checkpoint cannot be signed, neither attachment nor record stays."""
+
+    class BrokenSigner:
+        verifier_key = stand.signer.verifier_key
+
+        def sign(self, text: bytes) -> bytes:
+            raise OSError(text[:3])
+
+    broken = AuditLog(
+        engine=stand.engine, signer=BrokenSigner(), clock=stand.clock, catalogue=KindCatalogue({}), instance="t"
+    )
+    with pytest.raises(OSError, match="gat"):
+        broken.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"document",)))
+
+    assert _size(stand) == 1
+    with pytest.raises(RecordUnknownError):
+        stand.log.attachment(sha256_hex(b"document"))
+
+
+def test_attachment_comes_back(stand: LogStand) -> None:
+    """An attachment is found by its SHA-256, once however often it is attached; altered bytes are refused."""
+    for _ in range(2):
+        stand.log.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"document",)))
+
+    assert stand.log.attachment(sha256_hex(b"document")) == b"document"
+    stand.edit("UPDATE audit_attachment SET body = x'00'")
+    with pytest.raises(LogInconsistentError):
+        stand.log.attachment(sha256_hex(b"document"))
+
+
+def test_duplicate_id_is_refused(stand: LogStand) -> None:
+    """A second event with one id is refused, in a later transaction and in the same."""
+    event = make_event()
+    stand.log.append(event)
+    with pytest.raises(DuplicateIDError):
+        stand.log.append(event)
+    twin = make_event()
+    with pytest.raises(DuplicateIDError):
+        stand.log.transact(lambda _: Outcome(value=0, events=(twin, twin)))
+
+    assert _size(stand) == 2
+
+
+def test_unknown_kind_is_refused(stand: LogStand) -> None:
+    """A kind that nobody registered is refused."""
+    with pytest.raises(KindUnknownError):
+        stand.log.append(Event(id=str(uuid.uuid4()), kind="x.y", actor=Actor(type="user", id="a"), body={}))
+    with pytest.raises(KindUnknownError):
+        KindCatalogue({"app.event": "v1/audit/genesis"})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(id="not-a-uuid", kind="app.event", actor=Actor(type="user", id="a"), body=make_event().body),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id=""), body=make_event().body),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id="a"), body={"event": 1.5}),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id="a"), body={"event": "x"}),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id="a"), body={"BAD": "x"}),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id="a"), body={"event": "x" * 40_000}),
+        Event(id=str(uuid.uuid4()), kind="app.event", actor=Actor(type="user", id="\ud800"), body=make_event().body),
+        Event(id=str(uuid.uuid4()), kind="log.genesis", actor=Actor(type="user", id="a"), body={"key": "a+00000000+A"}),
+    ],
+)
+def test_malformed_event_is_refused(stand: LogStand, event: Event) -> None:
+    """An event outside the record format or its schema is refused, and a second genesis is."""
+    with pytest.raises(RecordInvalidError):
+        stand.log.append(event)
+
+    assert _size(stand) == 1
+
+
+def test_time_never_goes_backwards(stand: LogStand) -> None:
+    """When the clock is set back, records keep the time of the record before."""
+    first = parse_record(stand.log.append(make_event()).record)["ts"]
+    stand.clock.now -= 10**12
+
+    assert parse_record(stand.log.append(make_event()).record)["ts"] == first
+
+
+def test_opening_again_changes_nothing(stand: LogStand) -> None:
+    """`create` on our own log is harmless; on a log of another key or origin it is refused."""
+    stand.fill(2)
+    stand.log.create()
+
+    assert _size(stand) == 3
+    for name, seed in ((ORIGIN, bytes(32)), ("other.example", bytes(range(32)))):
+        foreign = AuditLog(
+            engine=stand.engine,
+            signer=make_signer(name, seed),
+            clock=stand.clock,
+            catalogue=KindCatalogue({}),
+            instance="t",
+        )
+        with pytest.raises(LogForeignError):
+            foreign.create()
+        with pytest.raises(LogForeignError):
+            foreign.append(make_event())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM audit_entry WHERE seq = 4",
+        "UPDATE audit_head SET size = 4",
+        "UPDATE audit_head SET leaf = zeroblob(32)",
+        "UPDATE audit_entry SET body = CAST(replace(body, 'tested', 'faked!') AS BLOB) WHERE seq = 4",
+        "UPDATE audit_entry SET kind = 'gate.decision' WHERE seq = 4",
+        "DELETE FROM audit_checkpoint WHERE size = 5",
+        "DELETE FROM audit_checkpoint",
+        "UPDATE audit_checkpoint SET note = CAST(replace(note, '5', '4') AS BLOB) WHERE size = 5",
+        "UPDATE audit_node SET hash = zeroblob(32) WHERE level = 2",
+        "DELETE FROM audit_node WHERE level = 2",
+    ],
+)
+def test_damaged_end_stops_appending(stand: LogStand, statement: str) -> None:
+    """A log that does not end where its last checkpoint says is not appended to, and is not ready."""
+    stand.fill(4)
+    stand.edit(statement)
+    with pytest.raises(LogInconsistentError):
+        stand.log.append(make_event())
+    with pytest.raises(LogInconsistentError):
+        stand.log.check_head()
+
+
+def test_proofs_hold_between_all_sizes(stand: LogStand) -> None:
+    """Served inclusion and consistency proofs lead to the roots that were signed at those sizes."""
+    receipts = [stand.log.receipt(0), *(stand.log.append(make_event()) for _ in range(11))]
+    key = stand.signer.verifier_key
+    signed = [open_checkpoint(item.proof.partition("\n\n")[2].encode(), [key]).root for item in receipts]
+    for size in range(1, 13):
+        for seq in range(size):
+            path = stand.log.inclusion_proof(seq, size)
+            assert root_from_inclusion(leaf_hash(receipts[seq].record), seq, size, path) == signed[size - 1]
+        for old in range(1, size + 1):
+            check_consistency(old, size, signed[old - 1], signed[size - 1], stand.log.consistency_proof(old, size))
+
+
+def test_what_is_beyond_the_log_is_unknown(stand: LogStand) -> None:
+    """Records, sizes, ids and attachments that are not there are named as unknown."""
+    for ask in (
+        lambda: stand.log.receipt(1),
+        lambda: stand.log.receipt(-1),
+        lambda: stand.log.inclusion_proof(1, 1),
+        lambda: stand.log.inclusion_proof(0, 2),
+        lambda: stand.log.consistency_proof(0, 1),
+        lambda: stand.log.consistency_proof(1, 2),
+        lambda: stand.log.receipt_by_id("x"),
+        lambda: stand.log.attachment("0" * 64),
+    ):
+        with pytest.raises(RecordUnknownError):
+            ask()
+
+
+def test_records_are_paged_and_narrowed(stand: LogStand) -> None:
+    """Records come in order, after a cursor, by kind and by actor."""
+    stand.fill(5)
+
+    assert [record.seq for record in stand.log.records(limit=3)] == [0, 1, 2]
+    assert [record.seq for record in stand.log.records(after=2, limit=2)] == [3, 4]
+    assert [record.seq for record in stand.log.records(kind="log.genesis")] == [0]
+    assert [record.seq for record in stand.log.records(actor="ann@example.com", after=4)] == [5]
+    assert stand.log.records(actor="nobody") == ()
+
+
+def test_threads_make_one_chain(stand: LogStand) -> None:
+    """Many threads append to one log: one chain, no break, every receipt good."""
+    receipts: list[Receipt] = []
+
+    def append() -> None:
+        receipts.extend(stand.log.append(make_event()) for _ in range(10))
+
+    threads = [threading.Thread(target=append) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(receipt.seq for receipt in receipts) == list(range(1, 10 * THREADS + 1))
+    assert verify_export(stand.export(), stand.signer).verdict == "valid"
+
+
+def test_processes_make_one_chain(stand: LogStand) -> None:
+    """Several processes append to one log: one chain, no break."""
+    writers = [_writer(stand, 15) for _ in range(PROCESSES)]
+    seqs = [int(line) for writer in writers for line in writer.communicate()[0].split()]
+
+    assert sorted(seqs) == list(range(1, 15 * PROCESSES + 1))
+    verification = verify_export(stand.export(), stand.signer)
+    assert (verification.verdict, verification.size) == ("valid", 15 * PROCESSES + 1)
+
+
+@pytest.mark.parametrize("lines", [1, 3, 7])
+def test_killed_writer_loses_nothing_acknowledged(stand: LogStand, lines: int) -> None:
+    """After SIGKILL the log is whole, holds every acknowledged record, and goes on."""
+    writer = _writer(stand, 1000)
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(lines)]
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    stand.fill(1)
+
+    verification = verify_export(stand.export(), stand.signer)
+    assert verification.verdict == "valid"
+    assert verification.size > max(acknowledged)
+
+
+def test_structlog_event_becomes_a_record(stand: LogStand) -> None:
+    """The processor records an event with its facts and passes it on unchanged."""
+    processor = AuditProcessor(stand.log, actor=Actor(type="system", id="reviews"), clock=stand.clock)
+    event = {"event": "access_reviewed", "level": "info", "count": 3, "ratio": 0.5, "big": 2**60, "ok": True}
+
+    assert processor(None, "info", event.copy()) == event
+    body = parse_record(stand.log.records(kind="app.event")[0].body)["body"]
+    assert body["event"] == "access_reviewed"
+    assert {fact["name"]: fact["value"] for fact in body["facts"]} == {
+        "count": 3,
+        "ratio": "0.5",
+        "big": str(2**60),
+        "ok": True,
+    }
+
+
+def test_structlog_processor_raises_when_it_cannot_write(stand: LogStand) -> None:
+    """An event that is not recorded is not passed on: the caller learns of it."""
+    processor = AuditProcessor(stand.log, actor=Actor(type="system", id="reviews"), clock=stand.clock)
+    with pytest.raises(RecordInvalidError):
+        processor(None, "info", {"event": "x", "secret": "y" * 5000})
+    stand.edit("DELETE FROM audit_checkpoint")
+    with pytest.raises(LogInconsistentError):
+        processor(None, "info", {"event": "x"})
+
+
+def test_verifying_needs_no_database() -> None:
+    """Whoever only verifies loads neither SQLAlchemy nor Flask."""
+    code = (
+        "import sys, lockgate.audit, lockgate.audit.verifier, lockgate.audit.export_folder;"
+        "assert not {'sqlalchemy', 'flask'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
