@@ -6,11 +6,12 @@ lie in the package; in a checkout they lie at the top of the repository.
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 from referencing import Registry, Resource
 
@@ -86,11 +87,29 @@ def _registry() -> Registry[Any]:
     return Registry().with_resources((str(resource.id()), resource) for resource in resources)
 
 
+def _check_pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _compile(pattern).search(instance):
+        yield ValidationError(f"want a match of {pattern}")
+
+
+@functools.cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    # JSON Schema's patterns are those of ECMA 262, where `$` is the very end. Python's also matches before a last line
+    # break, so that a name with a line break would pass for a name.
+    if "$" in pattern[:-1]:
+        raise ValueError(f"want '$' only at the end of a schema's pattern, got {pattern}")
+    return re.compile(re.sub(r"\$\Z", r"\\Z", pattern), re.ASCII)
+
+
+_STRICT_VALIDATOR: Final = validators.extend(Draft202012Validator, {"pattern": _check_pattern})  # type: ignore[no-untyped-call] # the library has no types here
+
+
 @functools.cache
 def _validator(name: str) -> Draft202012Validator:
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, registry=_registry())
+    validator: Draft202012Validator = _STRICT_VALIDATOR(schema, registry=_registry())
+    return validator
 
 
 def _describe(breach: ValidationError) -> str:

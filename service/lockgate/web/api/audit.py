@@ -33,7 +33,7 @@ def audit_blueprint(services: Services) -> Blueprint:
         }
         return json_response("v1/api/audit_records", document)
 
-    @blueprint.get("/v1/audit/records/<int:seq>")
+    @blueprint.get("/v1/audit/records/<int(max=999999999999999999):seq>")
     @needs(Permission.READ_AUDIT)
     def record(seq: int) -> Response:
         allow_only()
