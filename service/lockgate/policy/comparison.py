@@ -66,9 +66,7 @@ def compare_with_opa(
     return allows
 
 
-def evaluate_by_opa(
-    entrypoint: str, opa: Path, stage: Path, documents: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def evaluate_by_opa(entrypoint: str, opa: Path, stage: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
     """Evaluate many inputs in one run of OPA.
 
     Raises:

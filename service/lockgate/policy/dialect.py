@@ -30,8 +30,9 @@ def refuse_not_blocks(opa: Path, *, cwd: Path, file: str) -> None:
     """
     tree = _json(run_opa(opa, ["parse", "--format", "json", "--json-include", "locations", file], cwd=cwd))
     for node in _objects(tree):
-        if node.get("type") == "not" and node.get("explicit_body"):
-            row = min((int(location["row"]) for location in _locations(node)), default=0)
+        terms = node.get("terms")
+        if isinstance(terms, dict) and terms.get("type") == "not" and terms.get("explicit_body"):
+            row = node["location"]["row"]
             raise PolicyBuildError(f"{file}:{row}: want a named helper and its negation, got a not {{ … }} block")
 
 
@@ -82,7 +83,3 @@ def _objects(tree: object) -> Iterator[dict[str, Any]]:
             pending.extend(node.values())
         elif isinstance(node, list):
             pending.extend(node)
-
-
-def _locations(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (inner for inner in _objects(node) if "row" in inner and "file" in inner)

@@ -173,7 +173,8 @@ def _check_rules(result: PolicyResult, catalogue: PolicyCatalogue) -> None:
     known = {rule.rule_id: rule for rule in catalogue.rules}
     evaluated = [rule.rule_id for rule in result.rules]
     if evaluated != sorted(known):
-        unmatched = sorted((Counter(evaluated) - Counter(known)) + (Counter(known) - Counter(evaluated)))
+        got, want = Counter(evaluated), Counter(known.keys())
+        unmatched = sorted((got - want) + (want - got))
         raise PolicyInvalidError(f"policy result: want every rule evaluated once, got it otherwise for {unmatched[:8]}")
     # (3) A rule fails if and only if there is a violation of it.
     failed = {rule.rule_id for rule in result.rules if rule.status is RuleStatus.FAIL}

@@ -1,0 +1,206 @@
+"""What a build refuses, each numbered step with a case, and that it always gives the same bytes."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lockgate.policy import PolicyBuildError, PolicyInput
+from lockgate.policy.build import BUNDLE_FILE, MANIFEST_FILE, MODULE_FILE, build_policy, check_policy, run_policy_tests
+from lockgate.policy.comparison import compare_with_opa
+from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.opa_binary import OPA_VERSION, find_opa, opa_version, run_opa
+from support.policies import allowed_input, changed_input, shipped_policy
+
+pytestmark = pytest.mark.opa
+
+RULE = "lockgate/rules/model_known/model_known.rego"
+TEST = "lockgate/rules/model_known/model_known_test.rego"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the shipped policy folder."""
+    shutil.copytree(policies_root(), tmp_path / "policies")
+    return tmp_path / "policies"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Change a file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file."""
+    path.write_text(path.read_text() + text)
+
+
+def test_a_rebuild_gives_the_committed_bytes(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """The committed module, manifest and bundle are what the sources build to, wherever they lie."""
+    built = build_policy(folder, out=tmp_path / "out", opa=opa_binary)
+
+    for name in (MODULE_FILE, MANIFEST_FILE, BUNDLE_FILE):
+        assert (tmp_path / "out" / name).read_bytes() == (policies_root() / COMPILED / name).read_bytes(), name
+    assert built.policy == shipped_policy()
+    assert built.compared > 1000
+    assert 6 <= built.allowed < built.compared
+
+
+def test_the_shipped_policy_is_checked_and_tested(folder: Path, opa_binary: Path) -> None:
+    """The shipped policy passes what an author runs before a commit."""
+    rules = check_policy(folder, opa=opa_binary)
+
+    assert rules == shipped_policy().catalogue.rules
+    assert "PASS" in run_policy_tests(folder, opa=opa_binary)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(
+            lambda folder: append(folder / RULE, "\nlater if time.now_ns() > 0\n"),
+            "undefined function",
+            id="(2) impure",
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, '\nanswer := http.send({"url": "x"})\n'),
+            "undefined function",
+            id="(2) calls out",
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, '\ntext := sprintf("%d", [1])\n'),
+            "undefined function",
+            id="(2) not native in Wasm",
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, "\nextra if input.request.modell\n"),
+            "rego_type_error",
+            id="(2) misspelt",
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, "\nextra if {\n\tunused := 1\n}\n"), "unused", id="(2) not strict"
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, "\nextra if not {\n\tsome a in input.approvals\n\ta.id\n}\n"),
+            r"want a named helper|parse_error",
+            id="(3) not block",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, "rule_id: LG-011", "rule_id: LG-010"), "second time", id="(5) id"
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, "#   severity: high\n", ""), "want severity", id="(5) severity"
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, "#   rule_id: LG-011\n", ""), "want package METADATA", id="(5) no id"
+        ),
+        pytest.param(lambda folder: (folder / TEST).unlink(), "want a test beside", id="(5) no test"),
+        pytest.param(lambda folder: append(folder / RULE, "\n\n\n"), "want the format", id="format"),
+    ],
+)
+def test_a_check_refuses(folder: Path, opa_binary: Path, spoil: Callable[[Path], object], message: str) -> None:
+    """What an author gets wrong is refused before anything is built."""
+    spoil(folder)
+
+    with pytest.raises(PolicyBuildError, match=message):
+        check_policy(folder, opa=opa_binary)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(
+            lambda folder: append(folder / TEST, "\ntest_wrong if false\n"), "opa test failed", id="(4) failing"
+        ),
+        pytest.param(
+            lambda folder: append(folder / RULE, '\nuncovered if input.request.model == "x"\n'),
+            "coverage",
+            id="(4) uncovered",
+        ),
+    ],
+)
+def test_a_build_refuses(
+    folder: Path, tmp_path: Path, opa_binary: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    """A policy that fails a step is not built, and nothing is written."""
+    spoil(folder)
+
+    with pytest.raises(PolicyBuildError, match=message):
+        build_policy(folder, out=tmp_path / "out", opa=opa_binary)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_that_differs_from_opa_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """(7) One decision that differs is enough."""
+    shutil.copytree(folder / "lockgate", tmp_path / "policy" / "lockgate")
+    edit(
+        tmp_path / "policy" / "lockgate" / "lib" / "times" / "times.rego", "now_ns < expires_ns", "now_ns <= expires_ns"
+    )
+    document = allowed_input()
+    edge = PolicyInput({**document, "now_ns": document["request"]["expires_at_ns"]})
+    whole = [PolicyInput(document)]
+
+    assert compare_with_opa(shipped_policy(), opa_binary, tmp_path, whole=whole, broken=[]) == 1
+    with pytest.raises(PolicyBuildError, match="differ on generated input 1"):
+        compare_with_opa(shipped_policy(), opa_binary, tmp_path, whole=[*whole, edge], broken=[])
+
+
+def test_an_incomplete_answer_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """(7) A rule of the catalogue that the entrypoint forgets is noticed although both engines agree."""
+    shutil.copytree(folder / "lockgate", tmp_path / "policy" / "lockgate")
+    rules = shipped_policy().catalogue.rules
+    one_more = replace(rules[0], rule_id="LG-999")
+    catalogue = replace(shipped_policy().catalogue, rules=(*rules, one_more))
+
+    with pytest.raises(PolicyBuildError, match="want every rule evaluated once"):
+        compare_with_opa(
+            replace(shipped_policy(), catalogue=catalogue),
+            opa_binary,
+            tmp_path,
+            whole=[PolicyInput(allowed_input())],
+            broken=[],
+        )
+
+
+def test_a_policy_that_allows_nothing_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """(7) Where every generated input is denied the comparison would show nothing."""
+    shutil.copytree(folder / "lockgate", tmp_path / "policy" / "lockgate")
+    unsigned = changed_input("evidence", "signatures", value=[])
+
+    with pytest.raises(PolicyBuildError, match="want at least one generated input that is allowed"):
+        compare_with_opa(shipped_policy(), opa_binary, tmp_path, whole=[unsigned], broken=[])
+
+
+def test_another_opa_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Only the pinned version builds: another one's bytes and semantics may differ."""
+    other = tmp_path / "opa"
+    other.write_text("#!/bin/sh\necho 'Version: 1.9.0'\n")
+    other.chmod(0o755)
+
+    assert opa_version(other) == "1.9.0"
+    with pytest.raises(PolicyBuildError, match=f"want OPA {OPA_VERSION}"):
+        build_policy(folder, out=tmp_path / "out", opa=other)
+
+
+def test_a_broken_opa_is_an_error(tmp_path: Path) -> None:
+    """A binary that cannot be run, or fails, is a build error with what it said."""
+    fails = tmp_path / "opa"
+    fails.write_text("#!/bin/sh\necho 'no such policy' >&2\nexit 1\n")
+    fails.chmod(0o755)
+
+    assert opa_version(tmp_path / "missing") == ""
+    with pytest.raises(PolicyBuildError, match="cannot be run"):
+        run_opa(tmp_path / "missing", ["version"], cwd=tmp_path)
+    with pytest.raises(PolicyBuildError, match="opa test failed: no such policy"):
+        run_opa(fails, ["test"], cwd=tmp_path)
+
+
+def test_the_pinned_opa_is_found(opa_binary: Path) -> None:
+    """What is found has the pinned version."""
+    assert find_opa() == opa_binary
+    assert opa_version(opa_binary) == OPA_VERSION

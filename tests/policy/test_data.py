@@ -1,0 +1,160 @@
+"""What the policy's data must be like, each rule with a case that breaks it."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from lockgate.policy import PolicyBuildError
+from lockgate.policy.data import parse_data
+from support.policies import shipped_policy
+
+
+def shipped_data() -> dict[str, Any]:
+    """Return the shipped data; the test's own copy."""
+    return deepcopy(shipped_policy().data["lockgate"]["config"])
+
+
+def refusal(data: dict[str, Any]) -> str:
+    """Return why the data are refused."""
+    with pytest.raises(PolicyBuildError) as caught:
+        parse_data(data)
+    return str(caught.value)
+
+
+def test_the_shipped_data_are_valid() -> None:
+    """The shipped data pass, so that the failing cases fail for their own reason."""
+    assert parse_data(shipped_data()) == shipped_data()
+
+
+@pytest.mark.parametrize("name", ["environments", "freezes", "matrix", "models", "trust"])
+def test_a_document_that_breaks_its_schema_is_refused(name: str) -> None:
+    """(Schema) A missing field is refused in each document; no rule must ever meet it."""
+    data = shipped_data()
+    del data[name]["schema_version"]
+
+    assert refusal(data) == f"{name}/data.json at /: want the field 'schema_version'"
+
+
+def test_a_transition_to_nowhere_is_refused() -> None:
+    """(1) Every transition joins environments of the graph."""
+    data = shipped_data()
+    data["environments"]["transitions"][0]["to"] = "stageing"
+
+    assert refusal(data) == "environments/data.json: want an environment that exists, got 'stageing'"
+
+
+def test_a_model_listed_twice_is_refused() -> None:
+    """(2) A model has one tier."""
+    data = shipped_data()
+    data["models"]["models"].append({"name": "fraud-detector", "tier": "low"})
+
+    assert refusal(data) == "models/data.json: want each model once, got 'fraud-detector' 2 times"
+
+
+def test_a_model_of_no_tier_is_refused() -> None:
+    """(2) A model's tier is one of the matrix."""
+    data = shipped_data()
+    data["models"]["models"][0]["tier"] = "huge"
+
+    assert refusal(data) == "models/data.json: want a tier that exists, got 'huge'"
+
+
+def test_a_hole_in_the_matrix_is_refused() -> None:
+    """(3) Every transition has a row for every tier."""
+    data = shipped_data()
+    del data["matrix"]["rows"][3]
+
+    assert refusal(data) == "matrix/data.json: want one row for promote staging to production, tier high, got none"
+
+
+def test_two_rows_for_one_transition_are_refused() -> None:
+    """(3) No transition and tier has two rows, even where they differ."""
+    data = shipped_data()
+    data["matrix"]["rows"].append({**data["matrix"]["rows"][3], "approvals": []})
+
+    assert refusal(data) == "matrix/data.json: want one row for promote staging to production, tier high, got 2"
+
+
+def test_a_row_without_its_transition_is_refused() -> None:
+    """(3) A row that can never be read is a mistake."""
+    data = shipped_data()
+    data["matrix"]["rows"].append({**data["matrix"]["rows"][3], "from": "dev"})
+
+    assert "want no row for promote dev to production, tier high" in refusal(data)
+
+
+def test_a_role_asked_twice_in_one_row_is_refused() -> None:
+    """(4) Two quotas for one role would be read as one."""
+    data = shipped_data()
+    data["matrix"]["rows"][3]["approvals"].append({"role": "risk", "count": 2})
+
+    assert refusal(data) == "matrix/data.json: want each role of a row once, got 'risk' 2 times"
+
+
+def test_an_unknown_role_is_refused() -> None:
+    """(4) A role that nobody can hold would close the gate for good."""
+    data = shipped_data()
+    data["matrix"]["rows"][3]["approvals"][0]["role"] = "mllead"
+
+    assert refusal(data) == "matrix/data.json: want a role that exists, got 'mllead'"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"identity": "", "claims": []},
+        {"identity": "", "claims": [{"name": "runner_environment", "value": "github-hosted"}]},
+        {"identity": "", "issuer": ""},
+    ],
+)
+def test_an_unpinned_signer_is_refused(changes: dict[str, Any]) -> None:
+    """(5) A signer without an identity is pinned by a claim that tells one repository, of a named issuer."""
+    data = shipped_data()
+    data["trust"]["signers"][0].update(changes)
+
+    assert refusal(data).endswith("for the signer release-workflow")
+
+
+def test_a_signer_pinned_by_claims_is_accepted() -> None:
+    """(5) A numeric repository identifier pins a signer without an exact identity."""
+    data = shipped_data()
+    data["trust"]["signers"][0]["identity"] = ""
+
+    assert parse_data(data)
+
+
+def test_a_freeze_that_never_begins_is_refused() -> None:
+    """(6) A freeze that ends when it begins would freeze nothing."""
+    data = shipped_data()
+    data["freezes"]["freezes"][0]["until_ns"] = data["freezes"]["freezes"][0]["from_ns"]
+
+    assert refusal(data) == "freezes/data.json: want year-end-2026 to begin before it ends"
+
+
+@pytest.mark.parametrize(
+    ("document", "items", "field", "value"),
+    [
+        ("trust", "signers", "environments", ["prod"]),
+        ("trust", "signers", "models", ["fraud-detektor"]),
+        ("trust", "signers", "models", ["*", "fraud-detector"]),
+        ("freezes", "freezes", "environments", ["prod"]),
+        ("freezes", "freezes", "models", ["fraud-detektor"]),
+        ("freezes", "freezes", "models", ["*", "fraud-detector"]),
+    ],
+)
+def test_an_unknown_name_is_refused(document: str, items: str, field: str, value: list[str]) -> None:
+    """(7) Signers and freezes name only what exists; the star stands alone."""
+    data = shipped_data()
+    data[document][items][0][field] = value
+
+    assert "that exists, got" in refusal(data)
+
+
+@pytest.mark.parametrize(("document", "items"), [("trust", "signers"), ("freezes", "freezes")])
+def test_an_id_given_twice_is_refused(document: str, items: str) -> None:
+    """(7) An id names one thing."""
+    data = shipped_data()
+    data[document][items].append({**data[document][items][0], "environments": ["staging"]})
+
+    assert "2 times" in refusal(data)
