@@ -107,6 +107,7 @@ def _join(lines: list[bytes]) -> list[bytes]:
         (_respell, 3, "record_malformed"),
         (_join, 3, "record_malformed"),
         (lambda lines: lines[:5], 5, "truncated"),
+        (lambda lines: lines[:-1], SIZE - 1, "truncated"),
         (lambda _: [], 0, "truncated"),
         (lambda lines: [*lines, b"{}"], SIZE, "record_malformed"),
     ],
