@@ -150,6 +150,23 @@ def test_status_refuses(tamper: Tamper, run: Run, gate: GateServer, gate_log: Ga
     _refused(run, *_STATUS)
 
 
+@pytest.mark.parametrize("expected", [("--digest", "sha256:" + "00" * 32), ("--to", "dev"), ("--digest", "latest")])
+def test_status_refuses_the_allow_of_something_else(
+    expected: tuple[str, str], run: Run, gate: GateServer, gate_log: GateLog
+) -> None:
+    """A deploy that names what it deploys does not take the allow of another artifact or environment."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
+
+    _refused(run, *_STATUS, *expected)
+
+
+def test_status_of_what_is_deployed(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """A deploy that names what was allowed may go on."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
+
+    assert run(*_STATUS, "--digest", DIGEST, "--to", "production").code == 0
+
+
 def test_approve_sends_nothing_for_a_tampered_promotion(run: Run, gate: GateServer, gate_log: GateLog) -> None:
     """An approver is not asked about, and does not approve, what no receipt proves."""
     document = gate_log.promotion_answer(make_decision("pending"))

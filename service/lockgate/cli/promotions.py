@@ -125,6 +125,10 @@ def check(connection: Connection, document: dict[str, Any], output: str) -> int:
 @click.command()
 @click.argument("promotion_id", metavar="ID", callback=_promotion_id)
 @click.option(
+    "--digest", metavar="sha256:HEX", help="The artifact that you are about to deploy; another one is refused."
+)
+@click.option("--to", metavar="ENVIRONMENT", help="Where you are about to deploy it; another one is refused.")
+@click.option(
     "--wait",
     "wait_s",
     type=click.FloatRange(0, WAIT_S_MAX),
@@ -135,15 +139,27 @@ def check(connection: Connection, document: dict[str, Any], output: str) -> int:
 @_output_option
 @_receipt_option
 @connection_options
-def status(connection: Connection, promotion_id: str, wait_s: float, output: str, receipt_file: Path | None) -> int:
+def status(
+    *,
+    connection: Connection,
+    promotion_id: str,
+    digest: str | None,
+    to: str | None,
+    wait_s: float,
+    output: str,
+    receipt_file: Path | None,
+) -> int:
     """Show the newest decision of a promotion.
 
-    Exit codes as 'lockgate request': 0 tells that it is allowed now, so that a deploy can depend on this command.
+    Exit codes as 'lockgate request': 0 tells that it is allowed now, so that a deploy can depend on this command. Name
+    what you deploy with --digest and --to, so that it cannot depend on the allow of something else.
 
     \b
     Example:
-      lockgate status 0199c0de-... --wait 3600 && ./deploy.sh
+      lockgate status 0199c0de-... --digest sha256:... --to production --wait 3600 && ./deploy.sh
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    asked = {"promotion_id": promotion_id, "digest": digest, "to": to}
+    asked = {name: value for name, value in asked.items() if value is not None}
     keys = connection.need_log_keys()
     deadline = time.monotonic() + wait_s
     while True:
@@ -155,7 +171,7 @@ def status(connection: Connection, promotion_id: str, wait_s: float, output: str
             if left_s <= 0 or (isinstance(exc, ProblemError) and not exc.come_back):
                 raise
         else:
-            place = check_promotion_answer(answer, keys, asked={"promotion_id": promotion_id})
+            place = check_promotion_answer(answer, keys, asked=asked)
             if answer["decision"]["verdict"] != "pending" or left_s <= 0:
                 return _finish(answer, place, output, receipt_file)
         time.sleep(min(POLL_S, max(left_s, 0)))
