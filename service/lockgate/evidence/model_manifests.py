@@ -70,13 +70,12 @@ def legacy_root(statement: dict[str, Any]) -> str:
     Raises:
         RefusedError: `subject_mismatch`: a subject is not a file by SHA-256.
     """
-    resources = [
-        {"name": each.get("name"), "algorithm": "sha256", "digest": each["digest"].get("sha256")}
-        for each in statement["subject"]
-        if (each.get("annotations") or {}).get("actual_hash_algorithm") == "file-sha256"
-    ]
-    if len(resources) != len(statement["subject"]):
-        raise _mismatch("want subjects that are files, by SHA-256")
+    resources = []
+    for each in statement["subject"]:
+        annotations = each.get("annotations")
+        if not isinstance(annotations, dict) or annotations.get("actual_hash_algorithm") != "file-sha256":
+            raise _mismatch("want subjects that are files, by SHA-256")
+        resources.append({"name": each.get("name"), "algorithm": "sha256", "digest": each["digest"].get("sha256")})
     _digests(resources)
     resources.sort(key=lambda each: str(each["name"]).split("/"))
     return root_digest(str(each["digest"]) for each in resources)
