@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert
 
+import lockgate
 from lockgate.audit import (
     Actor,
     AuditLog,
@@ -30,8 +31,10 @@ from lockgate.audit import (
     open_checkpoint,
     verify_receipt,
 )
-from lockgate.audit.merkle import check_consistency, leaf_hash, root_from_inclusion
+from lockgate.audit.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.merkle import check_consistency, leaf_hash, node_hash, root_from_inclusion
 from lockgate.audit.notes import make_signer
+from lockgate.audit.proofs import InclusionProof, format_proof
 from lockgate.audit.records import parse_record
 from lockgate.audit.structlog_processor import AuditProcessor
 from lockgate.digests import sha256_hex
@@ -56,7 +59,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def _writer(stand: LogStand, count: int) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(lockgate.__file__).parents[1])])
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(stand.database), str(count)],
         stdout=subprocess.PIPE,
@@ -96,6 +99,19 @@ def test_edited_record_does_not_pass_with_its_receipt(stand: LogStand) -> None:
     forged = Receipt(seq=receipt.seq, record=receipt.record.replace(b"denied", b"allows"), proof=receipt.proof)
     with pytest.raises(ProofInvalidError, match="signed root"):
         verify_receipt(forged, [stand.signer.verifier_key])
+
+
+def test_record_of_another_place_is_refused_though_signed(stand: LogStand) -> None:
+    """A record under a signed root does not pass for a position or a log that it does not name."""
+    stand.fill(2)
+    records = [record.body for record in stand.log.records()]
+    stranger = make_signer("other.example", bytes(32))
+    for signer, leaves in ((stand.signer, [records[0], records[2]]), (stranger, records[:2])):
+        root = node_hash(leaf_hash(leaves[0]), leaf_hash(leaves[1]))
+        note = sign_checkpoint(Checkpoint(origin=signer.verifier_key.name, size=2, root=root), signer)
+        proof = format_proof(InclusionProof(index=1, path=(leaf_hash(leaves[0]),), checkpoint=note))
+        with pytest.raises(ProofInvalidError, match="another position or log"):
+            verify_receipt(Receipt(seq=1, record=leaves[1], proof=proof), [signer.verifier_key])
 
 
 def test_receipt_under_another_key_is_unverified(stand: LogStand) -> None:
