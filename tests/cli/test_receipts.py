@@ -57,8 +57,8 @@ def _another_decision(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -
 
 
 def _another_kind(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
-    approval = log.approval_answer(make_decision("allow"), _approval_fields(make_decision("allow")))
-    answer["receipt"] = approval["approval_receipt"]
+    answer["decision"]["id"] = str(uuid.uuid4())
+    answer["receipt"] = log.receipt(answer["decision"], "test.forecast")
 
 
 def _another_promotion(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:

@@ -21,7 +21,13 @@ class GateLog:
         upgrade_schema(engine)
         signer = create_key_file(folder / "log.key", origin)
         self.vkey = str(signer.verifier_key)
-        kinds = KindCatalogue({"gate.decision": "v1/api/decision", "gate.approval": "v1/api/approval"})
+        kinds = KindCatalogue(
+            {
+                "gate.decision": "v1/api/decision",
+                "gate.approval": "v1/api/approval",
+                "test.forecast": "v1/api/decision",  # the same body, and not a decision
+            }
+        )
         self._log = AuditLog(engine=engine, signer=signer, clock=SystemClock(), catalogue=kinds, instance="test")
         self._log.create()
 

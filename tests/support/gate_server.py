@@ -5,6 +5,7 @@ It stands in for whatever may sit at `--url`; the receipts that it hands out are
 
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,8 +75,13 @@ class GateServer:
 
 
 @contextlib.contextmanager
-def serve_gate(answer: Answer) -> Iterator[GateServer]:
-    """Run a server on a free loopback port until the block ends."""
+def serve_gate(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[GateServer]:
+    """Run a server on a free loopback port until the block ends.
+
+    Args:
+        answer: What it answers.
+        tls: Its certificate and key; None for plain HTTP.
+    """
     gate = GateServer("", answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -108,7 +114,9 @@ def serve_gate(answer: Answer) -> Iterator[GateServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    gate.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    gate.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

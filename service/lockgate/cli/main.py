@@ -21,6 +21,7 @@ _MODULES: Final = {
     "demo": "demo",
     "doctor": "doctor",
     "init": "operations",
+    "policy": "policy",
     "request": "promotions",
     "serve": "operations",
     "status": "promotions",

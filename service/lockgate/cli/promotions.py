@@ -90,7 +90,7 @@ def request(
     try:
         answer = connection.client.request_promotion(document, key)
         place = check_promotion_answer(answer, keys, asked=_asked(document))
-    except ClientError as exc:
+    except (ClientError, KeyboardInterrupt) as exc:
         if not (isinstance(exc, ProblemError) and exc.request_at_fault):
             click.echo(f"lockgate: to ask for the same answer again: --idempotency-key {key}", err=True)
         raise
