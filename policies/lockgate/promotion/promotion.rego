@@ -29,7 +29,7 @@ import data.lockgate.rules.transition_known
 import data.lockgate.rules.trusted_signature
 
 # METADATA
-# description: Every rule that must be evaluated. A rule that is not listed here is not in force, and the build refuses it.
+# description: Every rule that must be evaluated; the build refuses a policy with a rule that is not listed here.
 rules := {
 	"LG-001": {"status": trusted_signature.status, "violations": trusted_signature.deny},
 	"LG-010": {"status": transition_known.status, "violations": transition_known.deny},

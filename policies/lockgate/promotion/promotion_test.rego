@@ -38,6 +38,24 @@ test_promotion_is_allowed if {
 	}
 }
 
+# METADATA
+# title: One cause gives one reason, not a list of consequences.
+test_one_cause_one_reason[note] if {
+	some note, case in {
+		"unsigned": {"change": ["replace", "/evidence/signatures", []], "codes": {"signature.missing"}},
+		"nobody named": {"change": ["replace", "/request/contributors", []], "codes": {"contributors.unnamed"}},
+		"rejected": {
+			"change": ["add", "/approvals/-", {"id": "x", "verdict": "reject"}],
+			"codes": {"request.rejected"},
+		},
+		"unknown model": {
+			"change": ["replace", "/request/model", "other"],
+			"codes": {"signature.untrusted", "model.unknown", "matrix.no_row", "approvals.requirement_unknown"},
+		},
+	}
+	{violation.code | some violation in decision(fixtures.changed([case.change])).violations} == case.codes
+}
+
 test_rollback_is_allowed if decision(fixtures.rollback).allow
 
 test_missing_approval_is_named if {

@@ -23,7 +23,7 @@ test_counted_wrongly[note] if {
 		with data.lockgate.lib.approvals.counted as case.counted
 	result.status == "fail"
 	result.deny == {object.union(
-		{"rule_id": "LG-027", "code": "approval.expired", "title": "An approval counts until it expires", "severity": "critical", "remediation": "Report this to the security team; either an approval was counted that must not count, or the input lacks what proves that none was.", "details": []},
+		{"rule_id": "LG-027", "code": "approval.expired", "title": "An approval counts until it expires", "severity": "critical", "remediation": "Report this to the security team; counting and checking of approvals disagree.", "details": []},
 		{"details": [{"name": "counted", "value": count(case.counted)}]},
 	)}
 }

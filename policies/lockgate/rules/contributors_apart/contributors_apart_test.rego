@@ -22,13 +22,13 @@ test_counted_wrongly[note] if {
 		with data.lockgate.lib.approvals.counted as case.counted
 	result.status == "fail"
 	result.deny == {object.union(
-		{"rule_id": "LG-022", "code": "contributor.counted", "title": "Approvals by the artifact's authors and trainers do not count", "severity": "critical", "remediation": "Report this to the security team; either an approval was counted that must not count, or the input lacks what proves that none was.", "details": []},
+		{"rule_id": "LG-022", "code": "contributor.counted", "title": "Approvals by the artifact's authors and trainers do not count", "severity": "critical", "remediation": "Report this to the security team; counting and checking of approvals disagree.", "details": []},
 		{"details": [{"name": "counted", "value": count(case.counted)}]},
 	)}
 }
 
 test_unproven_without[path] if {
-	some path in ["/request/contributors", "/request/contributors/0"]
+	some path in ["/request/contributors", "/request/contributors/0/identity"]
 	result := outcome(fixtures.without(path))
 	result.status == "fail"
 	count(result.deny) == 1

@@ -26,4 +26,6 @@ status := "pass" if {
 	}
 }
 
-deny contains violations.violation(rego.metadata.chain(), "request.rejected", {"model": facts.model}) if status == "fail"
+deny contains violations.violation(rego.metadata.chain(), "request.rejected", {"model": facts.model}) if {
+	status == "fail"
+}

@@ -10,7 +10,7 @@
 #   category: approval
 #   severity: critical
 #   approvable: false
-#   remediation: Report this to the security team; either an approval was counted that must not count, or the input lacks what proves that none was.
+#   remediation: Report this to the security team; counting and checking of approvals disagree.
 #   controls:
 #     - NIST SP 800-53 AC-5
 package lockgate.rules.person_counts_once
@@ -28,7 +28,9 @@ status := "pass" if {
 	}
 }
 
-deny contains violations.violation(rego.metadata.chain(), "person.counted_twice", {"counted": count(approvals.counted)}) if status == "fail"
+deny contains violations.violation(rego.metadata.chain(), "person.counted_twice", details) if status == "fail"
+
+details := {"counted": count(approvals.counted)}
 
 different(index, other) if index == other
 

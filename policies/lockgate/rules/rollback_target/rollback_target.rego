@@ -27,4 +27,6 @@ status := "pass" if {
 	input.history.allowed_in_target == true
 }
 
-deny contains violations.violation(rego.metadata.chain(), "rollback.never_allowed", facts.transition) if status == "fail"
+deny contains violations.violation(rego.metadata.chain(), "rollback.never_allowed", facts.transition) if {
+	status == "fail"
+}

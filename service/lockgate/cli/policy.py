@@ -1,0 +1,76 @@
+"""`lockgate policy`: build, test, check. For who writes rules; the gate itself needs none of it to decide."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from lockgate.cli.standard_output import emit
+from lockgate.policy.build import build_policy, check_policy, run_policy_tests
+from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.errors import PolicyBuildError
+from lockgate.policy.opa_binary import OPA_VERSION, find_opa
+
+_FOLDER: Final = click.option(
+    "--policy-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The policy folder.  [default: the shipped one]",
+)
+_CONFIG: Final = click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder with your own matrix, models, signers, environments and freezes, instead of the policy folder's.",
+)
+
+
+@click.group()
+def policy() -> None:
+    """Check, test and compile the rules. Needs the pinned OPA."""
+
+
+@policy.command()
+@_FOLDER
+@_CONFIG
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to write.  [default: compiled/ in the folder]",
+)
+def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None) -> None:
+    """Compile the rules to Wasm, after every check, and only if the module answers what OPA answers.
+
+    Writes module.wasm and manifest.json for the gate, and bundle.tar.gz for an OPA server.
+    """
+    folder = policy_dir or policies_root()
+    target = out or folder / COMPILED
+    built = build_policy(folder, out=target, opa=_opa(), config=config_dir)
+    emit(
+        f"built {target}\n"
+        f"revision {built.policy.catalogue.revision}\n"
+        f"rules {len(built.policy.catalogue.rules)}, compared with OPA on {built.compared} inputs, "
+        f"{built.allowed} of them allowed\n"
+    )
+
+
+@policy.command()
+@_FOLDER
+@_CONFIG
+def test(*, policy_dir: Path | None, config_dir: Path | None) -> None:
+    """Run the tests beside the rules."""
+    emit(run_policy_tests(policy_dir or policies_root(), opa=_opa(), config=config_dir))
+
+
+@policy.command()
+@_FOLDER
+@_CONFIG
+def check(*, policy_dir: Path | None, config_dir: Path | None) -> None:
+    """Check format, types, purity, dialect, metadata and data, without testing or compiling."""
+    rules = check_policy(policy_dir or policies_root(), opa=_opa(), config=config_dir)
+    emit("".join(f"{rule.rule_id}  {rule.severity:<8}  {rule.title}\n" for rule in rules))
+
+
+def _opa() -> Path:
+    opa = find_opa()
+    if opa is None:
+        raise PolicyBuildError(f"want OPA {OPA_VERSION} in .tools/bin or on PATH; `make tools` puts it there")
+    return opa

@@ -1,0 +1,60 @@
+"""`lockgate policy`, as an author of rules runs it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lockgate.cli.policy import policy
+from lockgate.policy import PolicyBuildError
+from lockgate.policy.build import MANIFEST_FILE, MODULE_FILE
+from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.sources import CONFIG
+from support.policies import shipped_policy
+
+pytestmark = [pytest.mark.opa, pytest.mark.usefixtures("opa_binary")]
+
+
+def test_check_lists_the_rules() -> None:
+    """A policy in order is answered with its rules, one a line."""
+    ended = CliRunner().invoke(policy, ["check"])
+
+    assert ended.exit_code == 0
+    assert [line.split()[0] for line in ended.output.splitlines()] == [
+        rule.rule_id for rule in shipped_policy().catalogue.rules
+    ]
+
+
+def test_test_runs_the_rules_tests() -> None:
+    """The tests beside the rules are run, and each is named."""
+    ended = CliRunner().invoke(policy, ["test"])
+
+    assert ended.exit_code == 0
+    assert "data.lockgate.rules.freeze_test.test_in_force" in ended.output
+
+
+def test_build_writes_the_module_for_own_data(tmp_path: Path) -> None:
+    """A deployment builds for its own data; the module is the same, the revision is not."""
+    shutil.copytree(policies_root() / CONFIG, tmp_path / "own")
+    freezes = tmp_path / "own" / "freezes" / "data.json"
+    freezes.write_text('{"schema_version": 1, "freezes": []}')
+
+    ended = CliRunner().invoke(policy, ["build", "--config-dir", str(tmp_path / "own"), "--out", str(tmp_path / "out")])
+
+    assert ended.exit_code == 0
+    assert (tmp_path / "out" / MODULE_FILE).read_bytes() == (policies_root() / COMPILED / MODULE_FILE).read_bytes()
+    assert shipped_policy().catalogue.revision not in ended.output
+    assert "revision sha256:" in ended.output
+    assert (tmp_path / "out" / MANIFEST_FILE).exists()
+
+
+def test_a_refused_policy_is_an_error(tmp_path: Path) -> None:
+    """What is refused ends with the error that names it, for the command line's one place to turn into an exit code."""
+    shutil.copytree(policies_root(), tmp_path / "policies")
+    (tmp_path / "policies" / CONFIG / "matrix" / "data.json").write_text("{}")
+
+    ended = CliRunner().invoke(policy, ["check", "--policy-dir", str(tmp_path / "policies")])
+
+    assert isinstance(ended.exception, PolicyBuildError)
+    assert "matrix/data.json" in str(ended.exception)
