@@ -275,6 +275,14 @@ def test_damaged_end_stops_appending(stand: LogStand, statement: str) -> None:
         stand.log.check_head()
 
 
+def test_restored_backup_is_named(stand: LogStand) -> None:
+    """Records that were signed and are gone are told apart from other damage, by both counts."""
+    stand.fill(4)
+    stand.edit("DELETE FROM audit_checkpoint WHERE size = 5")
+    with pytest.raises(LogInconsistentError, match="want 4 records, as was signed, got 5"):
+        stand.log.check_head()
+
+
 def test_proofs_hold_between_all_sizes(stand: LogStand) -> None:
     """Served inclusion and consistency proofs lead to the roots that were signed at those sizes."""
     receipts = [stand.log.receipt(0), *(stand.log.append(make_event()) for _ in range(11))]
