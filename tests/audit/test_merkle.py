@@ -170,3 +170,13 @@ if INCLUSION:
             failed = True
 
         assert failed == (vector["wantErr"] or vector["size1"] == 0)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_consistency_needs_both_roots(wrong: int) -> None:
+    """A right proof with a wrong old or new root is refused."""
+    roots = [_definition(0, 6, KNOWN), _definition(0, 8, KNOWN)]
+    roots[wrong] = bytes(32)
+    path = [span_hash(span, STORED) for span in consistency_spans(6, 8)]
+    with pytest.raises(ProofInvalidError, match="both roots"):
+        check_consistency(6, 8, roots[0], roots[1], path)
