@@ -87,6 +87,13 @@ def cut_off(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + good_answer()[:500])
 
 
+def endless(connection: socket.socket) -> None:
+    """Send blanks without end."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b" " * 65536)
+
+
 def not_http(connection: socket.socket) -> None:
     """Speak another protocol."""
     connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
@@ -124,6 +131,7 @@ def test_a_sound_answer_passes() -> None:
         pytest.param(answer(200, b"[]"), PolicyInvalidError, id="an array"),
         pytest.param(answer(200, b'{"result":true,"result":false}'), PolicyInvalidError, id="duplicate key"),
         pytest.param(answer(200, b"{" + b" " * ANSWER_BYTES_MAX + b"}"), PolicyInvalidError, id="huge"),
+        pytest.param(endless, PolicyInvalidError, id="endless"),
         pytest.param(answer(200, b"{}"), PolicyUndefinedError, id="undefined"),
         pytest.param(answer(200, good_answer(result=None)), PolicyUndefinedError, id="undefined by our revision"),
         pytest.param(answer(200, good_answer(result=True)), PolicyInvalidError, id="a bare truth"),
