@@ -12,9 +12,9 @@ from lockgate.audit import AuditLog, KindCatalogue, load_key_file
 from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
-from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
+from lockgate.evidence import EvidenceVerifier, TrustDomains, TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore
-from lockgate.policy import PolicyEngine
+from lockgate.policy import CompiledPolicy, PolicyEngine
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
@@ -62,26 +62,37 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Foundation:
+    """Everything that is read from the outside, checked."""
+
+    clock: Clock
+    database: Engine
+    log: AuditLog
+    domains: TrustDomains
+    policy: CompiledPolicy
+
+
+def check_settings(settings: Settings) -> None:
+    """Make sure that a process with these settings could decide; leaves nothing open.
+
+    Raises:
+        LockgateError: A part is missing or unusable.
+    """
+    _lay_foundation(settings).database.dispose()
+
+
 def build_services(settings: Settings) -> Services:
     """Wire a process that decides; everything that decides trust is loaded and checked here, once.
 
     Raises:
         LockgateError: A part is missing or unusable; the process must not start.
     """
-    clock = SystemClock()
-    database = open_engine(settings.database_url)
-    check_schema(database)
-    log = open_log(settings, clock, database)
-    log.check_head()
-    domains = load_trust_domains(settings.trust_dir)
-    if settings.default_trust_domain not in domains.by_name:
-        raise ConfigError(
-            f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
-            f"got {settings.default_trust_domain[:80]!r}"
-        )
-    verifier = EvidenceVerifier(domains, clock)
+    ground = _lay_foundation(settings)
+    clock, database, log = ground.clock, ground.database, ground.log
+    verifier = EvidenceVerifier(ground.domains, clock)
     trust = TrustFolder(settings.trust_dir, verifier)
-    engine = _build_engine(settings)
+    engine = _build_engine(settings, ground.policy)
     evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=settings.policy_timeout_s)
     gate_settings = GateSettings(
         default_trust_domain=settings.default_trust_domain,
@@ -100,6 +111,22 @@ def build_services(settings: Settings) -> Services:
     )
 
 
+def _lay_foundation(settings: Settings) -> _Foundation:
+    clock = SystemClock()
+    database = open_engine(settings.database_url)
+    check_schema(database)
+    log = open_log(settings, clock, database)
+    log.check_head()
+    domains = load_trust_domains(settings.trust_dir)
+    if settings.default_trust_domain not in domains.by_name:
+        raise ConfigError(
+            f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
+            f"got {settings.default_trust_domain[:80]!r}"
+        )
+    policy = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
+    return _Foundation(clock=clock, database=database, log=log, domains=domains, policy=policy)
+
+
 def prepare_database(settings: Settings) -> None:
     """Create or migrate the tables, and the log with its first record where there is none.
 
@@ -112,8 +139,7 @@ def prepare_database(settings: Settings) -> None:
     open_log(settings, SystemClock(), database).create()
 
 
-def _build_engine(settings: Settings) -> PolicyEngine:
-    compiled = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
+def _build_engine(settings: Settings, compiled: CompiledPolicy) -> PolicyEngine:
     if settings.policy_engine == "wasm":
         return WasmEngine(compiled)
     try:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -346,12 +347,12 @@ def test_two_approvals_at_the_same_moment_both_count(gate: GateUnderTest) -> Non
     for _ in range(5):
         asked = gate.request()
         answers = in_parallel(
-            lambda asked=asked: gate.approve("leo", "ml-lead", asked).json,
-            lambda asked=asked: gate.approve("maya", "risk", asked).json,
+            partial(gate.approve, "leo", "ml-lead", asked),
+            partial(gate.approve, "maya", "risk", asked),
         )
         path = f"/v1/promotions/{asked['promotion']['id']}"
 
-        assert sorted(verdict_of(answer) for answer in answers) == ["allow", "pending"]
+        assert sorted(verdict_of(answer.json) for answer in answers) == ["allow", "pending"]
         assert gate.call("GET", path, "rita").json["promotion"]["state"] == "allowed"
 
 
@@ -362,12 +363,12 @@ def test_approving_and_withdrawing_at_the_same_moment_ends_in_one_state(gate: Ga
         gate.approve("leo", "ml-lead", asked)
         path = f"/v1/promotions/{asked['promotion']['id']}"
         approved, withdrawn = in_parallel(
-            lambda asked=asked: gate.approve("maya", "risk", asked).status_code,
-            lambda path=path: gate.call("POST", f"{path}/withdraw", "rita", {"schema_version": 1}).status_code,
+            partial(gate.approve, "maya", "risk", asked),
+            partial(gate.call, "POST", f"{path}/withdraw", "rita", {"schema_version": 1}),
         )
         state = gate.call("GET", path, "rita").json["promotion"]["state"]
 
-        assert (approved, withdrawn, state) in {(201, 409, "allowed"), (409, 200, "withdrawn")}
+        assert (approved.status_code, withdrawn.status_code, state) in {(201, 409, "allowed"), (409, 200, "withdrawn")}
 
 
 def test_a_rollback_returns_to_what_was_allowed_before(gate: GateUnderTest) -> None:

@@ -1,20 +1,17 @@
 """A whole gate in a folder, with real parts: SQLite, the compiled policy, a virtual Sigstore; time stands still."""
 
 import base64
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-from flask.testing import FlaskClient
 from sqlalchemy import Engine
-from werkzeug.test import TestResponse
 
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.bootstrap import Services
-from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.clock import NS_PER_S
 from lockgate.config import shipped_folder
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
@@ -22,7 +19,6 @@ from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, parse_principal
 from lockgate.policy import CompiledPolicy, PolicyEngine
 from lockgate.policy.compiled import load_policy
-from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
 from lockgate.storage import open_engine, upgrade_schema
@@ -100,11 +96,11 @@ class GateUnderTest:
     database: Engine
     sigstore: VirtualSigstore
     services: Services
-    client: FlaskClient
+    client: Any  # a Flask test client, untyped so that its answers' JSON is too
     tokens: Mapping[str, str]
     key: VerifierKey
 
-    def call(self, method: str, path: str, who: str | None, document: object = None, **headers: str) -> TestResponse:
+    def call(self, method: str, path: str, who: str | None, document: object = None, **headers: str) -> Any:
         """Call the API as somebody."""
         sent = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         data = None if document is None else orjson.dumps(document)
@@ -145,7 +141,7 @@ class GateUnderTest:
         }
         return {"schema_version": 1, "verdict": "approve", "role": role, **bound, **changes}
 
-    def approve(self, who: str, role: str, answer: dict[str, Any], **changes: Any) -> TestResponse:
+    def approve(self, who: str, role: str, answer: dict[str, Any], **changes: Any) -> Any:
         """Approve exactly what an answer shows."""
         path = f"/v1/promotions/{answer['promotion']['id']}/approvals"
         return self.call("POST", path, who, self.approval_document(answer, role, **changes))
@@ -153,11 +149,6 @@ class GateUnderTest:
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Return the log's records."""
         return [orjson.loads(record.body) for record in self.services.log.records(limit=1000, kind=kind)]
-
-
-@functools.cache
-def _shared_engine(folder: Path) -> WasmEngine:
-    return WasmEngine(compile_config(folder, policy_config()))
 
 
 def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> GateUnderTest:
@@ -203,8 +194,3 @@ def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> 
         tokens=tokens,
         key=signer.verifier_key,
     )
-
-
-def later(nanoseconds: int) -> EpochNs:
-    """Return a time so long after the clock's start."""
-    return EpochNs(FixedClock().now + nanoseconds)

@@ -18,7 +18,7 @@ from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Per
 from lockgate.demo.stage import Finished, Stage, StageError, free_port
 
 _LOG_ORIGIN: Final = "demo.lockgate.example/audit"
-_SHOWN_LINES_MAX: Final = 40  # of one answer
+_PASSED: Final = ("  pass  ", "  n/a   ")  # of seventeen rules most pass; the story is told by the others
 _CHANGED_FROM: Final = b'"verdict":"pending"'
 _CHANGED_TO: Final = b'"verdict":"allow"'
 
@@ -39,21 +39,28 @@ class _Walk:
 
     def say(self, number: int, title: str, why: str) -> None:
         self.console.print()
-        self.console.print(Text(f"{number}. {title}", style="bold"))
-        self.console.print(Text(f"   {why}", style="dim"))
+        self._print(f"{number}. {title}", style="bold")
+        self._print(f"   {why}", style="dim")
 
     def run(self, arguments: Sequence[str], *, expected: int, person: Person | None = None) -> Finished:
-        who = f"{person.subject}" if person else "auditor"
-        self.console.print(Text(f"   {who} $ lockgate {' '.join(arguments)}", style="cyan"))
+        who = person.subject if person else "auditor"
+        self._print(f"   {who} $ lockgate {' '.join(arguments)}", style="cyan")
         variables = {"LOCKGATE_TOKEN": self.tokens[person.subject]} if person else {}
         done = self.stage.run(arguments, variables)
-        shown = (done.stdout if done.stdout.strip() else done.stderr).rstrip().splitlines()
-        for line in shown[:_SHOWN_LINES_MAX]:
-            self.console.print(Text(f"   | {line}"))
+        lines = (done.stdout if done.stdout.strip() else done.stderr).rstrip().splitlines()
+        for line in lines:
+            if not line.startswith(_PASSED):
+                self._print(f"   | {line}")
+        passed = sum(line.startswith(_PASSED) for line in lines)
+        if passed:
+            self._print(f"   | ({passed} rules that pass or do not apply are left out here)", style="dim")
         if done.exit_code != expected:
             raise DemoFailedError(f"want exit code {expected}, got {done.exit_code}: {done.stderr.strip()[-500:]}")
-        self.console.print(Text(f"   exit code {done.exit_code}", style="green"))
+        self._print(f"   exit code {done.exit_code}", style="green")
         return done
+
+    def _print(self, line: str, style: str = "") -> None:
+        self.console.print(Text(line, style=style), soft_wrap=True)
 
     def request(self, bundles: Sequence[str], *, expected: int) -> str:
         arguments = ["request", MODEL, "1.0.0", "--from", "staging", "--to", "production", "--model-dir", "model"]
@@ -82,8 +89,8 @@ def run_demo(console: Console, folder: Path, clock: Clock) -> None:
         StageError: The gate could not be set up.
         OSError: The folder cannot be written.
     """
-    console.print(Text("Lockgate, from an unsigned model to an audited promotion", style="bold"))
-    console.print(Text("Setting up a throw-away gate: data folder, log key, people, a Sigstore instance, a policy."))
+    console.print(Text("Lockgate, from an unsigned model to an audited promotion", style="bold"), soft_wrap=True)
+    console.print("Setting up a throw-away gate: data folder, log key, people, Sigstore, policy.", soft_wrap=True)
     material = make_material(folder, clock)
     port = free_port()
     environment = {
@@ -105,7 +112,7 @@ def run_demo(console: Console, folder: Path, clock: Clock) -> None:
         _promote(walk)
     _audit(walk)
     console.print()
-    console.print(Text("Done: refused, denied, pending, allowed, audited; each for a reason you could read.", "bold"))
+    console.print(Text("Done: refused, denied, pending, allowed, audited; each with its reasons.", style="bold"))
 
 
 def _promote(walk: _Walk) -> None:
@@ -127,7 +134,7 @@ def _audit(walk: _Walk) -> None:
     walk.say(6, "The gate is switched off; the auditor verifies", "One export and one public key; no server, no trust.")
     walk.run(["audit", "export", "--out", "export"], expected=0)
     walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=0)
-    walk.run(["audit", "verify-receipt", "receipt.json", "--key", walk.log_key], expected=0)
+    walk.run(["audit", "verify", "--receipt", "receipt.json", "--key", walk.log_key], expected=0)
     walk.say(7, "Somebody changes one record of the export", "A pending answer is made to look like an allow.")
     records = folder / "export" / "records.jsonl"
     content = records.read_bytes()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication
 
-from lockgate.bootstrap import build_services
+from lockgate.bootstrap import build_services, check_settings
 from lockgate.config import Settings, share_counters
 from lockgate.logs import configure_logs
 
@@ -22,10 +22,23 @@ class Server(BaseApplication):
     """Serves until it is told to stop."""
 
     def __init__(self, settings: Settings, *, bind: str, workers: int) -> None:
+        """Take the settings and try them.
+
+        Args:
+            settings: Of the process.
+            bind: `host:port`.
+            workers: How many processes serve.
+
+        Raises:
+            LockgateError: A setting, the policy, a trusted root, the database or the log's key is unusable.
+        """
+        # Everything that can be wrong is found here, where it can be told, and not in a worker that dies of it.
+        check_settings(settings)
         self._settings = settings
         self._bind = bind
         self._workers = workers
         self._counters = tempfile.mkdtemp(prefix="lockgate-metrics-")
+        share_counters(self._counters)
         super().__init__()
 
     def load_config(self) -> None:
@@ -50,7 +63,6 @@ class Server(BaseApplication):
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
         """Make the application, in the worker: engines and database connections do not cross a fork."""
         configure_logs()
-        share_counters(self._counters)
         # Imported only now: the metrics library looks for the shared folder when it is imported.
         from lockgate.web.app import create_app  # noqa: PLC0415
 

@@ -1,0 +1,204 @@
+"""The whole thing as people run it: gunicorn, both engines, the command line, the offline verifier."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+import requests
+
+from lockgate.config import shipped_folder
+from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Person, make_material
+from lockgate.demo.stage import Finished, Stage, free_port
+from lockgate.policy.build import compile_sources
+from lockgate.policy.sources import read_sources
+from lockgate.system_clock import SystemClock
+from support.opa_server import running_opa
+
+REQUEST = ("request", MODEL, "1.0.0", "--from", "staging", "--to", "production", "--model-dir", "model")
+SIGNED = (*REQUEST, "--contributor", "trainer:tess", "--bundle", "model.sig", "--output", "json")
+
+
+class ServedGate:
+    """A gate that is being served, and its people."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.material: Material = make_material(folder, SystemClock())
+        self.port = free_port()
+        environment = {
+            "LOCKGATE_DATA_DIR": str(folder / "data"),
+            "LOCKGATE_TRUST_DIR": str(self.material.trust_dir),
+            "LOCKGATE_DEFAULT_TRUST_DOMAIN": "demo",
+            "LOCKGATE_POLICY_CONFIG_DIR": str(self.material.policy_config_dir),
+            "LOCKGATE_URL": f"http://127.0.0.1:{self.port}",
+            **variables,
+        }
+        stage = Stage(folder=folder, environment=environment)
+        self.log_key = stage.run_or_stop(["init", "--origin", "e2e.example/audit"]).strip()
+        self.stage = Stage(folder=folder, environment={**environment, "LOCKGATE_LOG_KEY": self.log_key})
+        self.tokens = {person.subject: self.token(person) for person in PEOPLE}
+
+    def token(self, person: Person) -> str:
+        """Make a token."""
+        roles = [part for role in person.roles for part in ("--role", role)]
+        arguments = ["token", "create", "--subject", person.subject, "--type", "user", "--expires-in", "1d", *roles]
+        return self.stage.run_or_stop(arguments).strip()
+
+    def run(self, *arguments: str, who: Person = RITA) -> Finished:
+        """Run a command as somebody."""
+        return self.stage.run(arguments, {"LOCKGATE_TOKEN": self.tokens[who.subject]})
+
+    def verify(self) -> Finished:
+        """Verify the live database."""
+        data = str(self.stage.folder / "data")
+        return self.stage.run(["audit", "verify", "--data-dir", data, "--key", self.log_key, "--output", "json"])
+
+
+@contextmanager
+def served(folder: Path, **variables: str) -> Iterator[ServedGate]:
+    """Serve a fresh gate."""
+    gate = ServedGate(folder, **variables)
+    with gate.stage.serving(gate.port):
+        yield gate
+
+
+def promote(gate: ServedGate) -> None:
+    """Walk one promotion through: pending, pending, allow."""
+    asked = gate.run(*SIGNED)
+    assert asked.exit_code == 4, asked.stderr
+    promotion_id = orjson.loads(asked.stdout)["promotion_id"]
+    first = gate.run("approve", promotion_id, "--role", "ml-lead", "--yes", who=LEO)
+    second = gate.run("approve", promotion_id, "--role", "risk", "--yes", who=MAYA)
+    status = gate.run("status", promotion_id)
+
+    assert (first.exit_code, second.exit_code, status.exit_code) == (4, 0, 0), second.stderr
+    assert status.stdout.startswith("ALLOW")
+
+
+def test_a_promotion_through_the_compiled_policy(tmp_path: Path) -> None:
+    """The embedded default: SQLite and Wasm; afterwards the log verifies with nothing but the key."""
+    with served(tmp_path) as gate:
+        promote(gate)
+    verified = gate.verify()
+
+    assert verified.exit_code == 0, verified.stderr
+    assert orjson.loads(verified.stdout)["verdict"] == "valid"
+
+
+@pytest.mark.opa
+def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path) -> None:
+    """The same, decided by a real OPA that serves the same revision's bundle."""
+    config = tmp_path / "config"
+    config.mkdir()
+    built = compile_sources(
+        read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir), opa_binary
+    )
+    bundle = tmp_path / "bundle.tar.gz"
+    bundle.write_bytes(built.bundle)
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
+        variables = {"LOCKGATE_POLICY_ENGINE": "opa", "LOCKGATE_OPA_URL": f"http://{opa.host}:{opa.port}"}
+        with served(folder, **variables) as gate:
+            promote(gate)
+            ready = requests.get(f"http://127.0.0.1:{gate.port}/readyz", timeout=10).json()
+
+    assert gate.verify().exit_code == 0
+    assert "opa-http" in ready["checks"][0]["detail"]
+
+
+@pytest.mark.opa
+def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path) -> None:
+    """Without its engine the gate answers 503, exit code 3, and is not ready; nothing is allowed or denied."""
+    config = tmp_path / "config"
+    config.mkdir()
+    built = compile_sources(
+        read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir), opa_binary
+    )
+    bundle = tmp_path / "bundle.tar.gz"
+    bundle.write_bytes(built.bundle)
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
+        url = f"http://{opa.host}:{opa.port}"
+        gate = ServedGate(folder, LOCKGATE_POLICY_ENGINE="opa", LOCKGATE_OPA_URL=url)
+        serving = gate.stage.serving(gate.port)
+        serving.__enter__()
+    try:
+        asked = gate.run(*SIGNED)
+        ready = requests.get(f"http://127.0.0.1:{gate.port}/readyz", timeout=10)
+    finally:
+        serving.__exit__(None, None, None)
+
+    assert asked.exit_code == 3
+    assert "policy.unavailable" in asked.stderr
+    assert ready.status_code == 503
+    assert gate.verify().exit_code == 0
+
+
+def test_several_clients_at_once_leave_one_chain(tmp_path: Path) -> None:
+    """Two workers, eight clients: every answer has its own record and the log verifies."""
+    gate = ServedGate(tmp_path)
+    with gate.stage.serving(gate.port):
+        document = {
+            "schema_version": 1,
+            "kind": "promote",
+            "from": "staging",
+            "to": "production",
+            "model": MODEL,
+            "version": "1",
+            "digest": "sha256:" + "0" * 64,
+            "contributors": [],
+            "evidence": [],
+        }
+        ids: list[str] = []
+
+        def ask() -> None:
+            session = requests.Session()
+            headers = {"Authorization": f"Bearer {gate.tokens['rita']}"}
+            for _ in range(10):
+                response = session.post(
+                    f"http://127.0.0.1:{gate.port}/v1/promotions", json=document, headers=headers, timeout=30
+                )
+                ids.append(response.json()["decision"]["id"])
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert len(set(ids)) == 80
+    assert orjson.loads(gate.verify().stdout)["size"] == 81
+
+
+def test_a_broken_root_of_trust_stops_the_start(tmp_path: Path) -> None:
+    """The gate does not start with a root it cannot read, and says which file."""
+    gate = ServedGate(tmp_path)
+    (gate.material.trust_dir / "demo.trusted_root.json").write_text("{}")
+    done = gate.stage.run(["serve", "--bind", f"127.0.0.1:{gate.port}"])
+
+    assert done.exit_code == 2
+    assert "evidence.trust_domain" in done.stderr
+    assert "demo.toml" in done.stderr
+
+
+@pytest.mark.opa
+def test_a_rule_that_does_not_build_stops_the_start(tmp_path: Path, opa_binary: Path) -> None:
+    """Sources that the module was not built from are built anew, or refused; never served by the old module."""
+    assert opa_binary.exists()
+    policies = tmp_path / "policies"
+    shutil.copytree(shipped_folder("policies"), policies)
+    rule = policies / "lockgate/rules/freeze/freeze.rego"
+    rule.write_text(rule.read_text() + "\ndeny contains\n")
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    gate = ServedGate(folder, LOCKGATE_POLICY_DIR=str(policies))
+    done = gate.stage.run(["serve", "--bind", f"127.0.0.1:{gate.port}"])
+
+    assert done.exit_code == 3
+    assert "policy.build" in done.stderr
+    assert "freeze.rego" in done.stderr
