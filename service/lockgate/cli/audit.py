@@ -12,21 +12,35 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from lockgate.audit import VerifierKey, load_key_file, parse_verifier_key, store
+from lockgate.audit import (
+    ExportError,
+    ProofInvalidError,
+    Receipt,
+    RecordInvalidError,
+    SignatureInvalidError,
+    VerifierKey,
+    load_key_file,
+    parse_verifier_key,
+    store,
+    verify_receipt,
+)
 from lockgate.audit.export import export_log
 from lockgate.audit.export_folder import ExportFolder, read_checkpoint_file
 from lockgate.audit.records import parse_record
 from lockgate.audit.types import Verification
 from lockgate.audit.verifier import verify_log
+from lockgate.canonical_json import parse_json
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
 from lockgate.rendering import plain
+from lockgate.schemas import check_schema
 from lockgate.storage import StorageError, open_engine, read_transaction
 
 PROGRESS_RECORDS_MIN: Final = 20_000  # about a second of checking; below, a bar would only flicker
 PROGRESS_BYTES_MIN: Final = 20 * 1024 * 1024  # the same, of an export
 SHOW_MAX: Final = 1000  # records that one command shows
+RECEIPT_BYTES_MAX: Final = 256 * 1024  # a record and a proof of 63 hashes, escaped
 _EXIT_CODES: Final = {"valid": 0, "tampered": 1, "unverifiable": 2}
 
 
@@ -86,6 +100,31 @@ def verify(
     context.exit(_EXIT_CODES[verification.verdict])
 
 
+@audit.command("verify-receipt")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", "keys", multiple=True, required=True, metavar="VKEY", help="The log's public key.")
+@click.pass_context
+def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[str, ...]) -> None:
+    """Check one receipt, as 'lockgate request --receipt FILE' keeps it, under the log's public key.
+
+    \b
+    Exit codes:
+      0  valid: the record is in the log
+      1  tampered: the record, the proof or the signature is not what it must be
+      2  unverifiable: no known key signed it, or the file is not a receipt; also wrong usage
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    try:
+        known = [parse_verifier_key(text) for text in keys]
+        record = verify_receipt(_read_receipt(file), known)
+    except (ProofInvalidError, RecordInvalidError, SignatureInvalidError) as exc:
+        emit(f"TAMPERED  {plain(str(exc))} [{exc.code}]\n")
+        context.exit(_EXIT_CODES["tampered"])
+    except LockgateError as exc:
+        click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
+        context.exit(_EXIT_CODES["unverifiable"])
+    emit(f"VALID  record {record['seq']} ({plain(record['kind'])}) is in {plain(record['log'])}\n")
+
+
 @audit.command("export")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
@@ -127,6 +166,15 @@ def key(*, data_dir: Path | None) -> None:
     """Print the log's public key, for whoever verifies."""
     _, log = _configured(data_dir)
     emit(f"{log}\n")
+
+
+def _read_receipt(file: Path) -> Receipt:
+    try:
+        document = parse_json(file.read_bytes(), bytes_max=RECEIPT_BYTES_MAX)
+    except OSError as exc:
+        raise ExportError(f"cannot read the receipt: {exc.strerror}") from exc
+    check_schema("v1/api/receipt", document)
+    return Receipt(seq=document["seq"], record=document["record"].encode(), proof=document["proof"])
 
 
 def _configured(data_dir: Path | None) -> tuple[str, VerifierKey]:

@@ -134,7 +134,7 @@ def _audit(walk: _Walk) -> None:
     walk.say(6, "The gate is switched off; the auditor verifies", "One export and one public key; no server, no trust.")
     walk.run(["audit", "export", "--out", "export"], expected=0)
     walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=0)
-    walk.run(["audit", "verify", "--receipt", "receipt.json", "--key", walk.log_key], expected=0)
+    walk.run(["audit", "verify-receipt", "receipt.json", "--key", walk.log_key], expected=0)
     walk.say(7, "Somebody changes one record of the export", "A pending answer is made to look like an allow.")
     records = folder / "export" / "records.jsonl"
     content = records.read_bytes()
