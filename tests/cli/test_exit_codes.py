@@ -38,6 +38,11 @@ _DECISIONS: Final[dict[str, tuple[Callable[[], dict[str, Any]], int]]] = {
         lambda: make_decision("allow", rules=make_decision("deny")["rules"]),
         _UNDECIDED,
     ),
+    "deny with a violation of a rule that passed": (
+        lambda: make_decision("deny", violations=make_decision("pending")["violations"]),
+        _UNDECIDED,
+    ),
+    "deny with a failed rule and no violation": (lambda: make_decision("deny", violations=[]), _UNDECIDED),
     "deny without a violation": (lambda: make_decision("allow") | {"verdict": "deny"}, _UNDECIDED),
 }
 
