@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime ## Run the main job on a throw-away gate; ends by itself
 	@$(BIN)/lockgate demo
 
 serve: $(VENV)/.runtime ## Serve on 127.0.0.1:8080 with the data in ./var
-	@$(BIN)/lockgate init --data-dir $(DATA_DIR)
+	@$(BIN)/lockgate init --data-dir $(DATA_DIR) --origin localhost/lockgate
 	@$(BIN)/lockgate serve --data-dir $(DATA_DIR)
 
 tools: ## Fetch the pinned OPA into .tools/bin

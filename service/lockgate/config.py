@@ -12,6 +12,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from lockgate.errors import ConfigError
+from lockgate.shipped import shipped_folder
 
 _PACKAGE: Final = Path(__file__).parent
 _NS_PER_S: Final = 1_000_000_000
@@ -76,12 +77,6 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
         approval_ttl_ns=int(reader.seconds("APPROVAL_TTL_S", 3 * 86400, at_most=90 * 86400) * _NS_PER_S),
         instance=reader.text("INSTANCE", socket.gethostname()[:64] or "lockgate"),
     )
-
-
-def shipped_folder(name: str) -> Path:
-    """Return a folder that comes with Lockgate: in a wheel it lies in the package, in a checkout beside `service/`."""
-    packaged = _PACKAGE / f"_{name}"
-    return packaged if packaged.is_dir() else _PACKAGE.parents[1] / name
 
 
 def _check_opa_url(url: str) -> None:

@@ -17,10 +17,9 @@ from referencing import Registry, Resource
 
 from lockgate.canonical_json import parse_json
 from lockgate.errors import LockgateError
+from lockgate.shipped import shipped_folder
 
 SCHEMA_BYTES_MAX: Final = 1024 * 1024  # our own files; a larger one is a mistake
-_PACKAGED: Final = Path(__file__).parent / "_schemas"
-_CHECKOUT: Final = Path(__file__).parents[2] / "schemas"
 
 
 class SchemaError(LockgateError):
@@ -39,7 +38,7 @@ class SchemaError(LockgateError):
 
 def schemas_root() -> Path:
     """Return the folder that holds `v1/`."""
-    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+    return shipped_folder("schemas")
 
 
 @functools.cache

@@ -10,11 +10,11 @@ import orjson
 import pytest
 import requests
 
-from lockgate.config import shipped_folder
 from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Person, make_material
 from lockgate.demo.stage import Finished, Stage, free_port
 from lockgate.policy.build import compile_sources
 from lockgate.policy.sources import read_sources
+from lockgate.shipped import shipped_folder
 from lockgate.system_clock import SystemClock
 from support.opa_server import running_opa
 

@@ -10,8 +10,9 @@ import pytest
 from lockgate.policy import PolicyBuildError, PolicyInput
 from lockgate.policy.build import BUNDLE_FILE, MANIFEST_FILE, MODULE_FILE, build_policy, check_policy, run_policy_tests
 from lockgate.policy.comparison import compare_with_opa
-from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa, opa_version, run_opa
+from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, changed_input, shipped_policy
 
 pytestmark = pytest.mark.opa
@@ -23,7 +24,7 @@ TEST = "lockgate/rules/model_known/model_known_test.rego"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the shipped policy folder."""
-    shutil.copytree(policies_root(), tmp_path / "policies")
+    shutil.copytree(shipped_folder("policies"), tmp_path / "policies")
     return tmp_path / "policies"
 
 
@@ -44,7 +45,9 @@ def test_a_rebuild_gives_the_committed_bytes(folder: Path, tmp_path: Path, opa_b
     built = build_policy(folder, out=tmp_path / "out", opa=opa_binary)
 
     for name in (MODULE_FILE, MANIFEST_FILE, BUNDLE_FILE):
-        assert (tmp_path / "out" / name).read_bytes() == (policies_root() / COMPILED / name).read_bytes(), name
+        assert (tmp_path / "out" / name).read_bytes() == (shipped_folder("policies") / COMPILED / name).read_bytes(), (
+            name
+        )
     assert built.policy == shipped_policy()
     assert built.compared > 1000
     assert 6 <= built.allowed < built.compared

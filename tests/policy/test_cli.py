@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from lockgate.cli.policy import policy
 from lockgate.policy import PolicyBuildError
 from lockgate.policy.build import MANIFEST_FILE, MODULE_FILE
-from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.compiled import COMPILED
 from lockgate.policy.sources import CONFIG
+from lockgate.shipped import shipped_folder
 from support.policies import shipped_policy
 
 pytestmark = [pytest.mark.opa, pytest.mark.usefixtures("opa_binary")]
@@ -36,14 +37,16 @@ def test_test_runs_the_rules_tests() -> None:
 
 def test_build_writes_the_module_for_own_data(tmp_path: Path) -> None:
     """A deployment builds for its own data; the module is the same, the revision is not."""
-    shutil.copytree(policies_root() / CONFIG, tmp_path / "own")
+    shutil.copytree(shipped_folder("policies") / CONFIG, tmp_path / "own")
     freezes = tmp_path / "own" / "freezes" / "data.json"
     freezes.write_text('{"schema_version": 1, "freezes": []}')
 
     ended = CliRunner().invoke(policy, ["build", "--config-dir", str(tmp_path / "own"), "--out", str(tmp_path / "out")])
 
     assert ended.exit_code == 0
-    assert (tmp_path / "out" / MODULE_FILE).read_bytes() == (policies_root() / COMPILED / MODULE_FILE).read_bytes()
+    assert (tmp_path / "out" / MODULE_FILE).read_bytes() == (
+        shipped_folder("policies") / COMPILED / MODULE_FILE
+    ).read_bytes()
     assert shipped_policy().catalogue.revision not in ended.output
     assert "revision sha256:" in ended.output
     assert (tmp_path / "out" / MANIFEST_FILE).exists()
@@ -51,7 +54,7 @@ def test_build_writes_the_module_for_own_data(tmp_path: Path) -> None:
 
 def test_a_refused_policy_is_an_error(tmp_path: Path) -> None:
     """What is refused ends with the error that names it, for the command line's one place to turn into an exit code."""
-    shutil.copytree(policies_root(), tmp_path / "policies")
+    shutil.copytree(shipped_folder("policies"), tmp_path / "policies")
     (tmp_path / "policies" / CONFIG / "matrix" / "data.json").write_text("{}")
 
     ended = CliRunner().invoke(policy, ["check", "--policy-dir", str(tmp_path / "policies")])

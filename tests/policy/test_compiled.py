@@ -8,10 +8,11 @@ import pytest
 
 from lockgate.policy import PolicyBuildError, PolicyInput, PolicyStaleError
 from lockgate.policy.build import MANIFEST_FILE, MODULE_FILE
-from lockgate.policy.compiled import COMPILED, load_policy, policies_root
+from lockgate.policy.compiled import COMPILED, load_policy
 from lockgate.policy.probes import fitting_inputs
 from lockgate.policy.sources import CONFIG, FILE_BYTES_MAX, read_sources, revision_of
 from lockgate.policy.wasm import WasmEngine
+from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, shipped_policy
 
 FREEZE_RULE = "lockgate/rules/freeze/freeze.rego"
@@ -20,7 +21,7 @@ FREEZE_RULE = "lockgate/rules/freeze/freeze.rego"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the shipped policy folder."""
-    shutil.copytree(policies_root(), tmp_path / "policies")
+    shutil.copytree(shipped_folder("policies"), tmp_path / "policies")
     return tmp_path / "policies"
 
 

@@ -18,10 +18,11 @@ from lockgate.policy import (
     RuleStatus,
     input_bytes,
 )
-from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa import OPAEngine
 from lockgate.policy.probes import neighbours
 from lockgate.policy.wasm import WasmEngine
+from lockgate.shipped import shipped_folder
 from support.opa_server import running_opa
 from support.policies import allowed_input, changed_input, input_without, shipped_policy
 
@@ -37,7 +38,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[PolicyEngine]:
         wasm.close()
         return
     opa: Path = request.getfixturevalue("opa_binary")
-    with running_opa(opa, "--bundle", str(policies_root() / COMPILED / "bundle.tar.gz")) as server:
+    with running_opa(opa, "--bundle", str(shipped_folder("policies") / COMPILED / "bundle.tar.gz")) as server:
         http = OPAEngine(shipped_policy(), server)
         yield http
         http.close()
@@ -192,7 +193,7 @@ def test_both_engines_give_the_same_result(opa_binary: Path) -> None:
     """But for the engine's own name the two results are equal."""
     policy = shipped_policy()
     wasm = WasmEngine(policy)
-    with running_opa(opa_binary, "--bundle", str(policies_root() / COMPILED / "bundle.tar.gz")) as server:
+    with running_opa(opa_binary, "--bundle", str(shipped_folder("policies") / COMPILED / "bundle.tar.gz")) as server:
         http = OPAEngine(policy, server)
         for document in (allowed_input(), changed_input("evidence", "signatures", value=[])):
             one = wasm.evaluate(PolicyInput(document), timeout_s=TIMEOUT_S)

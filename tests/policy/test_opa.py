@@ -24,9 +24,10 @@ from lockgate.policy import (
     PolicyUndefinedError,
     input_bytes,
 )
-from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa import ANSWER_BYTES_MAX, HardenedOPAClient, OPAEngine, OPAServer
 from lockgate.policy.wasm import WasmModule
+from lockgate.shipped import shipped_folder
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
 from support.opa_server import running_opa
 from support.policies import allowed_input, shipped_policy
@@ -246,7 +247,10 @@ def test_a_real_opa_without_the_policy(opa_binary: Path) -> None:
 @pytest.mark.opa
 def test_a_real_opa_with_an_unbuilt_policy(opa_binary: Path) -> None:
     """An OPA that loaded the sources states no revision, and is not believed."""
-    with running_opa(opa_binary, "--bundle", str(policies_root())) as server, pytest.raises(PolicyUnavailableError):
+    with (
+        running_opa(opa_binary, "--bundle", str(shipped_folder("policies"))) as server,
+        pytest.raises(PolicyUnavailableError),
+    ):
         ask(server)
 
 
@@ -256,7 +260,7 @@ def test_a_real_opa_with_another_revision(opa_binary: Path) -> None:
     policy = shipped_policy()
     other = PolicyRevision("sha256:" + "0" * 64)
     newer = replace(policy, catalogue=PolicyCatalogue(revision=other, rules=policy.catalogue.rules))
-    with running_opa(opa_binary, "--bundle", str(policies_root() / COMPILED / "bundle.tar.gz")) as server:
+    with running_opa(opa_binary, "--bundle", str(shipped_folder("policies") / COMPILED / "bundle.tar.gz")) as server:
         engine = OPAEngine(newer, server)
         with pytest.raises(PolicyUnavailableError):
             engine.evaluate(PolicyInput({**allowed_input(), "policy_revision": other}), timeout_s=TIMEOUT_S)

@@ -19,10 +19,10 @@ import pytest
 from lockgate.clock import EpochNs, is_expired
 from lockgate.policy.build import ENTRYPOINT
 from lockgate.policy.comparison import canonical_bytes, evaluate_by_opa, ordered
-from lockgate.policy.compiled import policies_root
 from lockgate.policy.opa_binary import run_opa
 from lockgate.policy.probes import neighbours
 from lockgate.policy.wasm import WasmModule
+from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, shipped_policy
 
 ROLES_OF = {
@@ -168,7 +168,7 @@ def test_expiry_is_one_predicate(module: WasmModule, opa_binary: Path) -> None:
     cases = [(expires, at) for expires in (*times, None) for at in (0, 1, now)]
     query = "[n | some case in input; n := count([1 | data.lockgate.lib.times.expired(case[0], case[1])])]"
     arguments = ["eval", "--format", "raw", "--bundle", ".", "--stdin-input", query]
-    said = orjson.loads(run_opa(opa_binary, arguments, cwd=policies_root(), stdin=orjson.dumps(cases)))
+    said = orjson.loads(run_opa(opa_binary, arguments, cwd=shipped_folder("policies"), stdin=orjson.dumps(cases)))
 
     assert said == [is_expired(None if expires is None else EpochNs(expires), EpochNs(at)) for expires, at in cases]
 
@@ -176,7 +176,7 @@ def test_expiry_is_one_predicate(module: WasmModule, opa_binary: Path) -> None:
 @pytest.mark.opa
 def test_both_engines_agree_around_the_edge(module: WasmModule, tmp_path: Path, opa_binary: Path) -> None:
     """On thousands of inputs two changes away from an allowed one, Wasm answers exactly what OPA answers."""
-    shutil.copytree(policies_root() / "lockgate", tmp_path / "policy" / "lockgate")
+    shutil.copytree(shipped_folder("policies") / "lockgate", tmp_path / "policy" / "lockgate")
     chance = random.Random(20261123)  # noqa: S311 - the same inputs in every run
     documents: list[dict[str, Any]] = []
     for row in range(6):

@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
-from lockgate.config import shipped_folder
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
@@ -21,6 +20,7 @@ from lockgate.policy import CompiledPolicy, PolicyEngine
 from lockgate.policy.compiled import load_policy
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
+from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.web.app import create_app
 from support.clocks import FixedClock

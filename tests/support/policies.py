@@ -5,8 +5,9 @@ from functools import cache
 from typing import Any
 
 from lockgate.policy import CompiledPolicy, PolicyInput
-from lockgate.policy.compiled import load_policy, policies_root
+from lockgate.policy.compiled import load_policy
 from lockgate.policy.probes import fitting_inputs
+from lockgate.shipped import shipped_folder
 
 PRODUCTION_HIGH = 3  # the row of the shipped matrix that asks for most: two roles, duties separated
 
@@ -14,7 +15,7 @@ PRODUCTION_HIGH = 3  # the row of the shipped matrix that asks for most: two rol
 @cache
 def shipped_policy() -> CompiledPolicy:
     """Return the shipped policy, as compiled."""
-    return load_policy(policies_root(), None)
+    return load_policy(shipped_folder("policies"), None)
 
 
 @cache

@@ -175,7 +175,12 @@ def test_the_description_is_openapi_3_1_and_names_every_route(gate: GateUnderTes
     document = gate.call("GET", "/openapi.json", "rita").json
     described = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     served = {
-        (rule.rule.replace("<uuid:promotion_id>", "{promotion_id}").replace("<int(max=999999999999999999):seq>", "{seq}"), method)
+        (
+            rule.rule.replace("<uuid:promotion_id>", "{promotion_id}").replace(
+                "<int(max=999999999999999999):seq>", "{seq}"
+            ),
+            method,
+        )
         for rule in gate.client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

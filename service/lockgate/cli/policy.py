@@ -7,9 +7,10 @@ import click
 
 from lockgate.cli.standard_output import emit
 from lockgate.policy.build import build_policy, check_policy, run_policy_tests
-from lockgate.policy.compiled import COMPILED, policies_root
+from lockgate.policy.compiled import COMPILED
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa
+from lockgate.shipped import shipped_folder
 
 _FOLDER: Final = click.option(
     "--policy-dir",
@@ -41,7 +42,7 @@ def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None)
 
     Writes module.wasm and manifest.json for the gate, and bundle.tar.gz for an OPA server.
     """
-    folder = policy_dir or policies_root()
+    folder = policy_dir or shipped_folder("policies")
     target = out or folder / COMPILED
     built = build_policy(folder, out=target, opa=_opa(), config=config_dir)
     emit(
@@ -57,7 +58,7 @@ def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None)
 @_CONFIG
 def test(*, policy_dir: Path | None, config_dir: Path | None) -> None:
     """Run the tests beside the rules."""
-    emit(run_policy_tests(policy_dir or policies_root(), opa=_opa(), config=config_dir))
+    emit(run_policy_tests(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir))
 
 
 @policy.command()
@@ -65,7 +66,7 @@ def test(*, policy_dir: Path | None, config_dir: Path | None) -> None:
 @_CONFIG
 def check(*, policy_dir: Path | None, config_dir: Path | None) -> None:
     """Check format, types, purity, dialect, metadata and data, without testing or compiling."""
-    rules = check_policy(policy_dir or policies_root(), opa=_opa(), config=config_dir)
+    rules = check_policy(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir)
     emit("".join(f"{rule.rule_id}  {rule.severity:<8}  {rule.title}\n" for rule in rules))
 
 

@@ -11,13 +11,6 @@ from lockgate.policy.sources import PolicySources, read_sources, revision_of
 from lockgate.policy.types import CompiledPolicy, PolicyCatalogue
 
 COMPILED: Final = "compiled"  # below the policy folder
-_PACKAGED: Final = Path(__file__).parents[1] / "_policies"
-_CHECKOUT: Final = Path(__file__).parents[3] / "policies"
-
-
-def policies_root() -> Path:
-    """Return the shipped policy folder: in a wheel in the package, in a checkout at the top of the repository."""
-    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
 def load_policy(folder: Path, opa: Path | None, config: Path | None = None) -> CompiledPolicy:
