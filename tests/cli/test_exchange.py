@@ -235,3 +235,37 @@ def test_status_does_not_wait_for_a_refusal(run: Run, gate: GateServer) -> None:
 
     assert ended.code == 3
     assert len(gate.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "headers"),
+    [("text/html", ()), ("application/json", (("Content-Encoding", "gzip"),))],
+)
+def test_true_answer_in_the_wrong_wrapping(
+    content_type: str, headers: tuple[tuple[str, str], ...], run: Run, gate: GateServer, gate_log: GateLog
+) -> None:
+    """An answer that is not sent as JSON, or says that it is compressed, is not read."""
+    body = json_reply(gate_log.promotion_answer(make_decision("allow"))).body
+    gate.answer = lambda _call: Reply(body=body, content_type=content_type, headers=headers)
+
+    ended = run("status", PROMOTION_ID)
+
+    assert (ended.code, ended.out) == (3, "")
+
+
+def test_answer_against_its_schema(run: Run, gate: GateServer) -> None:
+    """An answer that breaks its schema is refused as such, and not met as a defect."""
+    gate.answer = lambda _call: json_reply({})
+
+    assert "[client.answer_invalid]" in run("status", PROMOTION_ID).err
+
+
+def test_expired_promotion_is_not_approved(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """A promotion that has run out is not approved; nothing is sent."""
+    expired = make_decision("pending", expires_at="2026-01-01T00:00:00.000000Z")
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(expired))
+
+    ended = run("approve", PROMOTION_ID, "--role", "risk", "--yes")
+
+    assert "[client.decision_expired]" in ended.err
+    assert [call.method for call in gate.calls] == ["GET"]
