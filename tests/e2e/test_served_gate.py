@@ -1,7 +1,12 @@
 """The whole thing as people run it: gunicorn, both engines, the command line, the offline verifier."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +15,7 @@ import orjson
 import pytest
 import requests
 
+from lockgate.audit.notes import make_signer
 from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Person, make_material
 from lockgate.demo.stage import Finished, Stage, free_port
 from lockgate.policy.build import compile_sources
@@ -137,6 +143,61 @@ def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path
     assert "policy.unavailable" in asked.stderr
     assert ready.status_code == 503
     assert gate.verify().exit_code == 0
+
+
+def test_the_other_verbs_against_a_real_gate(tmp_path: Path) -> None:
+    """Forecast, withdraw, the same key again, another's role, a wrong log key: each with its exit code."""
+    with served(tmp_path) as gate:
+        forecast = gate.run("check", *SIGNED[1:])
+        first = gate.run(*SIGNED, "--idempotency-key", "k1")
+        again = gate.run(*SIGNED, "--idempotency-key", "k1")
+        promotion_id = orjson.loads(first.stdout)["promotion_id"]
+        foreign = gate.run(*SIGNED, who=LEO)
+        wrong_key = make_signer("e2e.example/audit", b"\x07" * 32).verifier_key
+        unbelieved = gate.run("status", promotion_id, "--log-key", str(wrong_key))
+        withdrawn = gate.run("withdraw", promotion_id, "--reason", "wrong version")
+        closed = gate.run("approve", promotion_id, "--role", "ml-lead", "--yes", who=LEO)
+
+    assert (forecast.exit_code, orjson.loads(forecast.stdout)["dry_run"]) == (4, True)
+    assert first.exit_code == again.exit_code == 4
+    assert orjson.loads(again.stdout) == orjson.loads(first.stdout)
+    assert (foreign.exit_code, "identity.not_permitted" in foreign.stderr) == (3, True)
+    assert (unbelieved.exit_code, unbelieved.stdout) == (5, "")
+    assert withdrawn.exit_code == 0
+    assert (closed.exit_code, closed.stdout) == (3, "")
+
+
+def test_a_worker_that_dies_is_replaced_and_the_gate_stops_cleanly(tmp_path: Path) -> None:
+    """Killing a worker loses nothing that was answered; SIGTERM ends the service with exit code 0."""
+    gate = ServedGate(tmp_path)
+    command = [sys.executable, "-m", "lockgate", "serve", "--bind", f"127.0.0.1:{gate.port}", "--workers", "1"]
+    with subprocess.Popen(command, env=dict(gate.stage.environment), stderr=subprocess.DEVNULL) as process:
+        url = f"http://127.0.0.1:{gate.port}/readyz"
+        wait_until_ready(url)
+        before = gate.run(*SIGNED)
+        worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        os.kill(int(worker), signal.SIGKILL)
+        wait_until_ready(url)
+        after = gate.run("status", orjson.loads(before.stdout)["promotion_id"])
+        process.terminate()
+        ended = process.wait(timeout=30)
+
+    assert before.exit_code == after.exit_code == 4
+    assert ended == 0
+    assert gate.verify().exit_code == 0
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait for a gate."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(url, timeout=2).ok:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    pytest.fail("the gate did not get ready")
 
 
 def test_several_clients_at_once_leave_one_chain(tmp_path: Path) -> None:
