@@ -420,7 +420,7 @@ def test_a_dry_run_forecasts_and_leaves_no_trace(gate: GateUnderTest) -> None:
 
 
 def test_a_change_of_policy_makes_old_approvals_stale(tmp_path: Path) -> None:
-    """Under a new revision old approvals no longer count; the promotion is decided anew and can be approved again."""
+    """Under a new revision old approvals no longer count; whoever looks sees it decided anew, and can approve again."""
     old = WasmEngine(compile_config(tmp_path / "old", policy_config()))
     freezes = {"freezes": [freeze(from_ns=1, until_ns=2)]}
     new = WasmEngine(compile_config(tmp_path / "new", policy_config(freezes=freezes)))
@@ -580,3 +580,19 @@ def test_promoting_within_the_graph_needs_only_what_its_row_asks(gate: GateUnder
 
     assert verdict_of(answer) == "allow"
     assert answer["decision"]["subject"]["digest"] == str(ARTIFACT)
+
+
+def test_looking_while_the_new_policy_gives_no_answer_shows_the_old_decision(
+    tmp_path: Path, switched: SwitchedEngine, switched_gate: GateUnderTest
+) -> None:
+    """Where a promotion stands can be told although it cannot be decided anew; the failure is recorded."""
+    asked = switched_gate.request()
+    freezes = {"freezes": [freeze(from_ns=1, until_ns=2)]}
+    switched.now = WasmEngine(compile_config(tmp_path / "new", policy_config(freezes=freezes)))
+    switched.broken = True
+    seen = switched_gate.call("GET", f"/v1/promotions/{asked['promotion']['id']}", "maya")
+
+    assert seen.status_code == 200
+    assert seen.json["decision"] == asked["decision"]
+    assert seen.json["promotion"]["policy_revision"] == switched.now.catalogue().revision
+    assert switched_gate.records("gate.failure")[0]["actor"]["type"] == "system"

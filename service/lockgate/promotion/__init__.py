@@ -18,8 +18,8 @@ from lockgate.promotion.errors import (
     PromotionUnknownError,
 )
 from lockgate.promotion.evaluation import Evaluator
+from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
-from lockgate.promotion.kinds import GATE_KINDS
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter

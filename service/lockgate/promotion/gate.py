@@ -5,35 +5,33 @@ commit only if nothing moved meanwhile, else start over. Holding the log's lock 
 every other writer.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Event, Outcome, Receipt
+from lockgate.audit import Actor, AuditLog, Outcome, Receipt
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import sha256_hex
 from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
-from lockgate.promotion import kinds, store
+from lockgate.promotion import store
 from lockgate.promotion.errors import (
     ApprovalRepeatedError,
     ApprovalsFullError,
     ApprovalStaleError,
-    ContendedError,
     IdempotencyKeyInvalidError,
     NotPermittedError,
 )
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
+from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, actor_of, make_event
 from lockgate.promotion.parsing import (
     approval_document,
     parse_approval_request,
     parse_promotion_request,
-    parse_withdrawal_request,
 )
-from lockgate.promotion.register import MovedError, Register, now_us, state_after
+from lockgate.promotion.register import MovedError, Register, now_us, settle, state_after
 from lockgate.promotion.types import (
     Approval,
     ApprovalAnswer,
@@ -50,7 +48,6 @@ from lockgate.storage import read_transaction
 T = TypeVar("T")
 
 APPROVALS_MAX: Final = 64  # of one promotion; the decision document shows each of them
-TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
 DECISION_AGE_NS_MAX: Final = 5 * NS_PER_S  # from the evaluation's `now` to the commit; above the engine's usual budget
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 
@@ -68,7 +65,7 @@ class GateSettings:
 class _Occasion:
     """Who did something, when, in which request."""
 
-    actor: Principal
+    actor: Actor
     now: EpochNs
     trace: str
 
@@ -114,7 +111,7 @@ class Gate:
                 if before is not None:
                     return before
             case = self._new_case(requester, received, dry_run=False)
-            evaluation = self._evaluate(case, operation="request", actor=requester, trace=trace)
+            evaluation = self._evaluate(case, operation="request", actor=actor_of(requester), trace=trace)
             verdict = evaluation.decision.verdict
             promotion = replace(case.promotion, state=state_after(verdict, rejected=False))
             answer = store.IdempotentAnswer(
@@ -128,14 +125,16 @@ class Gate:
                     raise MovedError  # another call with this key was faster: answer as it was answered
                 self._check_fresh(evaluation)
                 store.insert_promotion(connection, promotion)
-                event = _event(kinds.DECISION, promotion.decision_id, requester, evaluation.decision.document, trace)
+                event = make_event(
+                    DECISION, promotion.decision_id, actor_of(requester), evaluation.decision.document, trace
+                )
                 attachments = (evaluation.input_bytes, *received.bundles.values())
                 return Outcome(value=None, events=(event,), attachments=attachments)
 
             receipt = self._log.transact(work).receipts[-1]
             return PromotionAnswer(promotion=promotion, decision=evaluation.decision, receipt=receipt)
 
-        return _settle(attempt)
+        return settle(attempt)
 
     def dry_run(self, requester: Principal, body: bytes) -> Decision:
         """Tell what a request would be answered now. Nothing is recorded, and the forecast permits nothing.
@@ -173,58 +172,41 @@ class Gate:
         def attempt() -> ApprovalAnswer:
             now = now_us(self._clock)
             promotion, existing = self._register.pending(promotion_id, now)
-            occasion = _Occasion(actor=approver, now=now, trace=trace)
-            try:
-                approval = self._new_approval(asked, approver, promotion, existing, now)
-            except ApprovalStaleError:
-                self._decide_under_new_policy(promotion, existing, occasion)
-                raise
+            occasion = _Occasion(actor=actor_of(approver), now=now, trace=trace)
+            approval = self._new_approval(asked, approver, promotion, existing, now)
             receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
             return ApprovalAnswer(approval=approval, approval_receipt=receipts[0], outcome=outcome)
 
-        return _settle(attempt)
+        return settle(attempt)
 
-    def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> PromotionAnswer:
-        """Take a pending promotion back; only its requester may.
+    def show(self, promotion_id: str, *, trace: str) -> PromotionAnswer:
+        """Return a promotion, its newest decision and that decision's receipt.
+
+        A pending promotion that was decided under another policy revision is decided anew first: an approver must see
+        what the policy in force makes of it. If the policy gives no answer now, the decision of before is returned.
 
         Raises:
-            MalformedJSONError: `body` is not one JSON value within the limits.
-            SchemaError: `body` is not a withdrawal request.
             PromotionUnknownError: There is no such promotion.
-            PromotionClosedError: It is not pending.
-            NotPermittedError: Somebody else asked for it.
-            AuditError: Nothing could be recorded.
+            ContendedError: Others kept deciding at the same moment.
+            AuditError: The log does not hold the decision, or could not record a new one.
             StorageError: The database failed.
         """
-        reason = parse_withdrawal_request(body)
 
         def attempt() -> PromotionAnswer:
+            answer = self._register.get(promotion_id)
+            decided_under = answer.decision.document["policy"]["revision"]
+            pending = answer.promotion.state is PromotionState.PENDING
+            if not pending or decided_under == self._evaluator.policy_revision():
+                return answer
             now = now_us(self._clock)
-            promotion, _ = self._register.pending(promotion_id, now)
-            if promotion.requester != requester.subject:
-                raise NotPermittedError("want the requester of this promotion: nobody else withdraws it")
+            promotion, existing = self._register.pending(promotion_id, now)
+            try:
+                occasion = _Occasion(actor=SYSTEM, now=now, trace=trace)
+                return self._decide_anew(promotion, existing, None, occasion)[1]
+            except PolicyFailureError:
+                return answer  # the failure is recorded; where the promotion stands can be told all the same
 
-            def work(connection: Connection) -> Outcome[None]:
-                if not store.move_promotion(
-                    connection,
-                    promotion.id,
-                    row_version=promotion.row_version,
-                    state=PromotionState.WITHDRAWN,
-                    decision_id=promotion.decision_id,
-                ):
-                    raise MovedError
-                document = {
-                    "schema_version": 1,
-                    "promotion_id": promotion.id,
-                    "withdrawn_at": format_timestamp(now),
-                    "reason": reason,
-                }
-                return Outcome(value=None, events=(_event(kinds.WITHDRAWAL, new_id(now), requester, document, trace),))
-
-            self._log.transact(work)
-            return self._register.get(promotion.id)
-
-        return _settle(attempt)
+        return settle(attempt)
 
     def _new_case(self, requester: Principal, received: ReceivedRequest, *, dry_run: bool) -> Case:
         now = now_us(self._clock)
@@ -312,18 +294,9 @@ class Gate:
             expires=EpochNs(min(now + self._settings.approval_ttl_ns, promotion.expires)),
         )
 
-    def _decide_under_new_policy(
-        self, promotion: Promotion, existing: tuple[Approval, ...], occasion: _Occasion
-    ) -> None:
-        # The newest decision shows the policy that an approver must name; after a change of policy it names the old
-        # one. Decided anew, the promotion can be looked at and approved again.
-        decided_under = self._register.get(promotion.id).decision.document["policy"]["revision"]
-        if decided_under != self._evaluator.policy_revision():
-            self._decide_anew(promotion, existing, None, occasion)
-
     # --- deciding and recording -----------------------------------------------------------------------------------
 
-    def _evaluate(self, case: Case, *, operation: str, actor: Principal, trace: str) -> Evaluation:
+    def _evaluate(self, case: Case, *, operation: str, actor: Actor, trace: str) -> Evaluation:
         try:
             return self._evaluator.evaluate(case)
         except PolicyFailureError as exc:
@@ -336,7 +309,7 @@ class Gate:
                 "model": case.promotion.request.model,
                 "failed_at": format_timestamp(case.now),
             }
-            self._log.append(_event(kinds.FAILURE, new_id(case.now), actor, document, trace))
+            self._log.append(make_event(FAILURE, new_id(case.now), actor, document, trace))
             raise
 
     def _decide_anew(
@@ -360,10 +333,10 @@ class Gate:
                 connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
             ):
                 raise MovedError
-            events = [_event(kinds.DECISION, decision_id, actor, evaluation.decision.document, trace)]
+            events = [make_event(DECISION, decision_id, actor, evaluation.decision.document, trace)]
             if approval is not None:
                 store.insert_approval(connection, approval)
-                events.insert(0, _event(kinds.APPROVAL, approval.id, actor, approval_document(approval), trace))
+                events.insert(0, make_event(APPROVAL, approval.id, actor, approval_document(approval), trace))
             return Outcome(value=None, events=tuple(events), attachments=(evaluation.input_bytes,))
 
         receipts = self._log.transact(work).receipts
@@ -377,29 +350,10 @@ class Gate:
             raise MovedError
 
 
-def _settle(attempt: Callable[[], T]) -> T:
-    for _ in range(TRIES_MAX):
-        try:
-            return attempt()
-        except MovedError:
-            continue
-    raise ContendedError("others changed the promotion at the same moment, again and again; try again")
-
-
 def _as_now(connection: Connection, subject: str) -> Principal:
     # Roles count as they are now, not as they were: whoever lost one, or is gone, approves nothing any more.
     gone = Principal(subject=subject, type="user", roles=(), identities=())
     return read_principal(connection, subject) or gone
-
-
-def _event(kind: str, event_id: str, actor: Principal, body: dict[str, Any], trace: str) -> Event:
-    return Event(
-        id=event_id,
-        kind=kind,
-        actor=Actor(type=actor.type, id=actor.subject, roles=actor.roles),
-        body=body,
-        trace=trace,
-    )
 
 
 def _check_idempotency_key(key: str) -> None:

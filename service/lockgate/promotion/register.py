@@ -1,17 +1,26 @@
-"""The register of promotions: reading them, and closing those whose time ran out."""
+"""The register of promotions: reading them, and closing those that are withdrawn or whose time ran out."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from lockgate.audit import Actor, AuditLog, Event, Outcome
+from lockgate.audit import AuditLog, Outcome
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.identity import Principal
 from lockgate.ids import new_id
-from lockgate.promotion import kinds, store
-from lockgate.promotion.errors import IdempotencyKeyReusedError, PromotionClosedError, PromotionUnknownError
-from lockgate.promotion.parsing import request_from_row
+from lockgate.promotion import store
+from lockgate.promotion.errors import (
+    ContendedError,
+    IdempotencyKeyReusedError,
+    NotPermittedError,
+    PromotionClosedError,
+    PromotionUnknownError,
+)
+from lockgate.promotion.events import EXPIRY, SYSTEM, WITHDRAWAL, actor_of, make_event
+from lockgate.promotion.parsing import parse_withdrawal_request, request_from_row
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -22,9 +31,11 @@ from lockgate.promotion.types import (
 )
 from lockgate.storage import read_transaction
 
+T = TypeVar("T")
+
 EXPIRE_BATCH_MAX: Final = 100  # promotions that one operation closes on its way
+TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
 _NS_PER_US: Final = 1_000
-_SYSTEM: Final = Actor(type="system", id="lockgate")
 
 
 class MovedError(Exception):
@@ -108,6 +119,50 @@ class Register:
             )
         return promotion, approvals
 
+    def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> PromotionAnswer:
+        """Take a pending promotion back; only its requester may.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` is not a withdrawal request.
+            PromotionUnknownError: There is no such promotion.
+            PromotionClosedError: It is not pending.
+            NotPermittedError: Somebody else asked for it.
+            AuditError: Nothing could be recorded.
+            StorageError: The database failed.
+        """
+        reason = parse_withdrawal_request(body)
+
+        def attempt() -> PromotionAnswer:
+            now = now_us(self._clock)
+            promotion, _ = self.pending(promotion_id, now)
+            if promotion.requester != requester.subject:
+                raise NotPermittedError("want the requester of this promotion: nobody else withdraws it")
+
+            def work(connection: Connection) -> Outcome[None]:
+                if not store.move_promotion(
+                    connection,
+                    promotion.id,
+                    row_version=promotion.row_version,
+                    state=PromotionState.WITHDRAWN,
+                    decision_id=promotion.decision_id,
+                ):
+                    raise MovedError
+                document = {
+                    "schema_version": 1,
+                    "promotion_id": promotion.id,
+                    "withdrawn_at": format_timestamp(now),
+                    "reason": reason,
+                }
+                return Outcome(
+                    value=None, events=(make_event(WITHDRAWAL, new_id(now), actor_of(requester), document, trace),)
+                )
+
+            self._log.transact(work)
+            return self.get(promotion.id)
+
+        return settle(attempt)
+
     def _expire_due(self, now: EpochNs) -> None:
         with read_transaction(self._database) as connection:
             if not store.due_promotions(connection, now, limit=1):
@@ -124,7 +179,7 @@ class Register:
                     decision_id=decision_id,
                 )
                 document = {"schema_version": 1, "promotion_id": promotion_id, "expired_at": format_timestamp(now)}
-                events.append(Event(id=new_id(now), kind=kinds.EXPIRY, actor=_SYSTEM, body=document))
+                events.append(make_event(EXPIRY, new_id(now), SYSTEM, document, None))
             if not events:
                 raise MovedError  # another process closed them first
             return Outcome(value=None, events=tuple(events))
@@ -140,6 +195,20 @@ class Register:
         document = parse_canonical(receipt.record)["body"]
         decision = Decision(verdict=Verdict(document["verdict"]), document=document)
         return PromotionAnswer(promotion=promotion, decision=decision, receipt=receipt)
+
+
+def settle(attempt: Callable[[], T]) -> T:
+    """Try until nothing moved meanwhile.
+
+    Raises:
+        ContendedError: Something moved `TRIES_MAX` times.
+    """
+    for _ in range(TRIES_MAX):
+        try:
+            return attempt()
+        except MovedError:
+            continue
+    raise ContendedError("others changed the promotion at the same moment, again and again; try again")
 
 
 def state_after(verdict: Verdict, *, rejected: bool) -> PromotionState:

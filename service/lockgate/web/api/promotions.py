@@ -74,7 +74,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @needs(Permission.READ_PROMOTIONS)
     def show(promotion_id: object) -> Response:
         allow_only()
-        answer = register.get(str(promotion_id))
+        answer = gate.show(str(promotion_id), trace=g.trace)
         document = promotion_answer_document(answer, services.policy_revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
@@ -91,7 +91,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @needs(Permission.REQUEST)
     def withdraw(promotion_id: object) -> Response:
         allow_only()
-        answer = gate.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
+        answer = register.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
         document = promotion_answer_document(answer, services.policy_revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
