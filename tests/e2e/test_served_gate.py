@@ -94,16 +94,20 @@ def test_a_promotion_through_the_compiled_policy(tmp_path: Path) -> None:
     assert orjson.loads(verified.stdout)["verdict"] == "valid"
 
 
+def built_bundle(folder: Path, opa: Path) -> Path:
+    """Build the demonstration's policy for an OPA server."""
+    config = folder / "config"
+    config.mkdir()
+    sources = read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir)
+    bundle = folder / "bundle.tar.gz"
+    bundle.write_bytes(compile_sources(sources, opa).bundle)
+    return bundle
+
+
 @pytest.mark.opa
 def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path) -> None:
     """The same, decided by a real OPA that serves the same revision's bundle."""
-    config = tmp_path / "config"
-    config.mkdir()
-    built = compile_sources(
-        read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir), opa_binary
-    )
-    bundle = tmp_path / "bundle.tar.gz"
-    bundle.write_bytes(built.bundle)
+    bundle = built_bundle(tmp_path, opa_binary)
     folder = tmp_path / "gate"
     folder.mkdir()
     with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
@@ -119,13 +123,7 @@ def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path) -> None:
 @pytest.mark.opa
 def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path) -> None:
     """Without its engine the gate answers 503, exit code 3, and is not ready; nothing is allowed or denied."""
-    config = tmp_path / "config"
-    config.mkdir()
-    built = compile_sources(
-        read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir), opa_binary
-    )
-    bundle = tmp_path / "bundle.tar.gz"
-    bundle.write_bytes(built.bundle)
+    bundle = built_bundle(tmp_path, opa_binary)
     folder = tmp_path / "gate"
     folder.mkdir()
     with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
