@@ -162,7 +162,7 @@ def test_signer_that_fails_leaves_nothing(stand: LogStand) -> None:
         engine=stand.engine, signer=BrokenSigner(), clock=stand.clock, catalogue=KindCatalogue({}), instance="t"
     )
     with pytest.raises(OSError, match="gat"):
-        broken.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"document",)))
+        broken.transact(lambda _: Outcome(value=0, events=(make_event(attachments=(b"document",)),)))
 
     assert _size(stand) == 1
     with pytest.raises(RecordUnknownError):
@@ -172,7 +172,7 @@ def test_signer_that_fails_leaves_nothing(stand: LogStand) -> None:
 def test_attachment_comes_back(stand: LogStand) -> None:
     """An attachment is found by its SHA-256, once however often it is attached; altered bytes are refused."""
     for _ in range(2):
-        stand.log.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"document",)))
+        stand.log.transact(lambda _: Outcome(value=0, events=(make_event(attachments=(b"document",)),)))
 
     assert stand.log.attachment(sha256_hex(b"document")) == b"document"
     stand.edit("UPDATE audit_attachment SET body = x'00'")

@@ -13,7 +13,7 @@ from lockgate.canonical_json import RECORD_BYTES_MAX, canonicalize, parse_json
 from lockgate.schemas import SchemaError, check_schema
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples/v1/audit/record"
-VALID: dict[str, Any] = parse_json((EXAMPLES / "valid/with_trace.json").read_bytes(), bytes_max=RECORD_BYTES_MAX)
+VALID: dict[str, Any] = parse_json((EXAMPLES / "valid/with_attachments.json").read_bytes(), bytes_max=RECORD_BYTES_MAX)
 WRONG: tuple[Any, ...] = (
     None,
     True,
@@ -89,3 +89,14 @@ def test_hostile_bytes_raise_only_our_error(data: bytes) -> None:
     """Whatever the bytes, they are no record, and say so by the one error."""
     with pytest.raises(RecordInvalidError):
         parse_record(data)
+
+
+@pytest.mark.parametrize(
+    "names", [["sha256:" + "b" * 64, "sha256:" + "a" * 64], ["sha256:" + "a" * 64] * 2, ["sha256:" + "a" * 64] * 65]
+)
+def test_attachments_have_one_spelling(names: list[str]) -> None:
+    """Digests that are out of order, twice or too many are refused."""
+    with pytest.raises(RecordInvalidError) as caught:
+        parse_record(canonicalize({**VALID, "attachments": names}))
+
+    assert caught.value.code == "audit.record_invalid"

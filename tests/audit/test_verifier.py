@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ SIZE = 8
 def export(stand: LogStand) -> Path:
     """An export of eight records and one attachment."""
     stand.fill(SIZE - 2)
-    stand.log.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"document",)))
+    stand.log.transact(lambda _: Outcome(value=0, events=(make_event(attachments=(b"document",)),)))
     return stand.export()
 
 
@@ -46,7 +47,7 @@ def _verify_database(stand: LogStand) -> Verification:
             records=((entry.body, entry.columns) for entry in store.stream_entries(connection, ORIGIN)),
             checkpoints=store.stream_checkpoints(connection, ORIGIN),
             keys=[stand.signer.verifier_key],
-            attachments=store.stream_attachments(connection, ORIGIN),
+            attachments=partial(store.read_attachment, connection, ORIGIN),
         )
 
 
@@ -219,7 +220,21 @@ def test_changed_attachment_is_found(stand: LogStand, export: Path) -> None:
     """An attachment with other bytes than its name says is tampered with."""
     next((export / "attachments").iterdir()).write_bytes(b"documenT")
 
-    assert _found(verify_export(export, stand.signer)) == ("tampered", None, {"attachment_mismatch"})
+    assert _found(verify_export(export, stand.signer)) == ("tampered", SIZE - 1, {"attachment_mismatch"})
+
+
+def test_removed_attachment_is_found(stand: LogStand, export: Path) -> None:
+    """A document that a record names and that is not there any more is named with its record."""
+    next((export / "attachments").iterdir()).unlink()
+
+    assert _found(verify_export(export, stand.signer)) == ("tampered", SIZE - 1, {"attachment_missing"})
+
+
+def test_foreign_file_among_the_attachments_harms_nothing(stand: LogStand, export: Path) -> None:
+    """A file that no record names is not part of the log."""
+    (export / "attachments" / "notes.txt").write_text("mine")
+
+    assert _found(verify_export(export, stand.signer)) == ("valid", None, set())
 
 
 @pytest.mark.parametrize(
@@ -278,7 +293,7 @@ def test_harmless_operations_never_alarm(tmp_path: Path, operations: list[str]) 
             case "clock_back":
                 stand.clock.now -= 5 * 10**9
             case "attach":
-                stand.log.transact(lambda _: Outcome(value=0, events=(make_event(),), attachments=(b"a", b"b")))
+                stand.log.transact(lambda _: Outcome(value=0, events=(make_event(attachments=(b"a", b"b")),)))
             case _:
                 with pytest.raises(ZeroDivisionError):
                     stand.log.transact(lambda _: 1 // 0)  # type: ignore[arg-type,return-value]

@@ -74,13 +74,14 @@ def make_stand(folder: Path) -> LogStand:
     return LogStand(folder=folder, engine=engine, signer=signer, clock=clock, log=log)
 
 
-def make_event(text: str = "tested", event_id: str | None = None) -> Event:
+def make_event(text: str = "tested", event_id: str | None = None, attachments: tuple[bytes, ...] = ()) -> Event:
     """Make an event that every catalogue knows."""
     return Event(
         id=event_id or str(uuid.uuid4()),
         kind=APP_EVENT,
         actor=Actor(type="user", id="ann@example.com", roles=("owner",)),
         body={"event": text, "level": "info", "facts": [{"name": "n", "value": 1}]},
+        attachments=attachments,
     )
 
 
@@ -91,6 +92,6 @@ def verify_export(path: Path, *signers: SeedSigner, held: tuple[bytes, ...] = ()
         records=folder.records(),
         checkpoints=folder.checkpoints(),
         keys=[signer.verifier_key for signer in signers],
-        attachments=folder.attachments(),
+        attachments=folder.attachment,
         held=[folder.newest_checkpoint(), *held],
     )

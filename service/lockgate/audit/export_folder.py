@@ -13,7 +13,7 @@ from typing import Final
 
 from lockgate.audit.errors import ExportError
 from lockgate.audit.notes import NOTE_BYTES_MAX
-from lockgate.audit.records import Columns
+from lockgate.audit.records import ATTACHMENT_BYTES_MAX, Columns
 from lockgate.canonical_json import RECORD_BYTES_MAX
 
 RECORDS: Final = "records.jsonl"
@@ -69,13 +69,16 @@ class ExportFolder:
         """Return the newest signed checkpoint."""
         return read_checkpoint_file(self._path / CHECKPOINT)
 
-    def attachments(self) -> Iterator[tuple[str, bytes]]:
-        """Return each attachment with its file's name."""
+    def attachment(self, sha256: str) -> bytes | None:
+        """Return a document by its SHA-256, 64 hex digits, or None if it is not there."""
         try:
-            for path in sorted((self._path / ATTACHMENTS).iterdir()):
-                yield path.name, path.read_bytes()
+            with (self._path / ATTACHMENTS / sha256).open("rb") as file:
+                # Cut past the limit: a longer file hashes to something else.
+                return file.read(ATTACHMENT_BYTES_MAX + 1)
+        except FileNotFoundError:
+            return None
         except OSError as exc:
-            raise ExportError(f"cannot read {ATTACHMENTS}: {exc.strerror}") from exc
+            raise ExportError(f"cannot read {ATTACHMENTS}/{sha256}: {exc.strerror}") from exc
 
 
 def read_checkpoint_file(path: Path) -> bytes:

@@ -26,7 +26,7 @@ from lockgate.audit.kinds import KindCatalogue
 from lockgate.audit.merkle import Span, consistency_spans, inclusion_spans, leaf_hash, nodes_of, span_hash
 from lockgate.audit.notes import Signer
 from lockgate.audit.proofs import InclusionProof, format_proof
-from lockgate.audit.records import GENESIS, Place, columns_of, encode_record, parse_record
+from lockgate.audit.records import ATTACHMENT_BYTES_MAX, GENESIS, Place, columns_of, encode_record, parse_record
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt, StoredRecord
 from lockgate.clock import Clock, EpochNs
 from lockgate.digests import sha256_hex
@@ -36,7 +36,6 @@ from lockgate.storage import read_transaction, write_transaction
 T = TypeVar("T")
 
 EVENTS_MAX: Final = 64  # in one transaction; the gate writes two
-ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024  # the largest evidence bundle that the gate takes in
 RECORDS_PAGE_MAX: Final = 1000  # 32 MiB of the largest records
 
 
@@ -116,12 +115,6 @@ class AuditLog:
             outcome = work(connection)
             if not outcome.events:
                 raise NoEventError("want at least one event for work that may have changed the database")
-            for body in outcome.attachments:
-                if len(body) > ATTACHMENT_BYTES_MAX:
-                    raise RecordInvalidError(
-                        f"want at most {ATTACHMENT_BYTES_MAX} bytes of attachment, got {len(body)}"
-                    )
-                store.add_attachment(connection, self.origin, body)
             receipts = self._extend(connection, ending, outcome.events)
         return Committed(value=outcome.value, receipts=receipts)
 
@@ -271,6 +264,12 @@ class AuditLog:
                 schema_sha256=self._catalogue.check(event),
             )
             body = encode_record(event, place)
+            for document in event.attachments:
+                if len(document) > ATTACHMENT_BYTES_MAX:
+                    raise RecordInvalidError(
+                        f"want at most {ATTACHMENT_BYTES_MAX} bytes of attachment, got {len(document)}"
+                    )
+                store.add_attachment(connection, self.origin, document)
             if event.id in seen or store.find_seq(connection, self.origin, event.id) is not None:
                 raise DuplicateIDError("the log already holds a record with this event's id")
             seen.add(event.id)

@@ -19,13 +19,16 @@ from lockgate.canonical_json import (
     parse_canonical,
 )
 from lockgate.clock import EpochNs, TimestampError, format_timestamp, parse_timestamp
+from lockgate.digests import sha256_hex
 
 GENESIS: Final = "log.genesis"
 GENESIS_PREV: Final = bytes(32)
 ROLES_MAX: Final = 32  # the widest role list of a person known to us has nine
+ATTACHMENTS_MAX: Final = 64  # of one record; a promotion request brings at most seventeen
+ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024  # the largest evidence bundle that the gate takes in
 _VERSION: Final = 1
 _REQUIRED: Final = frozenset({"v", "log", "seq", "prev", "ts", "id", "kind", "actor", "inst", "boot", "schema", "body"})
-_OPTIONAL: Final = frozenset({"trace"})
+_OPTIONAL: Final = frozenset({"attachments", "trace"})
 _SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
@@ -83,6 +86,8 @@ def encode_record(event: Event, place: Place) -> bytes:
     }
     if event.trace is not None:
         record["trace"] = event.trace
+    if event.attachments:
+        record["attachments"] = sorted({f"sha256:{sha256_hex(document)}" for document in event.attachments})
     try:
         data = canonicalize(record)
     except CanonicalJSONError as exc:
@@ -107,6 +112,11 @@ def parse_record(data: bytes) -> dict[str, Any]:
         raise RecordInvalidError("want an object")
     _check_envelope(record)
     return record
+
+
+def attachments_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the SHA-256 of each document that the record says the log keeps, 64 hex digits each."""
+    return tuple(name.removeprefix("sha256:") for name in record.get("attachments", ()))
 
 
 def prev_of(record: Mapping[str, Any]) -> bytes:
@@ -147,10 +157,21 @@ def _check_envelope(record: Mapping[str, Any]) -> None:
     _check_text(record, "schema", _SHA256, "sha256:<64 hex digits>")
     if "trace" in record:
         _check_text(record, "trace", _NAME, "1 to 255 characters")
+    if "attachments" in record:
+        _check_attachments(record["attachments"])
     _check_time(record["ts"])
     _check_actor(record["actor"])
     if (record["seq"] == 0) != (record["kind"] == GENESIS) or (record["seq"] == 0 and prev_of(record) != GENESIS_PREV):
         raise RecordInvalidError(f"kind: want {GENESIS} with prev of zeros at seq 0, and nowhere else")
+
+
+def _check_attachments(names: object) -> None:
+    if not isinstance(names, list) or not 0 < len(names) <= ATTACHMENTS_MAX:
+        raise RecordInvalidError(f"attachments: want 1 to {ATTACHMENTS_MAX} digests, or no such field")
+    if not all(isinstance(name, str) and _SHA256.fullmatch(name) for name in names):
+        raise RecordInvalidError("attachments: want sha256:<64 hex digits>")
+    if names != sorted(set(names)):
+        raise RecordInvalidError("attachments: want each digest once, sorted")
 
 
 def _check_time(value: object) -> None:

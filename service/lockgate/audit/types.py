@@ -27,6 +27,7 @@ class Event:
     actor: Actor
     body: Mapping[str, Any]  # within the record profile of lockgate.canonical_json
     trace: str | None = None  # the request id
+    attachments: tuple[bytes, ...] = ()  # documents that the log keeps and the record names by SHA-256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,6 @@ class Outcome(Generic[T]):
 
     value: T
     events: tuple[Event, ...]
-    attachments: tuple[bytes, ...] = ()  # documents that the events' bodies name by sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,14 @@ that no newer records existed (hold a checkpoint of your own against that: `held
 and that what a record says is true.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from lockgate.audit.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.errors import NoteMalformedError, NoteUnverifiedError, RecordInvalidError, SignatureInvalidError
 from lockgate.audit.merkle import GrowingTree, leaf_hash
 from lockgate.audit.notes import VerifierKey
-from lockgate.audit.records import GENESIS_PREV, Columns, columns_of, parse_record, prev_of
+from lockgate.audit.records import GENESIS_PREV, Columns, attachments_of, columns_of, parse_record, prev_of
 from lockgate.audit.types import Problem, Verification
 from lockgate.digests import Sha256Hex, sha256_hex
 
@@ -31,6 +31,7 @@ TAMPERED_CODES: Final = frozenset(
         "root_mismatch",
         "signature_invalid",
         "truncated",
+        "attachment_missing",
         "attachment_mismatch",
     }
 )
@@ -41,7 +42,7 @@ def verify_log(  # noqa: PLR0913 - each argument is one thing that an auditor ma
     records: Iterable[tuple[bytes, Columns | None]],
     checkpoints: Iterable[bytes],
     keys: Sequence[VerifierKey],
-    attachments: Iterable[tuple[str, bytes]] = (),
+    attachments: Callable[[str], bytes | None] | None = None,
     held: Iterable[bytes] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> Verification:
@@ -51,18 +52,19 @@ def verify_log(  # noqa: PLR0913 - each argument is one thing that an auditor ma
       (1) Its bytes are a record in canonical form, of this log and at this position.
       (2) Its `prev` is the leaf hash of the record before, and its time is not before that record's.
       (3) The copies of its fields that a database keeps beside it are those of its bytes.
-      (4) The root over all records so far is the signed one, wherever there is a checkpoint of this size.
+      (4) Each document that it names is kept, and hashes to its name.
+      (5) The root over all records so far is the signed one, wherever there is a checkpoint of this size.
     And at the end:
-      (5) No checkpoint covers more records than there are, and the newest covers all of them.
-      (6) Each attachment hashes to the digest that it is kept under.
+      (6) No checkpoint covers more records than there are, and the newest covers all of them.
 
-    After a failure in step 1, 2 (`prev`) or 4 the rest of the chain means nothing and is not read.
+    After a failure in step 1, 2 (`prev`) or 5 the rest of the chain means nothing and is not read.
 
     Args:
         records: The records' exact bytes in order, each with a database's columns or None.
         checkpoints: The log's own signed checkpoints, by growing size.
         keys: The public keys that may have signed; they come from the auditor, never from the log.
-        attachments: (SHA-256 in hex, bytes).
+        attachments: Gives the document that is kept under a SHA-256 in hex, or None if there is none. Without it
+            step 4 is left out.
         held: Signed checkpoints that the auditor got elsewhere; they betray a shortened or replaced log.
         on_progress: Called now and then with the number of records read.
 
@@ -70,20 +72,20 @@ def verify_log(  # noqa: PLR0913 - each argument is one thing that an auditor ma
         The verdict and the first problem of each code. `first_bad_seq` is the first record that the failed checks put
         in doubt: exact where each record has its own checkpoint, otherwise the first since the last good one.
     """
-    examination = _Examination(keys)
+    examination = _Examination(keys, attachments)
     examination.hold(held)
     whole = examination.read(records, checkpoints, on_progress)
     if whole:
         examination.finish()
-    examination.check_attachments(attachments)
     return examination.verification()
 
 
 class _Examination:
     """What is known of the log so far."""
 
-    def __init__(self, keys: Sequence[VerifierKey]) -> None:
+    def __init__(self, keys: Sequence[VerifierKey], attachments: Callable[[str], bytes | None] | None) -> None:
         self._keys = keys
+        self._attachments = attachments
         self._tree = GrowingTree()
         self._log = ""
         self._leaf = GENESIS_PREV
@@ -115,7 +117,7 @@ class _Examination:
 
     def finish(self) -> None:
         """Compare the end of the records with the ends that were signed."""
-        # (5) What was signed is there, and what is there was signed.
+        # (6) What was signed is there, and what is there was signed.
         size = self._tree.size
         ends = [checkpoint.size for checkpoint in (self._own,) if checkpoint] + list(self._held)
         if any(end > size for end in ends):
@@ -124,12 +126,6 @@ class _Examination:
             self._report("no_checkpoint", None, "no checkpoint signed by a known key covers these records")
         elif self._good.size < size:
             self._report("unsigned_tail", self._good.size, f"records from {self._good.size} are under no checkpoint")
-
-    def check_attachments(self, attachments: Iterable[tuple[str, bytes]]) -> None:
-        # (6) Each attachment is what it is kept as.
-        for sha256, body in attachments:
-            if sha256_hex(body) != sha256:
-                self._report("attachment_mismatch", None, f"the attachment {sha256[:64]} has other bytes")
 
     def verification(self) -> Verification:
         tampered = [problem for code, problem in self._problems.items() if code in TAMPERED_CODES]
@@ -171,12 +167,24 @@ class _Examination:
         leaf = leaf_hash(body)
         if columns is not None and columns != columns_of(record, leaf):
             self._report("column_mismatch", seq, "a column beside the record is not what its bytes say")
+        # (4) Its documents.
+        self._check_attachments(record, seq)
         self._leaf, self._ts = leaf, record["ts"]
         self._tree.append(leaf)
         return True
 
+    def _check_attachments(self, record: Mapping[str, Any], seq: int) -> None:
+        if self._attachments is None:
+            return
+        for sha256 in attachments_of(record):
+            document = self._attachments(sha256)
+            if document is None:
+                self._report("attachment_missing", seq, f"the document {sha256} is not there any more")
+            elif sha256_hex(document) != sha256:
+                self._report("attachment_mismatch", seq, f"the document {sha256} has other bytes")
+
     def _check_roots(self, checkpoints: Iterator[Checkpoint]) -> bool:
-        # (4) The root is the signed one.
+        # (5) The root is the signed one.
         size = self._tree.size
         here = self._held.pop(size, [])
         while self._own is not None and self._own.size <= size:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,7 +195,7 @@ def _verify_export(folder: ExportFolder, keys: list[VerifierKey], held: list[byt
             records=records(),
             checkpoints=folder.checkpoints(),
             keys=keys,
-            attachments=folder.attachments(),
+            attachments=folder.attachment,
             held=[folder.newest_checkpoint(), *held],
         )
 
@@ -217,7 +218,7 @@ def _verify_database(url: str, keys: list[VerifierKey], held: list[bytes]) -> Ve
                 records=records(),
                 checkpoints=store.stream_checkpoints(connection, log),
                 keys=keys,
-                attachments=store.stream_attachments(connection, log),
+                attachments=partial(store.read_attachment, connection, log),
                 held=held,
             )
 

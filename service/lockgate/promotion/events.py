@@ -28,6 +28,8 @@ def actor_of(principal: Principal) -> Actor:
     return Actor(type=principal.type, id=principal.subject, roles=principal.roles)
 
 
-def make_event(kind: str, event_id: str, actor: Actor, body: dict[str, Any], trace: str | None) -> Event:
+def make_event(
+    kind: str, event_id: str, actor: Actor, body: dict[str, Any], trace: str | None, *attachments: bytes
+) -> Event:
     """Make an event of one of the gate's kinds; `event_id` becomes the record's id."""
-    return Event(id=event_id, kind=kind, actor=actor, body=body, trace=trace)
+    return Event(id=event_id, kind=kind, actor=actor, body=body, trace=trace, attachments=attachments)

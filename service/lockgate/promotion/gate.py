@@ -126,10 +126,15 @@ class Gate:
                 self._check_fresh(evaluation)
                 store.insert_promotion(connection, promotion)
                 event = make_event(
-                    DECISION, promotion.decision_id, actor_of(requester), evaluation.decision.document, trace
+                    DECISION,
+                    promotion.decision_id,
+                    actor_of(requester),
+                    evaluation.decision.document,
+                    trace,
+                    evaluation.input_bytes,
+                    *received.bundles.values(),
                 )
-                attachments = (evaluation.input_bytes, *received.bundles.values())
-                return Outcome(value=None, events=(event,), attachments=attachments)
+                return Outcome(value=None, events=(event,))
 
             receipt = self._log.transact(work).receipts[-1]
             return PromotionAnswer(promotion=promotion, decision=evaluation.decision, receipt=receipt)
@@ -333,11 +338,12 @@ class Gate:
                 connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
             ):
                 raise MovedError
-            events = [make_event(DECISION, decision_id, actor, evaluation.decision.document, trace)]
+            document, input_bytes = evaluation.decision.document, evaluation.input_bytes
+            events = [make_event(DECISION, decision_id, actor, document, trace, input_bytes)]
             if approval is not None:
                 store.insert_approval(connection, approval)
                 events.insert(0, make_event(APPROVAL, approval.id, actor, approval_document(approval), trace))
-            return Outcome(value=None, events=tuple(events), attachments=(evaluation.input_bytes,))
+            return Outcome(value=None, events=tuple(events))
 
         receipts = self._log.transact(work).receipts
         after = replace(case.promotion, state=state, row_version=promotion.row_version + 1)
