@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lockgate.audit import Outcome, Verification, store, verify_log
+from lockgate.audit import ExportError, Outcome, Verification, store, verify_log
 from lockgate.audit.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
 from lockgate.audit.export_folder import ExportFolder
 from lockgate.audit.merkle import GrowingTree, leaf_hash
@@ -301,3 +301,21 @@ def test_harmless_operations_never_alarm(tmp_path: Path, operations: list[str]) 
     stand.engine.dispose()
 
     assert verdicts == {"valid"}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda export: (export / "checkpoints.txt").write_bytes(b""),
+        lambda export: (export / "checkpoint").write_bytes(next(ExportFolder(export).checkpoints())),
+        lambda export: (export / "records.jsonl").write_bytes((export / "records.jsonl").read_bytes()[:-1]),
+    ],
+    ids=["no checkpoints", "an older checkpoint", "no last newline"],
+)
+def test_export_that_is_not_whole_is_refused(stand: LogStand, export: Path, spoil: Callable[[Path], object]) -> None:
+    """Checkpoints left out, an older one put first, a last line cut: an export is whole or is not read."""
+    spoil(export)
+    with pytest.raises(ExportError) as caught:
+        verify_export(export, stand.signer)
+
+    assert caught.value.code == "audit.export_failed"

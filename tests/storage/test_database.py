@@ -164,10 +164,22 @@ def test_writers_queue_and_none_starves(engine: Engine) -> None:
 def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
     """A database that was never migrated is named as such, with the command that mends it."""
     engine = open_engine(f"sqlite:///{tmp_path / 'lockgate.db'}")
+    with read_transaction(engine):
+        pass  # makes an empty file
     with pytest.raises(StorageSchemaError, match="lockgate db upgrade") as caught:
         check_schema(engine)
 
     assert caught.value.code == "storage.schema"
+
+
+def test_a_missing_database_is_named_and_not_made(tmp_path: Path) -> None:
+    """Looking for a database never creates one; the message says what does."""
+    path = tmp_path / "none" / "lockgate.db"
+    with pytest.raises(StorageSchemaError, match="lockgate init") as caught:
+        check_schema(open_engine(f"sqlite:///{path}"))
+
+    assert caught.value.code == "storage.schema"
+    assert not path.parent.exists()
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

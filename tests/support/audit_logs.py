@@ -88,10 +88,13 @@ def make_event(text: str = "tested", event_id: str | None = None, attachments: t
 def verify_export(path: Path, *signers: SeedSigner, held: tuple[bytes, ...] = ()) -> Verification:
     """Verify an export under the keys of these signers."""
     folder = ExportFolder(path)
-    return verify_log(
+    verification = verify_log(
         records=folder.records(),
         checkpoints=folder.checkpoints(),
         keys=[signer.verifier_key for signer in signers],
         attachments=folder.attachment,
         held=[folder.newest_checkpoint(), *held],
     )
+    if verification.verdict == "valid":
+        folder.check_whole()
+    return verification

@@ -77,6 +77,7 @@ def test_an_unknown_path_tells_nothing_to_strangers(gate: GateUnderTest) -> None
     assert gate.client.get("/v1/nothing").status_code == 401
     assert gate.call("GET", "/v1/nothing", "rita").json["code"] == "http.not_found"
     assert gate.call("DELETE", "/v1/promotions", "rita").json["code"] == "http.method_not_allowed"
+    assert gate.call("OPTIONS", "/v1/promotions", "rita").json["code"] == "http.method_not_allowed"
 
 
 FORBIDDEN = {

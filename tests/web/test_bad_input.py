@@ -1,6 +1,7 @@
 """Whatever an outsider sends: a clear problem, the right status, nothing written."""
 
 import base64
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ def valid(gate: GateUnderTest) -> bytes:
 
 Spoil = Callable[[dict[str, Any]], object]
 MALFORMED: dict[str, bytes] = {
-    "empty": b"",
+    "blank": b" ",
     "no JSON": b"model=fraud",
     "cut off": b'{"schema_version":1',
     "trailing": b"{} {}",
@@ -88,6 +89,20 @@ def test_a_compressed_body_is_415(gate: GateUnderTest) -> None:
     response = post(gate, valid(gate), **{"Content-Encoding": "gzip"})
 
     assert (response.status_code, response.json["code"]) == (415, "http.media_type")
+
+
+def test_a_body_of_unknown_length_is_411(gate: GateUnderTest) -> None:
+    """A chunked body could only be refused after it was read; it is not read."""
+    headers = {"Authorization": f"Bearer {gate.tokens['rita']}", "Transfer-Encoding": "chunked"}
+    response = gate.client.post(
+        "/v1/promotions",
+        input_stream=io.BytesIO(valid(gate)),
+        content_type="application/json",
+        headers=headers,
+        environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True},
+    )
+
+    assert (response.status_code, response.json["code"]) == (411, "http.length_required")
 
 
 SPOILED: dict[str, tuple[Spoil, str]] = {

@@ -7,6 +7,7 @@ attachments/        documents, each named by its SHA-256
 """
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -68,6 +69,21 @@ class ExportFolder:
     def newest_checkpoint(self) -> bytes:
         """Return the newest signed checkpoint."""
         return read_checkpoint_file(self._path / CHECKPOINT)
+
+    def check_whole(self) -> None:
+        """Make sure that the files are those of one export: to be called when nothing else is wrong with them."""
+        last = b""
+        for note in self.checkpoints():
+            last = note
+        if last != self.newest_checkpoint():
+            raise ExportError(f"{CHECKPOINT}: want the last checkpoint of {CHECKPOINTS}; one of the files was changed")
+        try:
+            with (self._path / RECORDS).open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    raise ExportError(f"{RECORDS}: want a newline behind each record; the file was cut")
+        except OSError as exc:
+            raise ExportError(f"cannot read {RECORDS}: {exc.strerror}") from exc
 
     def attachment(self, sha256: str) -> bytes | None:
         """Return a document by its SHA-256, 64 hex digits, or None if it is not there."""

@@ -54,7 +54,15 @@ def audit() -> None:
 @click.option("--export", "export", type=click.Path(path_type=Path), help="An export's folder.")
 @click.option("--database", metavar="URL", help="A live database, for example sqlite:////var/lib/lockgate/lockgate.db.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="A gate's data folder, for its live database.")
-@click.option("--key", "keys", multiple=True, metavar="VKEY", help="The log's public key; repeat for several.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    envvar="LOCKGATE_LOG_KEY",
+    show_envvar=True,
+    metavar="VKEY",
+    help="The log's public key; repeat for several.",
+)
 @click.option(
     "--checkpoint",
     "held",
@@ -103,7 +111,16 @@ def verify(
 
 @audit.command("verify-receipt")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--key", "keys", multiple=True, required=True, metavar="VKEY", help="The log's public key.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    envvar="LOCKGATE_LOG_KEY",
+    show_envvar=True,
+    metavar="VKEY",
+    help="The log's public key.",
+)
 @click.pass_context
 def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[str, ...]) -> None:
     """Check one receipt, as 'lockgate request --receipt FILE' keeps it, under the log's public key.
@@ -121,7 +138,7 @@ def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[st
         emit(f"TAMPERED  {plain(str(exc))} [{exc.code}]\n")
         context.exit(_EXIT_CODES["tampered"])
     except LockgateError as exc:
-        click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
+        click.echo(f"UNVERIFIABLE  {plain(str(file))}: {plain(str(exc))} [{exc.code}]", err=True)
         context.exit(_EXIT_CODES["unverifiable"])
     emit(f"VALID  record {record['seq']} ({plain(record['kind'])}) is in {plain(record['log'])}\n")
 
@@ -191,13 +208,16 @@ def _verify_export(folder: ExportFolder, keys: list[VerifierKey], held: list[byt
                 advance(len(body) + 1)
                 yield body, None
 
-        return verify_log(
+        verification = verify_log(
             records=records(),
             checkpoints=folder.checkpoints(),
             keys=keys,
             attachments=folder.attachment,
             held=[folder.newest_checkpoint(), *held],
         )
+    if verification.verdict == "valid":
+        folder.check_whole()
+    return verification
 
 
 def _verify_database(url: str, keys: list[VerifierKey], held: list[bytes]) -> Verification:

@@ -34,6 +34,9 @@ def check_schema(engine: Engine) -> None:
         StorageSchemaError: They are not; the message names both revisions and the command that mends it.
         StorageError: The database cannot be read.
     """
+    path = Path(engine.url.database or "")
+    if not path.is_file():  # SQLite would make an empty one
+        raise StorageSchemaError(f"there is no database at {path}; 'lockgate init' makes it")
     want = ScriptDirectory.from_config(_config()).get_current_head()
     with read_transaction(engine) as connection:
         have = MigrationContext.configure(connection).get_current_revision()

@@ -22,6 +22,7 @@ def create_app(services: Services, *, several_processes: bool = False) -> Flask:
     """
     app = Flask("lockgate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
     metrics = Metrics(several_processes=several_processes)
     register_problems(app)

@@ -5,7 +5,7 @@ from typing import Final
 
 from flask import request
 
-from lockgate.web.problems import MediaTypeError, ParameterError
+from lockgate.web.problems import LengthRequiredError, MediaTypeError, ParameterError
 
 PAGE_ITEMS_MAX: Final = 100
 PAGE_ITEMS_DEFAULT: Final = 50
@@ -67,9 +67,12 @@ def json_body() -> bytes:
     """Return the request's body, which must be declared as JSON.
 
     Raises:
+        LengthRequiredError: The body's length is not declared, so that it cannot be refused before it is read.
         MediaTypeError: Another content type, or a content encoding, is declared.
         RequestEntityTooLarge: The body exceeds the application's limit.
     """
     if request.mimetype != "application/json" or request.content_encoding:
         raise MediaTypeError("want Content-Type: application/json without a Content-Encoding")
+    if request.content_length is None:
+        raise LengthRequiredError("want a Content-Length: a body of unknown length is not read")
     return request.get_data(cache=False)

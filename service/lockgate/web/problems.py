@@ -72,9 +72,16 @@ class MediaTypeError(LockgateError):
     code = "http.media_type"
 
 
+class LengthRequiredError(LockgateError):
+    """The body's length is not declared."""
+
+    code = "http.length_required"
+
+
 _WEB_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (UnauthenticatedError, 401, "Who are you?"),
     (ParameterError, 400, "A parameter is unusable"),
+    (LengthRequiredError, 411, "The length is required"),
     (MediaTypeError, 415, "The content type is not supported"),
 )
 

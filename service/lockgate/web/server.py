@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from typing import Any, Final
 
+import structlog
 from gunicorn.app.base import BaseApplication
 
 from lockgate.bootstrap import build_services, check_settings
@@ -15,7 +16,7 @@ REQUEST_LINE_BYTES_MAX: Final = 4094  # the longest path with every filter is be
 HEADERS_MAX: Final = 50
 HEADER_BYTES_MAX: Final = 8190
 WORKER_TIMEOUT_S: Final = 60  # a worker that gives no sign of life for so long is replaced
-GRACE_S: Final = 30  # for decisions in flight when the service is stopped
+GRACE_S: Final = 10  # for decisions in flight when the service is stopped; none takes longer than its budgets
 
 
 class Server(BaseApplication):
@@ -39,6 +40,7 @@ class Server(BaseApplication):
         self._workers = workers
         self._counters = tempfile.mkdtemp(prefix="lockgate-metrics-")
         share_counters(self._counters)
+        configure_logs()
         super().__init__()
 
     def load_config(self) -> None:
@@ -55,6 +57,9 @@ class Server(BaseApplication):
             "limit_request_field_size": HEADER_BYTES_MAX,
             "loglevel": "warning",
             "control_socket_disable": True,
+            "when_ready": lambda _server: structlog.get_logger().info(
+                "serving", bind=self._bind, workers=self._workers
+            ),
             "child_exit": _forget_counters,
             "on_exit": lambda _server: shutil.rmtree(self._counters, ignore_errors=True),
         }.items():
@@ -62,7 +67,6 @@ class Server(BaseApplication):
 
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
         """Make the application, in the worker: engines and database connections do not cross a fork."""
-        configure_logs()
         # Imported only now: the metrics library looks for the shared folder when it is imported.
         from lockgate.web.app import create_app  # noqa: PLC0415
 

@@ -37,7 +37,7 @@ OPERATIONS: Final = (
         summary="Ask whether an exact artifact may move",
         body="promotion_request",
         answers={201: "promotion_answer", 202: "promotion_answer"},
-        problems=(400, 413, 415, 422, 500, 503),
+        problems=(400, 411, 413, 415, 422, 500, 503),
         idempotent=True,
     ),
     Operation(
@@ -66,7 +66,7 @@ OPERATIONS: Final = (
         summary="Approve or reject exactly what the promotion holds, and decide anew",
         body="approval_request",
         answers={201: "approval_answer"},
-        problems=(400, 404, 409, 413, 415, 422, 500, 503),
+        problems=(400, 404, 409, 411, 413, 415, 422, 500, 503),
     ),
     Operation(
         method="post",
@@ -74,7 +74,7 @@ OPERATIONS: Final = (
         summary="Take a pending promotion back",
         body="withdrawal_request",
         answers={200: "promotion_answer"},
-        problems=(400, 404, 409, 413, 415, 422, 503),
+        problems=(400, 404, 409, 411, 413, 415, 422, 503),
     ),
     Operation(
         method="post",
@@ -82,7 +82,7 @@ OPERATIONS: Final = (
         summary="Forecast a decision; nothing is recorded and nothing is permitted",
         body="promotion_request",
         answers={200: "dry_run_answer"},
-        problems=(400, 413, 415, 422, 500, 503),
+        problems=(400, 411, 413, 415, 422, 500, 503),
     ),
     Operation(
         method="get",
