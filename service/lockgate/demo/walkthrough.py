@@ -4,7 +4,9 @@ Every step is a real `lockgate` command against a real gate on loopback: SQLite,
 made a moment before. Nothing is kept, unless the caller names the folder.
 """
 
-from collections.abc import Sequence
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -106,7 +108,9 @@ def run_demo(console: Console, folder: Path, clock: Clock) -> None:
     stage.run_or_stop(["init", "--origin", _LOG_ORIGIN])
     tokens = {person.subject: _create_token(stage, person) for person in PEOPLE}
     log_key = stage.run_or_stop(["audit", "key"]).strip()
-    stage = replace(stage, environment={**environment, "LOCKGATE_LOG_KEY": log_key})
+    environment["LOCKGATE_LOG_KEY"] = log_key
+    stage = replace(stage, environment=environment)
+    _leave_keys(folder, environment, tokens)
     walk = _Walk(console=console, stage=stage, material=material, tokens=tokens, log_key=log_key)
     with stage.serving(port):
         _promote(walk)
@@ -136,12 +140,25 @@ def _audit(walk: _Walk) -> None:
     walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=0)
     walk.run(["audit", "verify-receipt", "receipt.json", "--key", walk.log_key], expected=0)
     walk.say(7, "Somebody changes one record of the export", "A pending answer is made to look like an allow.")
-    records = folder / "export" / "records.jsonl"
+    shutil.copytree(folder / "export", folder / "export-changed")
+    records = folder / "export-changed" / "records.jsonl"
     content = records.read_bytes()
     if _CHANGED_FROM not in content:
         raise DemoFailedError("want a pending decision in the export")
     records.write_bytes(content.replace(_CHANGED_FROM, _CHANGED_TO, 1))
-    walk.run(["audit", "verify", "--export", "export", "--key", walk.log_key], expected=1)
+    walk.run(["audit", "verify", "--export", "export-changed", "--key", walk.log_key], expected=1)
+
+
+def _leave_keys(folder: Path, environment: Mapping[str, str], tokens: Mapping[str, str]) -> None:
+    # For whoever keeps the folder: `. ./env` in it, and the commands work there by hand.
+    names = {name: value for name, value in environment.items() if name.startswith("LOCKGATE_")}
+    names["LOCKGATE_URL"] = "http://127.0.0.1:8080"  # where `lockgate serve` listens unless told otherwise
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in names.items())
+    (folder / "env").write_text("".join(lines))
+    for subject, token in tokens.items():
+        file = folder / f"{subject}.token"
+        file.touch(mode=0o600)
+        file.write_text(token + "\n")
 
 
 def _create_token(stage: Stage, person: Person) -> str:
