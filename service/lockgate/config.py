@@ -72,7 +72,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
         opa_url=opa_url,
         opa_ca_file=reader.path("OPA_CA_FILE"),
         opa_token_file=reader.path("OPA_TOKEN_FILE"),
-        policy_timeout_s=reader.seconds("POLICY_TIMEOUT_S", 2.0, at_most=30.0),
+        policy_timeout_s=reader.seconds("POLICY_TIMEOUT_S", 2.0, at_most=4.0),
         promotion_ttl_ns=int(reader.seconds("PROMOTION_TTL_S", 7 * 86400, at_most=90 * 86400) * _NS_PER_S),
         approval_ttl_ns=int(reader.seconds("APPROVAL_TTL_S", 3 * 86400, at_most=90 * 86400) * _NS_PER_S),
         instance=reader.text("INSTANCE", socket.gethostname()[:64] or "lockgate"),

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from lockgate.audit import verify_receipt
 from lockgate.audit.types import Receipt
 from lockgate.canonical_json import canonicalize
+from lockgate.clock import format_timestamp
+from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import sha256_of
+from lockgate.evidence import load_trust_domains
 from lockgate.identity import parse_principal
 from lockgate.policy import PolicyCatalogue, PolicyInput, PolicyResult, PolicyUnavailableError
 from lockgate.policy.wasm import WasmEngine
+from lockgate.storage import write_transaction
 from support.gates import (
     ARTIFACT,
     DAY_NS,
@@ -422,7 +427,7 @@ def test_a_dry_run_forecasts_and_leaves_no_trace(gate: GateUnderTest) -> None:
 def test_a_change_of_policy_makes_old_approvals_stale(tmp_path: Path) -> None:
     """Under a new revision old approvals no longer count; whoever looks sees it decided anew, and can approve again."""
     old = WasmEngine(compile_config(tmp_path / "old", policy_config()))
-    freezes = {"freezes": [freeze(from_ns=1, until_ns=2)]}
+    freezes = {"freezes": [freeze(from_ns=10**18, until_ns=10**18 + 1)]}
     new = WasmEngine(compile_config(tmp_path / "new", policy_config(freezes=freezes)))
     engine = SwitchedEngine(old)
     folder = tmp_path / "gate"
@@ -457,7 +462,7 @@ def freeze(*, from_ns: int, until_ns: int) -> dict[str, Any]:
 
 def test_nothing_is_promoted_during_a_freeze(tmp_path: Path) -> None:
     """A freeze denies, whatever else is in order."""
-    freezes = {"freezes": [freeze(from_ns=1, until_ns=2**62)]}
+    freezes = {"freezes": [freeze(from_ns=10**18, until_ns=2**62)]}
     engine = WasmEngine(compile_config(tmp_path / "config", policy_config(freezes=freezes)))
     folder = tmp_path / "gate"
     folder.mkdir()
@@ -550,12 +555,13 @@ def test_an_approval_that_runs_out_during_evaluation_does_not_count(
 def test_an_evaluation_that_took_too_long_is_not_committed(
     switched: SwitchedEngine, switched_gate: GateUnderTest
 ) -> None:
-    """An answer of minutes ago is evaluated again; if that never ends, the caller is told to come back."""
+    """An answer of minutes ago is worth nothing; that no decision was made is recorded."""
     switched.before_answer = lambda: switched_gate.clock.advance(60 * 10**9)
     response = switched_gate.call("POST", "/v1/promotions", "rita", switched_gate.request_document())
 
-    assert (response.status_code, response.json["code"]) == (503, "promotion.contended")
+    assert (response.status_code, response.json["code"]) == (503, "promotion.too_slow")
     assert switched_gate.records("gate.decision") == []
+    assert switched_gate.records("gate.failure")[0]["body"]["code"] == "promotion.too_slow"
 
 
 def test_a_clock_that_goes_back_during_evaluation_is_not_believed(
@@ -571,6 +577,7 @@ def test_a_clock_that_goes_back_during_evaluation_is_not_believed(
     response = switched_gate.call("POST", "/v1/promotions", "rita", switched_gate.request_document())
 
     assert response.status_code == 202
+    assert response.json["decision"]["decided_at"] == format_timestamp(switched_gate.clock.now)
     assert len(switched_gate.records("gate.decision")) == 1
 
 
@@ -587,7 +594,7 @@ def test_looking_while_the_new_policy_gives_no_answer_shows_the_old_decision(
 ) -> None:
     """Where a promotion stands can be told although it cannot be decided anew; the failure is recorded."""
     asked = switched_gate.request()
-    freezes = {"freezes": [freeze(from_ns=1, until_ns=2)]}
+    freezes = {"freezes": [freeze(from_ns=10**18, until_ns=10**18 + 1)]}
     switched.now = WasmEngine(compile_config(tmp_path / "new", policy_config(freezes=freezes)))
     switched.broken = True
     seen = switched_gate.call("GET", f"/v1/promotions/{asked['promotion']['id']}", "maya")
@@ -596,3 +603,168 @@ def test_looking_while_the_new_policy_gives_no_answer_shows_the_old_decision(
     assert seen.json["decision"] == asked["decision"]
     assert seen.json["promotion"]["policy_revision"] == switched.now.catalogue().revision
     assert switched_gate.records("gate.failure")[0]["actor"]["type"] == "system"
+
+
+def test_a_role_lost_during_evaluation_takes_its_approval_along(
+    switched: SwitchedEngine, switched_gate: GateUnderTest
+) -> None:
+    """Who approves is looked at again in the transaction: a role revoked meanwhile does not let the model in."""
+    asked = switched_gate.request()
+    switched_gate.approve("leo", "ml-lead", asked)
+
+    def revoke_once() -> None:
+        switched.before_answer = lambda: None
+        nobody = parse_principal(subject="leo", type="user", roles=[], identities=[])
+        switched_gate.services.identities.put_principal(nobody)
+
+    switched.before_answer = revoke_once
+    answer = switched_gate.approve("maya", "risk", asked).json
+
+    assert verdict_of(answer) == "pending"
+
+
+def test_a_root_of_trust_replaced_during_evaluation_counts(
+    switched: SwitchedEngine, switched_gate: GateUnderTest
+) -> None:
+    """Evidence that was verified under the root of before is verified again under the one in force."""
+    asked = switched_gate.request()
+    switched_gate.approve("leo", "ml-lead", asked)
+
+    def replace_once() -> None:
+        switched.before_answer = lambda: None
+        VirtualSigstore(name="test", clock=switched_gate.clock).write_trust_domain(switched_gate.folder / "trust")
+        verifier = switched_gate.services.readiness.verifier
+        verifier.replace_domains(load_trust_domains(switched_gate.folder / "trust"))
+
+    switched.before_answer = replace_once
+    answer = switched_gate.approve("maya", "risk", asked).json
+
+    assert verdict_of(answer) == "deny"
+
+
+def test_an_approval_that_ends_at_the_very_commit_does_not_count(
+    switched: SwitchedEngine, switched_gate: GateUnderTest
+) -> None:
+    """At its expiry instant an approval is over, also for the look in the transaction."""
+    asked = switched_gate.request()
+    switched_gate.approve("leo", "ml-lead", asked)
+    switched_gate.clock.advance(3 * DAY_NS - 1_000_000)
+
+    def end_once() -> None:
+        switched.before_answer = lambda: None
+        switched_gate.clock.advance(1_000_000)
+
+    switched.before_answer = end_once
+
+    assert verdict_of(switched_gate.approve("maya", "risk", asked).json) == "pending"
+
+
+def test_an_approval_never_outlives_its_promotion(gate: GateUnderTest) -> None:
+    """Given on the last day, it ends with the promotion."""
+    asked = gate.request()
+    gate.clock.advance(6 * DAY_NS)
+    answer = gate.approve("leo", "ml-lead", asked).json
+
+    assert answer["approval"]["expires_at"] == asked["promotion"]["expires_at"]
+
+
+def test_an_expired_approval_can_be_given_again(gate: GateUnderTest) -> None:
+    """What ran out may be said anew, and then counts."""
+    asked = gate.request()
+    gate.approve("leo", "ml-lead", asked)
+    gate.clock.advance(3 * DAY_NS)
+    gate.approve("maya", "risk", asked)
+    answer = gate.approve("leo", "ml-lead", asked).json
+
+    assert verdict_of(answer) == "allow"
+
+
+def test_approvals_of_one_promotion_are_limited(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The named limit holds; the next approval is refused and recorded nowhere."""
+    monkeypatch.setattr("lockgate.promotion.gate.APPROVALS_MAX", 1)
+    asked = gate.request()
+    gate.approve("leo", "ml-lead", asked)
+    before = gate.records()
+    response = gate.approve("maya", "risk", asked)
+
+    assert (response.status_code, response.json["code"]) == (409, "approval.too_many")
+    assert gate.records() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "9.9.9"}, {"model": "other"}, {"digest": str(sha256_of(b"another model"))}],
+)
+def test_a_rollback_to_anything_else_than_what_was_allowed_is_denied(tmp_path: Path, change: dict[str, str]) -> None:
+    """Another version's name, another model, other bytes: it was never there, so it does not come back."""
+    models = {"models": [{"name": name, "tier": "high"} for name in ("fraud-detector", "other")]}
+    engine = WasmEngine(compile_config(tmp_path / "config", policy_config(models=models)))
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    gate = make_gate(folder, engine)
+    asked = gate.request()
+    gate.approve("leo", "ml-lead", asked)
+    gate.approve("maya", "risk", asked)
+
+    assert "LG-013" in violated(gate.request(**{**ROLLBACK, **change}))
+    assert "LG-013" not in violated(gate.request(**ROLLBACK))
+
+
+def test_what_was_only_asked_for_is_no_ground_for_a_rollback(gate: GateUnderTest) -> None:
+    """Pending and denied promotions were never in the environment."""
+    gate.request()
+    gate.request(evidence=[])
+
+    assert "LG-013" in violated(gate.request(**ROLLBACK))
+
+
+def test_an_approval_written_into_the_table_alone_is_found(gate: GateUnderTest) -> None:
+    """Whoever can write the database but not the log cannot approve: nothing more is decided."""
+    asked = gate.request()
+    gate.approve("maya", "risk", asked)
+    with write_transaction(gate.database) as connection:
+        body = connection.execute(text("SELECT body FROM approval")).scalar_one().decode()
+        forged = body.replace('"maya"', '"leo"').replace('"risk"', '"ml-lead"')
+        forged_id = "01a1ee56-5e00-7cf9-af7f-000000000000"
+        forged = forged.replace(json_id(body), forged_id)
+        connection.execute(
+            text("INSERT INTO approval (id, promotion_id, approver, body) VALUES (:id, :promotion, 'leo', :body)"),
+            {"id": forged_id, "promotion": asked["promotion"]["id"], "body": forged.encode()},
+        )
+    response = gate.approve("lena", "risk", asked)
+
+    assert (response.status_code, response.json["code"]) == (503, "audit.log_inconsistent")
+
+
+def json_id(body: str) -> str:
+    """Return the id in an approval's bytes."""
+    return body.split('"id":"')[1].split('"', maxsplit=1)[0]
+
+
+def test_a_promotion_that_points_at_another_s_decision_is_found(gate: GateUnderTest) -> None:
+    """A row made to show somebody else's allow shows nothing."""
+    allowed = gate.request(**{**PROMOTE, "from": "dev", "to": "staging"})
+    pending = gate.request()
+    with write_transaction(gate.database) as connection:
+        connection.execute(
+            text("UPDATE promotion SET decision_id = :decision WHERE id = :id"),
+            {"decision": allowed["decision"]["id"], "id": pending["promotion"]["id"]},
+        )
+    response = gate.call("GET", f"/v1/promotions/{pending['promotion']['id']}", "rita")
+
+    assert (response.status_code, response.json["code"]) == (503, "audit.log_inconsistent")
+
+
+def test_a_decision_too_large_to_record_is_no_decision(gate: GateUnderTest) -> None:
+    """When the record would be over its limit, the caller is told, and the log says that no decision was made."""
+    bundles = [
+        gate.sigstore.sign_artifact(
+            ARTIFACT, VirtualSigner(identity="https://x.example/" + "i" * 990, issuer="https://i" + "s" * 490)
+        )
+        for _ in range(16)
+    ]
+    response = gate.call("POST", "/v1/promotions", "rita", gate.request_document(*bundles))
+
+    assert (response.status_code, response.json["code"]) == (413, "audit.record_invalid")
+    assert gate.records("gate.failure")[0]["body"]["code"] == "audit.record_invalid"
+    assert gate.records("gate.decision") == []

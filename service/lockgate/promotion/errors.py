@@ -63,3 +63,9 @@ class ContendedError(PromotionError):
     """Others changed the promotion each time the gate tried to decide; try again."""
 
     code: ClassVar[str] = "promotion.contended"
+
+
+class EvaluationTooOldError(PromotionError):
+    """Evaluating took so long that its result may not be committed any more."""
+
+    code: ClassVar[str] = "promotion.too_slow"

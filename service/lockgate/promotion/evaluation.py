@@ -47,6 +47,7 @@ class Evaluation:
     decision: Decision
     input_bytes: bytes  # the exact policy input, canonical; the log keeps it
     now: EpochNs  # what the policy took for the time
+    trust_sha256: Sha256Hex  # of the trust domains that the evidence was verified under
     good_until: EpochNs  # the earliest end of anything that it counted on
 
 
@@ -66,6 +67,10 @@ class Evaluator:
         """
         return self._engine.catalogue().revision
 
+    def trust_sha256(self) -> Sha256Hex:
+        """Return the digest of the trust domains in force."""
+        return self._verifier.domains.sha256
+
     def evaluate(self, case: Case) -> Evaluation:
         """Decide a case.
 
@@ -78,6 +83,7 @@ class Evaluator:
             PolicyFailureError: The policy gave no usable answer; there is no decision.
         """
         # (1) Evidence.
+        trust_sha256 = self.trust_sha256()
         evidence = self._verify(case)
         # (2) Policy.
         catalogue = self._engine.catalogue()
@@ -102,6 +108,7 @@ class Evaluator:
             decision=decision,
             input_bytes=input_bytes(document),
             now=case.now,
+            trust_sha256=trust_sha256,
             good_until=_good_until(case, result),
         )
 

@@ -5,22 +5,26 @@ commit only if nothing moved meanwhile, else start over. Holding the log's lock 
 every other writer.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Outcome, Receipt
+from lockgate.audit import Actor, AuditLog, Outcome, Receipt, RecordInvalidError
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
-from lockgate.digests import sha256_hex
-from lockgate.identity import Principal, read_principal
+from lockgate.digests import Sha256Hex, sha256_hex
+from lockgate.identity import Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
 from lockgate.promotion import store
+from lockgate.promotion.cases import CaseReader, people_moved
 from lockgate.promotion.errors import (
     ApprovalRepeatedError,
     ApprovalsFullError,
     ApprovalStaleError,
+    EvaluationTooOldError,
     IdempotencyKeyInvalidError,
     NotPermittedError,
 )
@@ -43,7 +47,6 @@ from lockgate.promotion.types import (
     PromotionState,
     ReceivedRequest,
 )
-from lockgate.storage import read_transaction
 
 T = TypeVar("T")
 
@@ -82,6 +85,7 @@ class Gate:
         self._clock = clock
         self._settings = settings
         self._register = Register(database=database, log=log, clock=clock)
+        self._cases = CaseReader(database=database, log=log)
 
     def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
         """Take a promotion request in, verify its evidence, decide, record, answer.
@@ -97,6 +101,8 @@ class Gate:
             SchemaError: `body` is not a promotion request.
             IdempotencyKeyReusedError: The key came before with another body.
             PolicyFailureError: The policy gave no usable answer; that is recorded, and nothing is promoted.
+            EvaluationTooOldError: Deciding took too long; that is recorded too.
+            ContendedError: Others kept changing what was decided on.
             AuditError: The decision could not be recorded, so there is none.
             StorageError: The database failed, so there is no decision.
         """
@@ -110,34 +116,10 @@ class Gate:
                 before = self._register.replay(requester.subject, idempotency_key, body_sha256)
                 if before is not None:
                     return before
-            case = self._new_case(requester, received, dry_run=False)
-            evaluation = self._evaluate(case, operation="request", actor=actor_of(requester), trace=trace)
-            verdict = evaluation.decision.verdict
-            promotion = replace(case.promotion, state=state_after(verdict, rejected=False))
-            answer = store.IdempotentAnswer(
-                request_sha256=body_sha256, promotion_id=promotion.id, decision_id=promotion.decision_id
-            )
-
-            def work(connection: Connection) -> Outcome[None]:
-                if idempotency_key is not None and not store.claim_idempotency_key(
-                    connection, subject=requester.subject, key=idempotency_key, answer=answer, now=case.now
-                ):
-                    raise MovedError  # another call with this key was faster: answer as it was answered
-                self._check_fresh(evaluation)
-                store.insert_promotion(connection, promotion)
-                event = make_event(
-                    DECISION,
-                    promotion.decision_id,
-                    actor_of(requester),
-                    evaluation.decision.document,
-                    trace,
-                    evaluation.input_bytes,
-                    *received.bundles.values(),
-                )
-                return Outcome(value=None, events=(event,))
-
-            receipt = self._log.transact(work).receipts[-1]
-            return PromotionAnswer(promotion=promotion, decision=evaluation.decision, receipt=receipt)
+            promotion = self._new_promotion(requester, received)
+            occasion = _Occasion(actor=actor_of(requester), now=promotion.created, trace=trace)
+            with self._failures_recorded(promotion, "request", occasion):
+                return self._decide_first(promotion, received, occasion, idempotency_key, body_sha256)
 
         return settle(attempt)
 
@@ -151,7 +133,9 @@ class Gate:
             StorageError: The database failed.
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
-        return self._evaluator.evaluate(self._new_case(requester, received, dry_run=True)).decision
+        promotion = self._new_promotion(requester, received)
+        case = self._cases.new(promotion, received, now=promotion.created, dry_run=True)
+        return self._evaluator.evaluate(case).decision
 
     def approve(self, approver: Principal, promotion_id: str, body: bytes, *, trace: str) -> ApprovalAnswer:
         """Record one person's approval or rejection, and decide anew.
@@ -179,7 +163,8 @@ class Gate:
             promotion, existing = self._register.pending(promotion_id, now)
             occasion = _Occasion(actor=actor_of(approver), now=now, trace=trace)
             approval = self._new_approval(asked, approver, promotion, existing, now)
-            receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
+            with self._failures_recorded(promotion, "approve", occasion):
+                receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
             return ApprovalAnswer(approval=approval, approval_receipt=receipts[0], outcome=outcome)
 
         return settle(attempt)
@@ -207,15 +192,16 @@ class Gate:
             promotion, existing = self._register.pending(promotion_id, now)
             try:
                 occasion = _Occasion(actor=SYSTEM, now=now, trace=trace)
-                return self._decide_anew(promotion, existing, None, occasion)[1]
-            except PolicyFailureError:
+                with self._failures_recorded(promotion, "look", occasion):
+                    return self._decide_anew(promotion, existing, None, occasion)[1]
+            except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError):
                 return answer  # the failure is recorded; where the promotion stands can be told all the same
 
         return settle(attempt)
 
-    def _new_case(self, requester: Principal, received: ReceivedRequest, *, dry_run: bool) -> Case:
+    def _new_promotion(self, requester: Principal, received: ReceivedRequest) -> Promotion:
         now = now_us(self._clock)
-        promotion = Promotion(
+        return Promotion(
             id=new_id(now),
             state=PromotionState.PENDING,
             row_version=1,
@@ -225,41 +211,6 @@ class Gate:
             expires=EpochNs(now + self._settings.promotion_ttl_ns),
             decision_id=new_id(now),
         )
-        return Case(
-            promotion=promotion,
-            requester=requester,
-            bundles=received.bundles,
-            approvals=(),
-            allowed_in_target=self._was_allowed(promotion),
-            now=now,
-            dry_run=dry_run,
-        )
-
-    def _reopened_case(self, promotion: Promotion, approvals: tuple[Approval, ...], now: EpochNs) -> Case:
-        with read_transaction(self._database) as connection:
-            subjects = {promotion.requester, *(approval.approver for approval in approvals)}
-            people = {subject: _as_now(connection, subject) for subject in subjects}
-        return Case(
-            promotion=replace(promotion, decision_id=new_id(now)),
-            requester=people[promotion.requester],
-            bundles={
-                item.bundle_sha256: self._log.attachment(item.bundle_sha256) for item in promotion.request.evidence
-            },
-            approvals=tuple((approval, people[approval.approver]) for approval in approvals),
-            allowed_in_target=self._was_allowed(promotion),
-            now=now,
-            dry_run=False,
-        )
-
-    def _was_allowed(self, promotion: Promotion) -> bool:
-        request = promotion.request
-        with read_transaction(self._database) as connection:
-            return store.was_allowed(
-                connection,
-                model=request.model,
-                digest=str(request.digest),
-                environment=request.transition.to_environment,
-            )
 
     def _new_approval(
         self,
@@ -301,21 +252,54 @@ class Gate:
 
     # --- deciding and recording -----------------------------------------------------------------------------------
 
-    def _evaluate(self, case: Case, *, operation: str, actor: Actor, trace: str) -> Evaluation:
+    @contextlib.contextmanager
+    def _failures_recorded(self, promotion: Promotion, operation: str, occasion: _Occasion) -> Iterator[None]:
         try:
-            return self._evaluator.evaluate(case)
-        except PolicyFailureError as exc:
+            yield
+        except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError) as exc:
             document = {
                 "schema_version": 1,
-                "promotion_id": case.promotion.id if operation != "request" else "",
+                "promotion_id": promotion.id if operation != "request" else "",
                 "operation": operation,
                 "code": exc.code,
                 "detail": str(exc)[:500],
-                "model": case.promotion.request.model,
-                "failed_at": format_timestamp(case.now),
+                "model": promotion.request.model,
+                "failed_at": format_timestamp(occasion.now),
             }
-            self._log.append(make_event(FAILURE, new_id(case.now), actor, document, trace))
+            self._log.append(make_event(FAILURE, new_id(occasion.now), occasion.actor, document, occasion.trace))
             raise
+
+    def _decide_first(
+        self,
+        promotion: Promotion,
+        received: ReceivedRequest,
+        occasion: _Occasion,
+        idempotency_key: str | None,
+        body_sha256: Sha256Hex,
+    ) -> PromotionAnswer:
+        case = self._cases.new(promotion, received, now=occasion.now, dry_run=False)
+        evaluation = self._evaluator.evaluate(case)
+        decision = evaluation.decision
+        decided = replace(promotion, state=state_after(decision.verdict, rejected=False))
+        answer = store.IdempotentAnswer(
+            request_sha256=body_sha256, promotion_id=promotion.id, decision_id=promotion.decision_id
+        )
+
+        def work(connection: Connection) -> Outcome[None]:
+            if idempotency_key is not None and not store.claim_idempotency_key(
+                connection, subject=promotion.requester, key=idempotency_key, answer=answer, now=occasion.now
+            ):
+                raise MovedError  # another call with this key was faster: answer as it was answered
+            self._check_fresh(connection, case, evaluation)
+            store.insert_promotion(connection, decided)
+            attachments = (evaluation.input_bytes, *received.bundles.values())
+            event = make_event(
+                DECISION, decided.decision_id, occasion.actor, decision.document, occasion.trace, *attachments
+            )
+            return Outcome(value=None, events=(event,))
+
+        receipt = self._log.transact(work).receipts[0]
+        return PromotionAnswer(promotion=decided, decision=decision, receipt=receipt)
 
     def _decide_anew(
         self,
@@ -325,15 +309,15 @@ class Gate:
         occasion: _Occasion,
     ) -> tuple[tuple[Receipt, ...], PromotionAnswer]:
         approvals = existing if approval is None else (*existing, approval)
-        case = self._reopened_case(promotion, approvals, occasion.now)
-        actor, trace = occasion.actor, occasion.trace
-        evaluation = self._evaluate(case, operation="approve", actor=actor, trace=trace)
+        redecided = replace(promotion, decision_id=new_id(occasion.now))
+        case = self._cases.reopened(redecided, approvals, now=occasion.now)
+        evaluation = self._evaluator.evaluate(case)
         rejected = approval is not None and approval.verdict == "reject"
         state = state_after(evaluation.decision.verdict, rejected=rejected)
-        decision_id = case.promotion.decision_id
+        actor, trace, decision_id = occasion.actor, occasion.trace, redecided.decision_id
 
         def work(connection: Connection) -> Outcome[None]:
-            self._check_fresh(evaluation)
+            self._check_fresh(connection, case, evaluation)
             if not store.move_promotion(
                 connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
             ):
@@ -346,20 +330,18 @@ class Gate:
             return Outcome(value=None, events=tuple(events))
 
         receipts = self._log.transact(work).receipts
-        after = replace(case.promotion, state=state, row_version=promotion.row_version + 1)
+        after = replace(redecided, state=state, row_version=promotion.row_version + 1)
         return receipts, PromotionAnswer(promotion=after, decision=evaluation.decision, receipt=receipts[-1])
 
-    def _check_fresh(self, evaluation: Evaluation) -> None:
+    def _check_fresh(self, connection: Connection, case: Case, evaluation: Evaluation) -> None:
         # In the transaction: what the evaluation took for true at its `now` must still hold at the commit.
         now = self._clock.now_ns()
-        if not 0 <= now - evaluation.now <= DECISION_AGE_NS_MAX or is_expired(evaluation.good_until, now):
+        age = now - evaluation.now
+        if age > DECISION_AGE_NS_MAX:
+            raise EvaluationTooOldError(f"want a decision within {DECISION_AGE_NS_MAX // NS_PER_S} s of its evaluation")
+        trust_moved = evaluation.trust_sha256 != self._evaluator.trust_sha256()
+        if age < 0 or trust_moved or is_expired(evaluation.good_until, now) or people_moved(connection, case):
             raise MovedError
-
-
-def _as_now(connection: Connection, subject: str) -> Principal:
-    # Roles count as they are now, not as they were: whoever lost one, or is gone, approves nothing any more.
-    gone = Principal(subject=subject, type="user", roles=(), identities=())
-    return read_principal(connection, subject) or gone
 
 
 def _check_idempotency_key(key: str) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from lockgate.audit import AuditLog, Outcome
+from lockgate.audit import AuditLog, LogInconsistentError, Outcome, RecordUnknownError
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp
 from lockgate.identity import Principal
@@ -19,8 +19,8 @@ from lockgate.promotion.errors import (
     PromotionClosedError,
     PromotionUnknownError,
 )
-from lockgate.promotion.events import EXPIRY, SYSTEM, WITHDRAWAL, actor_of, make_event
-from lockgate.promotion.parsing import parse_withdrawal_request, request_from_row
+from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, actor_of, make_event
+from lockgate.promotion.parsing import approval_document, parse_withdrawal_request, request_from_row
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -112,6 +112,10 @@ class Register:
             if row is None:
                 raise PromotionUnknownError("want the id of a promotion, got one that is not here")
             approvals = store.read_approvals(connection, promotion_id)
+        for approval in approvals:
+            # A row counts only if the log has the same word: whoever can write the table cannot write the log.
+            if self._body(approval.id, APPROVAL) != approval_document(approval):
+                raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
         promotion = _promotion(row)
         if promotion.state is not PromotionState.PENDING:
             raise PromotionClosedError(
@@ -189,10 +193,24 @@ class Register:
         except MovedError:
             return
 
+    def _body(self, event_id: str, kind: str) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = parse_canonical(self._log.receipt_by_id(event_id).record)
+        except RecordUnknownError as exc:
+            raise LogInconsistentError(f"want a {kind} record {event_id} in the log, got none") from exc
+        body: dict[str, Any] = record["body"] if record["kind"] == kind else {}
+        return body
+
     def _answer(self, promotion: Promotion) -> PromotionAnswer:
         # The decision is read from its record: what the log holds is what the caller sees.
-        receipt = self._log.receipt_by_id(promotion.decision_id)
-        document = parse_canonical(receipt.record)["body"]
+        try:
+            receipt = self._log.receipt_by_id(promotion.decision_id)
+        except RecordUnknownError as exc:
+            raise LogInconsistentError(f"want the newest decision on promotion {promotion.id} in the log") from exc
+        record = parse_canonical(receipt.record)
+        document = record["body"]
+        if record["kind"] != DECISION or document["promotion_id"] != promotion.id:
+            raise LogInconsistentError(f"want the record of a decision on promotion {promotion.id}, got another")
         decision = Decision(verdict=Verdict(document["verdict"]), document=document)
         return PromotionAnswer(promotion=promotion, decision=decision, receipt=receipt)
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, RowMapping, select
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
-from lockgate.promotion.types import Approval, Promotion, PromotionState
+from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import idempotency as idempotency_table
 from lockgate.storage.tables import promotion as promotion_table
@@ -101,15 +101,16 @@ def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tup
     return [(row.id, row.row_version, row.decision_id) for row in connection.execute(statement)]
 
 
-def was_allowed(connection: Connection, *, model: str, digest: str, environment: str) -> bool:
-    """Tell whether this artifact was ever allowed into this environment."""
+def was_allowed(connection: Connection, request: PromotionRequest) -> bool:
+    """Tell whether this very artifact, as this version of this model, was ever allowed into the target environment."""
     columns = promotion_table.c
     statement = (
         select(columns.id)
         .where(
-            columns.model == model,
-            columns.digest == digest,
-            columns.to_environment == environment,
+            columns.model == request.model,
+            columns.version == request.version,
+            columns.digest == str(request.digest),
+            columns.to_environment == request.transition.to_environment,
             columns.state == PromotionState.ALLOWED.value,
         )
         .limit(1)

@@ -6,7 +6,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from lockgate.audit import AuditError, RecordUnknownError
+from lockgate.audit import AuditError, RecordInvalidError, RecordUnknownError
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LimitExceededError, LockgateError
@@ -16,6 +16,7 @@ from lockgate.promotion import (
     ApprovalsFullError,
     ApprovalStaleError,
     ContendedError,
+    EvaluationTooOldError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
     NotPermittedError,
@@ -46,8 +47,10 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (ApprovalRepeatedError, 409, "Already approved"),
     (ApprovalsFullError, 409, "Too many approvals"),
     (ContendedError, 503, "Too many at once"),
+    (EvaluationTooOldError, 503, "Deciding took too long"),
     (PolicyUnavailableError, 503, "The policy engine does not answer"),
     (PolicyFailureError, 500, "The policy gave no usable answer"),
+    (RecordInvalidError, 413, "The decision is too large to record"),
     (RecordUnknownError, 404, "No such record"),
     (AuditError, 503, "The audit log cannot record"),
     (StorageError, 503, "The database is not available"),

@@ -1,0 +1,74 @@
+"""Gathering a case: the promotion, its bundles, its approvals and its people, as they are at one instant."""
+
+from sqlalchemy import Connection, Engine
+
+from lockgate.audit import AuditLog, LogInconsistentError, RecordUnknownError
+from lockgate.clock import EpochNs
+from lockgate.digests import Sha256Hex
+from lockgate.identity import Principal, read_principal
+from lockgate.promotion import store
+from lockgate.promotion.evaluation import Case
+from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
+from lockgate.storage import read_transaction
+
+
+class CaseReader:
+    """Reads cases, and tells whether the people in one are still who they were."""
+
+    def __init__(self, *, database: Engine, log: AuditLog) -> None:
+        self._database = database
+        self._log = log
+
+    def new(self, promotion: Promotion, received: ReceivedRequest, *, now: EpochNs, dry_run: bool) -> Case:
+        """Gather the case of a request that just came in.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with read_transaction(self._database) as connection:
+            return Case(
+                promotion=promotion,
+                requester=_as_now(connection, promotion.requester),
+                bundles=received.bundles,
+                approvals=(),
+                allowed_in_target=store.was_allowed(connection, promotion.request),
+                now=now,
+                dry_run=dry_run,
+            )
+
+    def reopened(self, promotion: Promotion, approvals: tuple[Approval, ...], *, now: EpochNs) -> Case:
+        """Gather the case of a promotion that is decided anew.
+
+        Raises:
+            LogInconsistentError: The log does not hold a bundle of the request any more.
+            StorageError: The database failed.
+        """
+        bundles = {item.bundle_sha256: self._bundle(item.bundle_sha256) for item in promotion.request.evidence}
+        with read_transaction(self._database) as connection:
+            return Case(
+                promotion=promotion,
+                requester=_as_now(connection, promotion.requester),
+                bundles=bundles,
+                approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
+                allowed_in_target=store.was_allowed(connection, promotion.request),
+                now=now,
+                dry_run=False,
+            )
+
+    def _bundle(self, sha256: Sha256Hex) -> bytes:
+        try:
+            return self._log.attachment(sha256)
+        except RecordUnknownError as exc:
+            raise LogInconsistentError("the log does not hold a bundle of this promotion any more") from exc
+
+
+def people_moved(connection: Connection, case: Case) -> bool:
+    """Tell whether anybody in the case lost or gained a role or an identity since it was gathered."""
+    people = (case.requester, *(approver for _, approver in case.approvals))
+    return any(_as_now(connection, person.subject) != person for person in people)
+
+
+def _as_now(connection: Connection, subject: str) -> Principal:
+    # Roles count as they are now, not as they were: whoever lost one, or is gone, approves nothing any more.
+    gone = Principal(subject=subject, type="user", roles=(), identities=())
+    return read_principal(connection, subject) or gone
