@@ -5,6 +5,17 @@ import pytest
 from lockgate.schemas import SchemaError, check_schema, load_schema, schema_names, schema_sha256
 
 WITHDRAWAL = "v1/api/withdrawal_request"
+APPROVALS = "v1/api/approval_request"
+FREEZES = "v1/policy/freezes"
+FREEZE = {
+    "id": "year-end",
+    "kinds": ["promote"],
+    "environments": ["production"],
+    "models": ["*"],
+    "from_ns": 10**18,
+    "until_ns": 10**18 + 1,
+    "reason": "Year-end freeze.",
+}
 APPROVAL = {
     "schema_version": 1,
     "verdict": "approve",
@@ -51,6 +62,36 @@ def test_a_value_is_never_repeated() -> None:
         check_schema(WITHDRAWAL, {"schema_version": 1, "reason": "s3cret" * 1000})
 
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "message"),
+    [
+        (WITHDRAWAL, [], "want an object, got an array"),
+        (WITHDRAWAL, {"schema_version": 2}, "want 1"),
+        (WITHDRAWAL, {"schema_version": 1, "reason": None}, "want a string, got null"),
+        (WITHDRAWAL, {"schema_version": 1, "reason": True}, "want a string, got true or false"),
+        (WITHDRAWAL, {"schema_version": 1, "reason": "x" * 1001}, "want at most 1000 characters, got 1001"),
+        (APPROVALS, {**APPROVAL, "verdict": "maybe"}, 'want one of "approve", "reject"'),
+        (APPROVALS, {**APPROVAL, "role": "Risk"}, "want text of the form ^[a-z][a-z0-9-]{0,63}$"),
+        (FREEZES, {"schema_version": 1, "freezes": [{**FREEZE, "reason": ""}]}, "want at least 1 characters, got 0"),
+        (FREEZES, {"schema_version": 1, "freezes": [{**FREEZE, "models": []}]}, "want at least 1 items, got 0"),
+        (FREEZES, {"schema_version": 1, "freezes": [{**FREEZE, "kinds": ["promote"] * 2}]}, "want each item once"),
+        (
+            FREEZES,
+            {"schema_version": 1, "freezes": [{**FREEZE, "environments": [f"e{number}" for number in range(33)]}]},
+            "want at most 32 items, got 33",
+        ),
+        (FREEZES, {"schema_version": 1, "freezes": [{**FREEZE, "from_ns": 1}]}, "want at least 1000000000000000000"),
+        (FREEZES, {"schema_version": 1, "freezes": [{**FREEZE, "from_ns": 2**63}]}, "want at most 9000000000000000000"),
+    ],
+)
+def test_a_breach_is_told_in_plain_words(name: str, document: object, message: str) -> None:
+    """A message says what is wanted in words that need no knowledge of JSON Schema."""
+    with pytest.raises(SchemaError) as caught:
+        check_schema(name, document)
+
+    assert str(caught.value) == message
 
 
 def test_every_schema_has_its_place_as_its_name() -> None:

@@ -6,6 +6,7 @@ lie in the package; in a checkout they lie at the top of the repository.
 
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,30 @@ from lockgate.errors import LockgateError
 from lockgate.shipped import shipped_folder
 
 SCHEMA_BYTES_MAX: Final = 1024 * 1024  # our own files; a larger one is a mistake
+MESSAGE_CHARS_MAX: Final = 240  # the longest pattern and the longest enumeration of ours, and little more
+
+_TYPES: Final = {
+    "object": "an object",
+    "array": "an array",
+    "string": "a string",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "null": "null",
+}
+_PYTHON_TYPES: Final = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list, "object": dict}
+_COUNTED: Final = {
+    "maxItems": ("at most", "items"),
+    "minItems": ("at least", "items"),
+    "maxLength": ("at most", "characters"),
+    "minLength": ("at least", "characters"),
+}
+_WORDS: Final = {
+    "const": "{}",
+    "maximum": "at most {}",
+    "minimum": "at least {}",
+    "uniqueItems": "each item once",
+}
 
 
 class SchemaError(LockgateError):
@@ -112,7 +137,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def _describe(breach: ValidationError) -> str:
-    # The library's own text repeats the offending value; only its keyword and the wanted value go out.
+    # The library's own text repeats the offending value; only what is wanted goes out, and the value's type or size.
     instance: Any = breach.instance
     schema: Any = breach.schema
     if breach.validator == "required":
@@ -121,7 +146,27 @@ def _describe(breach: ValidationError) -> str:
     if breach.validator == "additionalProperties":
         unknown = sorted(name for name in instance if name not in schema.get("properties", {}))
         return f"want only known fields, got {unknown[0][:40]!r}"
-    return f"want {breach.validator} {str(breach.validator_value)[:200]}"
+    wanted: Any = breach.validator_value
+    match breach.validator:
+        case "type":
+            kinds = [wanted] if isinstance(wanted, str) else wanted
+            message = f"want {' or '.join(_TYPES[kind] for kind in kinds)}, got {_type_of(instance)}"
+        case "enum":
+            message = f"want one of {', '.join(map(json.dumps, wanted))}"
+        case "pattern":
+            message = f"want text of the form {wanted}"
+        case "maxItems" | "minItems" | "maxLength" | "minLength":
+            few, what = _COUNTED[breach.validator]
+            message = f"want {few} {wanted} {what}, got {len(instance)}"
+        case keyword:
+            message = f"want {_WORDS.get(str(keyword), f'{keyword} {{}}').format(json.dumps(wanted))}"
+    return message[:MESSAGE_CHARS_MAX]
+
+
+def _type_of(instance: object) -> str:
+    # A boolean is an int for Python, so it is asked for first.
+    kinds = (kind for kind, python_type in _PYTHON_TYPES.items() if isinstance(instance, python_type))
+    return _TYPES[next(kinds, "null")]
 
 
 def _pointer(breach: ValidationError) -> str:
