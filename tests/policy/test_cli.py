@@ -10,7 +10,7 @@ from lockgate.cli.policy import policy
 from lockgate.policy import PolicyBuildError
 from lockgate.policy.build import MANIFEST_FILE, MODULE_FILE
 from lockgate.policy.compiled import COMPILED
-from lockgate.policy.sources import CONFIG
+from lockgate.policy.data import CONFIG
 from lockgate.shipped import shipped_folder
 from support.policies import shipped_policy
 

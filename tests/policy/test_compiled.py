@@ -9,8 +9,9 @@ import pytest
 from lockgate.policy import PolicyBuildError, PolicyInput, PolicyStaleError
 from lockgate.policy.build import MANIFEST_FILE, MODULE_FILE
 from lockgate.policy.compiled import COMPILED, load_policy
+from lockgate.policy.data import CONFIG
 from lockgate.policy.probes import fitting_inputs
-from lockgate.policy.sources import CONFIG, FILE_BYTES_MAX, read_sources, revision_of
+from lockgate.policy.sources import FILE_BYTES_MAX, read_sources, revision_of
 from lockgate.policy.wasm import WasmEngine
 from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, shipped_policy

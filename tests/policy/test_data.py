@@ -33,7 +33,7 @@ def test_a_document_that_breaks_its_schema_is_refused(name: str) -> None:
     data = shipped_data()
     del data[name]["schema_version"]
 
-    assert refusal(data) == f"{name}/data.json at /: want the field 'schema_version'"
+    assert refusal(data) == f"lockgate/config/{name}/data.json at /: want the field 'schema_version'"
 
 
 def test_a_transition_to_nowhere_is_refused() -> None:
@@ -41,7 +41,7 @@ def test_a_transition_to_nowhere_is_refused() -> None:
     data = shipped_data()
     data["environments"]["transitions"][0]["to"] = "stageing"
 
-    assert refusal(data) == "environments/data.json: want an environment that exists, got 'stageing'"
+    assert refusal(data) == "lockgate/config/environments/data.json: want an environment that exists, got 'stageing'"
 
 
 def test_a_model_listed_twice_is_refused() -> None:
@@ -49,7 +49,7 @@ def test_a_model_listed_twice_is_refused() -> None:
     data = shipped_data()
     data["models"]["models"].append({"name": "fraud-detector", "tier": "low"})
 
-    assert refusal(data) == "models/data.json: want each model once, got 'fraud-detector' 2 times"
+    assert refusal(data) == "lockgate/config/models/data.json: want each model once, got 'fraud-detector' 2 times"
 
 
 def test_a_model_of_no_tier_is_refused() -> None:
@@ -57,7 +57,7 @@ def test_a_model_of_no_tier_is_refused() -> None:
     data = shipped_data()
     data["models"]["models"][0]["tier"] = "huge"
 
-    assert refusal(data) == "models/data.json: want a tier that exists, got 'huge'"
+    assert refusal(data) == "lockgate/config/models/data.json: want a tier that exists, got 'huge'"
 
 
 def test_a_hole_in_the_matrix_is_refused() -> None:
@@ -65,7 +65,10 @@ def test_a_hole_in_the_matrix_is_refused() -> None:
     data = shipped_data()
     del data["matrix"]["rows"][3]
 
-    assert refusal(data) == "matrix/data.json: want one row for promote staging to production, tier high, got none"
+    assert (
+        refusal(data)
+        == "lockgate/config/matrix/data.json: want one row for promote staging to production, tier high, got none"
+    )
 
 
 def test_two_rows_for_one_transition_are_refused() -> None:
@@ -73,7 +76,10 @@ def test_two_rows_for_one_transition_are_refused() -> None:
     data = shipped_data()
     data["matrix"]["rows"].append({**data["matrix"]["rows"][3], "approvals": []})
 
-    assert refusal(data) == "matrix/data.json: want one row for promote staging to production, tier high, got 2"
+    assert (
+        refusal(data)
+        == "lockgate/config/matrix/data.json: want one row for promote staging to production, tier high, got 2"
+    )
 
 
 def test_a_row_without_its_transition_is_refused() -> None:
@@ -89,7 +95,7 @@ def test_a_role_asked_twice_in_one_row_is_refused() -> None:
     data = shipped_data()
     data["matrix"]["rows"][3]["approvals"].append({"role": "risk", "count": 2})
 
-    assert refusal(data) == "matrix/data.json: want each role of a row once, got 'risk' 2 times"
+    assert refusal(data) == "lockgate/config/matrix/data.json: want each role of a row once, got 'risk' 2 times"
 
 
 def test_an_unknown_role_is_refused() -> None:
@@ -97,7 +103,7 @@ def test_an_unknown_role_is_refused() -> None:
     data = shipped_data()
     data["matrix"]["rows"][3]["approvals"][0]["role"] = "mllead"
 
-    assert refusal(data) == "matrix/data.json: want a role that exists, got 'mllead'"
+    assert refusal(data) == "lockgate/config/matrix/data.json: want a role that exists, got 'mllead'"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_a_freeze_that_never_begins_is_refused() -> None:
     data = shipped_data()
     data["freezes"]["freezes"][0]["until_ns"] = data["freezes"]["freezes"][0]["from_ns"]
 
-    assert refusal(data) == "freezes/data.json: want year-end-2026 to begin before it ends"
+    assert refusal(data) == "lockgate/config/freezes/data.json: want year-end-2026 to begin before it ends"
 
 
 @pytest.mark.parametrize(
@@ -158,3 +164,63 @@ def test_an_id_given_twice_is_refused(document: str, items: str) -> None:
     data[document][items].append({**data[document][items][0], "environments": ["staging"]})
 
     assert "2 times" in refusal(data)
+
+
+@pytest.mark.parametrize("field", ["from_ns", "until_ns"])
+@pytest.mark.parametrize("unit", [10**9, 10**6, 10**3], ids=["seconds", "milliseconds", "microseconds"])
+def test_a_freeze_in_another_unit_is_refused(field: str, unit: int) -> None:
+    """(Schema) A time in another unit lies in 1970: a freeze between two such times would freeze nothing."""
+    data = shipped_data()
+    data["freezes"]["freezes"][0][field] //= unit
+
+    assert refusal(data) == (
+        f"lockgate/config/freezes/data.json at /freezes/0/{field}: want at least 1000000000000000000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [
+        ("freezes", ("freezes", 0, "from_ns"), 1.7976384e18),
+        ("freezes", ("freezes", 0, "until_ns"), 1798848000000000000.0),
+        ("matrix", ("rows", 3, "approvals", 0, "count"), 1.0),
+        ("trust", ("schema_version",), 1.0),
+    ],
+)
+def test_a_float_is_refused(name: str, path: tuple[str | int, ...], value: float) -> None:
+    """(0) A number with fraction or exponent is refused by file and field, although JSON Schema calls it an integer."""
+    data = shipped_data()
+    place = data[name]
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+
+    assert refusal(data) == (
+        f"lockgate/config/{name}/data.json at /{'/'.join(map(str, path))}: want an integer without fraction or exponent"
+    )
+
+
+def test_a_signer_of_every_model_names_only_environments_that_exist() -> None:
+    """(7) The star for models opens no door to an environment that the graph does not have."""
+    data = shipped_data()
+    data["trust"]["signers"][0].update({"models": ["*"], "environments": ["staging", "prod"]})
+
+    assert refusal(data) == "lockgate/config/trust/data.json: want an environment that exists, got 'prod'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"claims": [{"name": "source_repository_identifier", "value": ""}]}, "at /signers/0/claims/0/value"),
+        ({"models": []}, "at /signers/0/models"),
+        ({"environments": []}, "at /signers/0/environments"),
+        ({"predicate_types": []}, "at /signers/0/predicate_types"),
+        ({"trust_domain": ""}, "at /signers/0/trust_domain"),
+    ],
+)
+def test_a_signer_with_an_empty_field_is_refused(changes: dict[str, Any], message: str) -> None:
+    """(Schema) Nothing that a signer is told by is empty."""
+    data = shipped_data()
+    data["trust"]["signers"][0].update(changes)
+
+    assert refusal(data).startswith(f"lockgate/config/trust/data.json {message}: want ")

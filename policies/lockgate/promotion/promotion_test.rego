@@ -11,6 +11,7 @@ inputs := [
 	fixtures.changed([["replace", "/approvals", []]]),
 	fixtures.changed([["replace", "/approvals/1/verdict", "reject"]]),
 	fixtures.changed([["replace", "/evidence/signatures", []]]),
+	fixtures.changed([["replace", "/evidence/signatures", []], ["replace", "/evidence/refusals", [fixtures.refusal("a"), fixtures.refusal("b")]]]),
 	{},
 ]
 
@@ -43,6 +44,10 @@ test_promotion_is_allowed if {
 test_one_cause_one_reason[note] if {
 	some note, case in {
 		"unsigned": {"change": ["replace", "/evidence/signatures", []], "codes": {"signature.missing"}},
+		"refused": {
+			"change": ["replace", "/evidence", {"digest": fixtures.evidence_digest, "signatures": [], "refusals": [fixtures.refusal("a")]}],
+			"codes": {"signature.refused"},
+		},
 		"nobody named": {"change": ["replace", "/request/contributors", []], "codes": {"contributors.unnamed"}},
 		"rejected": {
 			"change": ["add", "/approvals/-", {"id": "x", "verdict": "reject"}],

@@ -3,6 +3,7 @@
 The schemas of `schemas/v1/policy/` say what each document looks like. This module says what they must say together,
 because a rule that iterates over a matrix with a hole in it is silent, and silence is consent:
 
+(0) No number has a fraction or an exponent: JSON Schema takes 1.5e18 for an integer, canonical JSON has no such thing.
 (1) Every transition joins environments of the graph.
 (2) Every model is listed once, with a tier of the matrix.
 (3) Every transition has exactly one row for every tier, and no row is without its transition.
@@ -19,9 +20,18 @@ from typing import Any, Final
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.schemas import SchemaError, check_schema
 
+CONFIG: Final = (
+    "lockgate/config"  # where the data lie in a policy folder; messages name them so wherever they were read
+)
+
 # Who signed, where the certificate does not name one identity: numeric identifiers, which are never given out again.
 PINNING_CLAIMS: Final = frozenset({"source_repository_identifier"})
 EVERY_MODEL: Final = ["*"]
+
+
+def config_path(name: str) -> str:
+    """Return the path of one of the policy's documents, as every message spells it."""
+    return f"{CONFIG}/{name}/data.json"
 
 
 def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:
@@ -38,10 +48,11 @@ def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:
     """
     checked: dict[str, Any] = dict(documents)
     for name, document in checked.items():
+        _refuse_floats(name, document)
         try:
             check_schema(f"v1/policy/{name}", document)
         except SchemaError as exc:
-            raise PolicyBuildError(f"{name}/data.json at {exc.pointer[:200] or '/'}: {exc}") from exc
+            raise PolicyBuildError(f"{config_path(name)} at {exc.pointer[:200] or '/'}: {exc}") from exc
     environments = set(checked["environments"]["environments"])
     transitions = checked["environments"]["transitions"]
     tiers = set(checked["matrix"]["tiers"])
@@ -58,17 +69,34 @@ def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:
     return checked
 
 
+def _refuse_floats(name: str, document: object) -> None:
+    # (0) No number has a fraction or an exponent.
+    pending: list[tuple[str, object]] = [("", document)]
+    while pending:
+        pointer, value = pending.pop()
+        if isinstance(value, float):
+            raise PolicyBuildError(
+                f"{config_path(name)} at {pointer[:200] or '/'}: want an integer without fraction or exponent"
+            )
+        if isinstance(value, dict):
+            pending.extend((f"{pointer}/{key}", child) for key, child in value.items())
+        elif isinstance(value, list):
+            pending.extend((f"{pointer}/{index}", child) for index, child in enumerate(value))
+
+
 def _check_rows(matrix: dict[str, Any], transitions: list[dict[str, str]]) -> None:
     # (3) Every transition has exactly one row for every tier, and no row is without its transition.
     want = {(edge["kind"], edge["from"], edge["to"], tier) for edge in transitions for tier in matrix["tiers"]}
     rows = Counter((row["kind"], row["from"], row["to"], row["tier"]) for row in matrix["rows"])
     for key in sorted(want - rows.keys()):
-        raise PolicyBuildError(f"matrix/data.json: want one row for {_spell(key)}, got none")
+        raise PolicyBuildError(f"{config_path('matrix')}: want one row for {_spell(key)}, got none")
     for key, count in sorted(rows.items()):
         if key not in want:
-            raise PolicyBuildError(f"matrix/data.json: want no row for {_spell(key)}: no such transition or tier")
+            raise PolicyBuildError(
+                f"{config_path('matrix')}: want no row for {_spell(key)}: no such transition or tier"
+            )
         if count != 1:
-            raise PolicyBuildError(f"matrix/data.json: want one row for {_spell(key)}, got {count}")
+            raise PolicyBuildError(f"{config_path('matrix')}: want one row for {_spell(key)}, got {count}")
     # (4) A row asks each role at most once, and only roles that the matrix names.
     for row in matrix["rows"]:
         roles = [quota["role"] for quota in row["approvals"]]
@@ -86,8 +114,8 @@ def _check_signers(signers: list[dict[str, Any]], environments: set[str], models
         pinned = {claim["name"] for claim in signer["claims"]} & PINNING_CLAIMS
         if not signer["identity"] and not (signer["issuer"] and pinned):
             raise PolicyBuildError(
-                f"trust/data.json: want an identity, or an issuer and a claim of {', '.join(sorted(PINNING_CLAIMS))},"
-                f" for the signer {signer['id']}"
+                f"{config_path('trust')}: want an identity, or an issuer and a claim of"
+                f" {', '.join(sorted(PINNING_CLAIMS))}, for the signer {signer['id']}"
             )
 
 
@@ -98,7 +126,7 @@ def _check_freezes(freezes: list[dict[str, Any]], environments: set[str], models
         _check_models("freezes", freeze["models"], models)
         # (6) A freeze begins before it ends.
         if freeze["from_ns"] >= freeze["until_ns"]:
-            raise PolicyBuildError(f"freezes/data.json: want {freeze['id']} to begin before it ends")
+            raise PolicyBuildError(f"{config_path('freezes')}: want {freeze['id']} to begin before it ends")
 
 
 def _check_models(document: str, named: list[str], models: set[str]) -> None:
@@ -109,13 +137,13 @@ def _check_models(document: str, named: list[str], models: set[str]) -> None:
 def _known(document: str, what: str, names: Iterable[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            raise PolicyBuildError(f"{document}/data.json: want {what} that exists, got {name[:64]!r}")
+            raise PolicyBuildError(f"{config_path(document)}: want {what} that exists, got {name[:64]!r}")
 
 
 def _once(document: str, what: str, names: list[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise PolicyBuildError(f"{document}/data.json: want each {what} once, got {name[:64]!r} {count} times")
+            raise PolicyBuildError(f"{config_path(document)}: want each {what} once, got {name[:64]!r} {count} times")
 
 
 def _spell(key: tuple[str, str, str, str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from lockgate.canonical_json import MalformedJSONError, parse_json
 from lockgate.digests import Sha256Hex, sha256_hex
-from lockgate.policy.data import parse_data
+from lockgate.policy.data import CONFIG, config_path, parse_data
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.types import PolicyRevision
 from lockgate.schemas import schemas_root
@@ -26,7 +26,6 @@ from lockgate.schemas import schemas_root
 FILES_MAX: Final = 512  # five times what the shipped policy has
 FILE_BYTES_MAX: Final = 1024 * 1024  # four thousand models, a thousand signers
 CAPABILITIES: Final = ".capabilities.json"
-CONFIG: Final = "lockgate/config"
 CONFIG_NAMES: Final = ("environments", "freezes", "matrix", "models", "trust")
 SCHEMA_NAMES: Final = (*CONFIG_NAMES, "input", "result")
 SCHEMA_AREA: Final = "v1/policy"
@@ -65,58 +64,58 @@ def read_sources(folder: Path, config: Path | None = None) -> PolicySources:
     Raises:
         PolicyBuildError: A file is missing, unknown, unreadable, too large or a link, or the data are not valid.
     """
-    rules: dict[str, bytes] = {CAPABILITIES: _read(folder / CAPABILITIES)}
+    rules: dict[str, bytes] = {CAPABILITIES: _read(folder / CAPABILITIES, CAPABILITIES)}
     tests: dict[str, bytes] = {}
     own_config = folder / CONFIG
-    for path in _files(folder / "lockgate"):
+    for path in _files(folder / "lockgate", "lockgate"):
         name = path.relative_to(folder).as_posix()
         if path.is_relative_to(own_config):
             continue
         if path.suffix != ".rego":
             raise PolicyBuildError(f"{name}: want only .rego files outside {CONFIG}")
-        (tests if name.endswith("_test.rego") else rules)[name] = _read(path)
+        (tests if name.endswith("_test.rego") else rules)[name] = _read(path, name)
     for schema in SCHEMA_NAMES:
-        rules[f"schemas/{SCHEMA_AREA}/{schema}.json"] = _read(schemas_root() / SCHEMA_AREA / f"{schema}.json")
+        name = f"schemas/{SCHEMA_AREA}/{schema}.json"
+        rules[name] = _read(schemas_root() / SCHEMA_AREA / f"{schema}.json", name)
     documents = _read_config(config or own_config)
     parsed = {name: _parse(name, text) for name, text in documents.items()}
     return PolicySources(
         rules=rules,
         tests=tests,
-        config={f"{CONFIG}/{name}/data.json": text for name, text in documents.items()},
+        config={config_path(name): text for name, text in documents.items()},
         data={"lockgate": {"config": parse_data(parsed)}},
     )
 
 
 def _read_config(folder: Path) -> dict[str, bytes]:
     known = {folder / name / "data.json": name for name in CONFIG_NAMES}
-    for path in _files(folder):
+    for path in _files(folder, CONFIG):
         if path not in known:
             # Named, because OPA would load it as data that nothing has checked.
-            raise PolicyBuildError(
-                f"{path.relative_to(folder)}: want only <name>/data.json of {', '.join(CONFIG_NAMES)}"
-            )
-    return {name: _read(path) for path, name in known.items()}
+            stray = path.relative_to(folder).as_posix()
+            raise PolicyBuildError(f"{CONFIG}/{stray}: want only <name>/data.json of {', '.join(CONFIG_NAMES)}")
+    return {name: _read(path, config_path(name)) for path, name in known.items()}
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, name: str) -> list[Path]:
     if not folder.is_dir():
-        raise PolicyBuildError(f"want the folder {folder.name}/ in the policy")
+        raise PolicyBuildError(f"want the folder {name}/ in the policy")
     found = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     if len(found) > FILES_MAX:
-        raise PolicyBuildError(f"want at most {FILES_MAX} files in {folder.name}/, got {len(found)}")
+        raise PolicyBuildError(f"want at most {FILES_MAX} files in {name}/, got {len(found)}")
     return found
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, name: str) -> bytes:
     if path.is_symlink():
-        raise PolicyBuildError(f"{path.name}: want a regular file, got a link")
+        raise PolicyBuildError(f"{name}: want a regular file, got a link")
     try:
         with path.open("rb") as file:
             text = file.read(FILE_BYTES_MAX + 1)
     except OSError as exc:
-        raise PolicyBuildError(f"{path.parent.name}/{path.name}: cannot read it: {exc.strerror}") from exc
+        raise PolicyBuildError(f"{name}: cannot read it: {exc.strerror}") from exc
     if len(text) > FILE_BYTES_MAX:
-        raise PolicyBuildError(f"{path.name}: want at most {FILE_BYTES_MAX} bytes")
+        raise PolicyBuildError(f"{name}: want at most {FILE_BYTES_MAX} bytes")
     return text
 
 
@@ -124,4 +123,4 @@ def _parse(name: str, text: bytes) -> object:
     try:
         return parse_json(text, bytes_max=FILE_BYTES_MAX)
     except MalformedJSONError as exc:
-        raise PolicyBuildError(f"{name}/data.json: {exc}") from exc
+        raise PolicyBuildError(f"{config_path(name)}: {exc}") from exc

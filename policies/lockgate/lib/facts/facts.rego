@@ -24,3 +24,9 @@ expires_ns := object.get(input, ["request", "expires_at_ns"], "")
 signatures := count(object.get(input, ["evidence", "signatures"], []))
 
 refusals := count(object.get(input, ["evidence", "refusals"], []))
+
+# METADATA
+# description: The first four of the different codes, at most 262 characters; a detail of a violation holds 512.
+refusal_codes := concat(", ", [code | some number, code in codes; number < 4])
+
+codes := sort({refusal.code | some refusal in object.get(input, ["evidence", "refusals"], []); is_string(refusal.code)})

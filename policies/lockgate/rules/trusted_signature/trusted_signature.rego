@@ -2,7 +2,8 @@
 # title: The artifact is signed by an identity trusted for this model and environment
 # description: |
 #   At least one verified signature comes from a trusted signer, compared exactly: trust domain, issuer, identity,
-#   type of statement and every pinned claim. Signatures by anyone else are ignored.
+#   type of statement and every pinned claim. Signatures by anyone else are ignored. Where none is trusted, the reason
+#   tells whether nothing was handed in, all of it was refused, or somebody else signed.
 # schemas:
 #   - input: schema.input
 #   - data.lockgate.config.trust: schema.trust
@@ -31,6 +32,13 @@ status := "pass" if {
 deny contains violations.violation(rego.metadata.chain(), "signature.missing", details) if {
 	status == "fail"
 	facts.signatures == 0
+	facts.refusals == 0
+}
+
+deny contains violations.violation(rego.metadata.chain(), "signature.refused", refused) if {
+	status == "fail"
+	facts.signatures == 0
+	facts.refusals > 0
 }
 
 deny contains violations.violation(rego.metadata.chain(), "signature.untrusted", details) if {
@@ -44,6 +52,8 @@ details := {
 	"verified_signatures": facts.signatures,
 	"refused_signatures": facts.refusals,
 }
+
+refused := object.union(details, {"refusal_codes": facts.refusal_codes})
 
 trusted(signature) if {
 	some signer in data.lockgate.config.trust.signers

@@ -44,6 +44,28 @@ test_unsigned[note] if {
 }
 
 # METADATA
+# title: Evidence that was handed in and refused is not called missing, and the refusals' codes are named.
+test_refused if {
+	given := fixtures.changed([
+		["replace", "/evidence/signatures", []],
+		["replace", "/evidence/refusals", [fixtures.refusal("log_entry_invalid"), fixtures.refusal("digest_mismatch")]],
+	])
+	outcome(given) == {"status": "fail", "deny": {{"rule_id": "LG-001", "code": "signature.refused", "title": "The artifact is signed by an identity trusted for this model and environment", "severity": "critical", "remediation": "Sign this exact digest with an identity that the policy trusts for this model and target environment.", "details": [{"name": "environment", "value": "production"}, {"name": "model", "value": "fraud-detector"}, {"name": "refusal_codes", "value": "digest_mismatch, log_entry_invalid"}, {"name": "refused_signatures", "value": 2}, {"name": "verified_signatures", "value": 0}]}}}
+}
+
+test_refused_beside_untrusted if {
+	given := fixtures.changed([
+		["replace", "/evidence/signatures", [fixtures.signature("stranger")]],
+		["replace", "/evidence/refusals", [fixtures.refusal("digest_mismatch")]],
+	])
+	{violation.code | some violation in outcome(given).deny} == {"signature.untrusted"}
+}
+
+test_refused_beside_trusted if {
+	outcome(fixtures.changed([["replace", "/evidence/refusals", [fixtures.refusal("digest_mismatch")]]])) == {"status": "pass", "deny": set()}
+}
+
+# METADATA
 # title: A signer without an identity is told by claims alone; without claims too, nobody is trusted.
 test_pinned_by_claims[note] if {
 	some note, case in {
