@@ -103,6 +103,15 @@ def test_too_large_json_is_told_apart(data: bytes) -> None:
         parse_json(data, bytes_max=len(data) - 1 if data[:1] == b" " else 1000)
 
 
+def test_values_and_keys_are_counted() -> None:
+    """The most values are still read, one more is not."""
+    assert parse_json(b'{"a":[1,2]}', bytes_max=100, nodes_max=5) == {"a": [1, 2]}
+    with pytest.raises(JSONTooLargeError) as caught:
+        parse_json(b'{"a":[1,2]}', bytes_max=100, nodes_max=4)
+
+    assert caught.value.code == "json.too_large"
+
+
 @pytest.mark.parametrize("data", [b'{"b":1,"a":2}', b'{"a": 1}', b'"\\u0041"', b'"\\/"', b"1\n", b"-0", b"[1 ]"])
 def test_other_spelling_is_not_canonical(data: bytes) -> None:
     """One value has one spelling."""

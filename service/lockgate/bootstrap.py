@@ -12,7 +12,14 @@ from lockgate.audit import AuditLog, KindCatalogue, load_key_file
 from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
-from lockgate.evidence import EvidenceVerifier, TrustDomains, TrustFolder, load_trust_domains
+from lockgate.evidence import (
+    EvidenceVerifier,
+    FolderFingerprint,
+    TrustDomains,
+    TrustFolder,
+    fingerprint,
+    load_trust_domains,
+)
 from lockgate.identity import IdentityStore
 from lockgate.policy import CompiledPolicy, PolicyEngine
 from lockgate.policy.compiled import load_policy
@@ -69,6 +76,7 @@ class _Foundation:
     clock: Clock
     database: Engine
     log: AuditLog
+    trust_seen: FolderFingerprint
     domains: TrustDomains
     policy: CompiledPolicy
 
@@ -91,7 +99,7 @@ def build_services(settings: Settings) -> Services:
     ground = _lay_foundation(settings)
     clock, database, log = ground.clock, ground.database, ground.log
     verifier = EvidenceVerifier(ground.domains, clock)
-    trust = TrustFolder(settings.trust_dir, verifier)
+    trust = TrustFolder(settings.trust_dir, verifier, ground.trust_seen)
     engine = _build_engine(settings, ground.policy)
     evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=settings.policy_timeout_s)
     gate_settings = GateSettings(
@@ -117,6 +125,7 @@ def _lay_foundation(settings: Settings) -> _Foundation:
     check_schema(database)
     log = open_log(settings, clock, database)
     log.check_head()
+    trust_seen = fingerprint(settings.trust_dir)
     domains = load_trust_domains(settings.trust_dir)
     if settings.default_trust_domain not in domains.by_name:
         raise ConfigError(
@@ -124,7 +133,7 @@ def _lay_foundation(settings: Settings) -> _Foundation:
             f"got {settings.default_trust_domain[:80]!r}"
         )
     policy = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
-    return _Foundation(clock=clock, database=database, log=log, domains=domains, policy=policy)
+    return _Foundation(clock=clock, database=database, log=log, trust_seen=trust_seen, domains=domains, policy=policy)
 
 
 def prepare_database(settings: Settings) -> None:

@@ -29,6 +29,9 @@ INT64_MAX: Final = 2**63 - 1  # what OPA and its Wasm modules hold exactly
 RECORD_BYTES_MAX: Final = 32 * 1024  # C2SP tlog-tiles entries are at most 65,535 bytes; half leaves room to grow
 RECORD_DEPTH_MAX: Final = 8  # the deepest record of ours has six levels
 JSON_DEPTH_MAX: Final = 64  # SLSA provenance by known builders stays below twenty
+JSON_NODES_MAX: Final = (
+    1_000_000  # values and keys; outsiders get far fewer: a megabyte of brackets takes half a second
+)
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
@@ -103,26 +106,27 @@ def parse_canonical(
     return value
 
 
-def parse_json(data: bytes, *, bytes_max: int, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401 - as above
+def parse_json(data: bytes, *, bytes_max: int, depth_max: int = JSON_DEPTH_MAX, nodes_max: int = JSON_NODES_MAX) -> Any:  # noqa: ANN401 - as above
     """Read JSON that somebody else wrote.
 
     Args:
         data: The text, UTF-8 without a byte-order mark.
         bytes_max: The longest text, in bytes.
         depth_max: The deepest nesting; a scalar has depth 0.
+        nodes_max: The most values and keys together.
 
     Returns:
         The value, made of dicts, lists, strings, integers, floats, booleans and None.
 
     Raises:
-        JSONTooLargeError: `data` is longer or deeper than the limit.
+        JSONTooLargeError: `data` is longer or deeper than the limit, or has more values.
         MalformedJSONError: `data` is not JSON, or is ambiguous: a duplicate key, NaN, a lone surrogate, U+0000.
     """
     if len(data) > bytes_max:
         raise JSONTooLargeError(f"want at most {bytes_max} bytes of JSON, got {len(data)}")
     try:
         # orjson first: it refuses invalid UTF-8, a byte-order mark, NaN and lone surrogates, and bounds its recursion.
-        _check_strings_and_depth(orjson.loads(data), depth_max)
+        _check_shape(orjson.loads(data), depth_max, nodes_max)
         return json.loads(data.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except MalformedJSONError:
         raise
@@ -162,10 +166,14 @@ def _check_depth(depth: int, depth_max: int) -> None:
         raise CanonicalJSONError(f"want at most {depth_max} levels of nesting")
 
 
-def _check_strings_and_depth(value: object, depth_max: int) -> None:
+def _check_shape(value: object, depth_max: int, nodes_max: int) -> None:
     stack: list[tuple[object, int]] = [(value, 0)]
+    nodes = 0
     while stack:
         item, depth = stack.pop()
+        nodes += 1
+        if nodes + len(stack) > nodes_max:
+            raise JSONTooLargeError(f"want at most {nodes_max} values")
         if isinstance(item, str):
             if "\0" in item:
                 raise MalformedJSONError("want strings without U+0000")

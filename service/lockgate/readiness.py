@@ -17,7 +17,6 @@ from lockgate.storage import check_schema
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
 _CANARY_ID: Final = "00000000-0000-7000-8000-000000000000"
 _CANARY_NAME: Final = "lockgate-canary"
-_DETAIL_CHARS_MAX: Final = 300
 
 PartName: TypeAlias = Literal["policy", "database", "audit_log", "trust"]
 
@@ -78,7 +77,7 @@ class Readiness:
         )
         result = self.engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:
-            raise _UnreadyError("the policy allows an unsigned, unknown model")
+            raise _PolicyOpenError("the policy allows an unsigned, unknown model")
         return f"{self.engine.name}, revision {catalogue.revision[:19]}"
 
     def _database(self) -> str:
@@ -91,27 +90,38 @@ class Readiness:
 
     def _trust(self) -> str:
         if self.trust.problem:
-            raise _UnreadyError(
-                f"the trust folder changed and does not load, the roots of before are in force: {self.trust.problem}"
-            )
+            raise _TrustFolderError(self.trust.problem)
         ends = [
             domain.valid_until for domain in self.verifier.domains.by_name.values() if domain.valid_until is not None
         ]
         now = self.clock.now_ns()
         if ends and is_expired(max(ends), now):
-            raise _UnreadyError(f"no trust domain accepts new signatures since {format_timestamp(max(ends))}")
+            raise _TrustExpiredError(f"no trust domain accepts new signatures since {format_timestamp(max(ends))}")
         return f"{len(self.verifier.domains.by_name)} trust domains"
 
 
-class _UnreadyError(LockgateError):
-    """A part works, and is still not fit for deciding."""
+class _PolicyOpenError(LockgateError):
+    """The engine answers, and lets in what nobody could want."""
 
-    code = "readiness.unfit"
+    code = "readiness.policy_open"
+
+
+class _TrustFolderError(LockgateError):
+    """The trust folder changed and does not load; the domains of before are in force."""
+
+    code = "readiness.trust_folder"
+
+
+class _TrustExpiredError(LockgateError):
+    """No trust domain accepts new signatures any more."""
+
+    code = "readiness.trust_expired"
 
 
 def _attempt(name: PartName, check: Callable[[], str]) -> ReadinessCheck:
     try:
         detail, ok = check(), True
     except LockgateError as exc:
-        detail, ok = f"{exc.code}: {exc}", False
-    return ReadinessCheck(name=name, ok=ok, detail=detail[:_DETAIL_CHARS_MAX])
+        # Health is open to everybody: the code alone. `lockgate doctor` says the rest.
+        detail, ok = exc.code, False
+    return ReadinessCheck(name=name, ok=ok, detail=detail)

@@ -40,17 +40,23 @@ ROWS = _rows()
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> EvidenceVerifier:
     """Return a verifier with the public-good and staging instances, and a domain of the models' keys."""
     folder = tmp_path_factory.mktemp("domains")
-    data = DATA.resolve()
+    for name in (
+        "roots/staging.trusted_root.json",
+        "model-transparency/keys/signing-key-pub.pem",
+        "model-transparency/keys/ca-cert.pem",
+        "sigstore-go/publish_key.pub",
+    ):
+        (folder / Path(name).name).write_bytes((DATA / name).read_bytes())
     (folder / "public.toml").write_text('name = "public-good"\ntrusted_root = "builtin:public-good"\n')
     (folder / "staging.toml").write_text(
-        f'name = "staging"\noperator = "sigstage.dev"\ntrusted_root = "{data}/roots/staging.trusted_root.json"\n'
+        'name = "staging"\noperator = "sigstage.dev"\ntrusted_root = "staging.trusted_root.json"\n'
     )
     (folder / "keys.toml").write_text(
-        f'name = "keys"\ntrusted_root = "builtin:public-good"\nlegacy_model_signatures = true\n'
-        f'[[managed_keys]]\nfile = "{data}/model-transparency/keys/signing-key-pub.pem"\nrequire_log = false\n'
-        f'[[managed_keys]]\nfile = "{data}/sigstore-go/publish_key.pub"\n'
-        f'hint = "SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA"\n'
-        f'[[certificate_authorities]]\nfile = "{data}/model-transparency/keys/ca-cert.pem"\nrequire_log = false\n'
+        'name = "keys"\ntrusted_root = "builtin:public-good"\nlegacy_model_signatures = true\n'
+        '[[managed_keys]]\nfile = "signing-key-pub.pem"\nrequire_log = false\n'
+        '[[managed_keys]]\nfile = "publish_key.pub"\n'
+        'hint = "SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA"\n'
+        '[[certificate_authorities]]\nfile = "ca-cert.pem"\nrequire_log = false\n'
     )
     return EvidenceVerifier(load_trust_domains(folder), SystemClock())
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from lockgate.clock import EpochNs
 from lockgate.demo.virtual_ca import VirtualCA, VirtualCTLog
 from lockgate.demo.virtual_log import VirtualLog
-from lockgate.demo.virtual_sigstore import VirtualCredential, VirtualSigstore
+from lockgate.demo.virtual_sigstore import VirtualCredential, VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, Refusal
 from lockgate.evidence.limits import BUNDLE_BYTES_MAX, STATEMENT_BYTES_MAX, SUBJECTS_MAX, TIMESTAMPS_MAX
@@ -107,6 +108,19 @@ def test_oversized_bundle_is_refused(world: World) -> None:
 def test_deep_bundle_is_refused(world: World) -> None:
     """A bundle that nests without end is refused."""
     assert code_of(world.check(b'{"a":' * 100 + b"1" + b"}" * 100)) == "too_large"
+
+
+def test_bundle_of_many_small_values_is_refused(world: World) -> None:
+    """A megabyte of brackets is cheap to send and dear to walk: it is refused early."""
+    assert code_of(world.check(b'{"x":[' + b"[]," * 300_000 + b"[]]}")) == "too_large"
+
+
+@pytest.mark.parametrize(
+    "signer", [replace(SIGNER, issuer="https://" + "i" * 505), replace(SIGNER, identity="x" * 1013 + "@example.com")]
+)
+def test_signer_with_an_endless_name_is_refused_alone(world: World, signer: VirtualSigner) -> None:
+    """A name beyond what the policy takes spoils its own bundle, not the request."""
+    assert code_of(world.check(world.message(signer=signer))) == "too_large"
 
 
 def test_too_many_timestamps_are_refused(world: World) -> None:
@@ -307,6 +321,7 @@ def test_other_payload_type_is_refused(world: World) -> None:
         ("payload_type", statement_of(_type="https://in-toto.io/Statement/v2")),
         ("payload_type", statement_of(predicateType=7)),
         ("payload_type", statement_of(predicateType="")),
+        ("payload_type", statement_of(predicateType="x" * 513)),
         ("payload_type", statement_of(subject=[])),
         ("payload_type", statement_of(subject=[{"name": "x"}])),
         ("payload_type", statement_of(subject=[{"digest": {}}])),
@@ -317,6 +332,7 @@ def test_other_payload_type_is_refused(world: World) -> None:
         ("too_large", statement_of(subject=[{"digest": {"sha256": "0" * 64}}] * (SUBJECTS_MAX + 1))),
         ("too_large", statement_of(predicate="x" * STATEMENT_BYTES_MAX)),
         ("too_large", b'{"a":' * 100 + b"1" + b"}" * 100),
+        ("too_large", statement_of(predicate=[[]] * 300_000)),
     ],
 )
 def test_statement_that_is_not_about_the_artifact_is_refused(world: World, code: str, payload: Any) -> None:

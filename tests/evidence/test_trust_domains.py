@@ -79,6 +79,8 @@ BAD_DOMAINS: list[tuple[str, str]] = [
     ("trusted_root: want a trusted root, managed keys", 'name = "a"'),
     ("trusted_root: want a readable file", 'name = "a"\noperator = "x.example"\ntrusted_root = "missing.json"'),
     ("trusted_root: want a readable file", 'name = "a"\noperator = "x.example"\ntrusted_root = "a\\u0000b"'),
+    ("trusted_root: want a file inside", 'name = "a"\noperator = "x.example"\ntrusted_root = "../root.json"'),
+    ("trusted_root: want a file inside", 'name = "a"\noperator = "x.example"\ntrusted_root = "/etc/root.json"'),
     ("operator: want the domain name", 'name = "a"\ntrusted_root = "test.trusted_root.json"'),
     ("operator: want the domain name", 'name = "a"\noperator = "*"\ntrusted_root = "test.trusted_root.json"'),
     ("operator: want it only beside", 'name = "a"\noperator = "x.example"'),

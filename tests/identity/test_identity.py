@@ -120,6 +120,7 @@ def test_revoking_an_unknown_token_is_refused(store: IdentityStore) -> None:
         ("roles", ["root"]),
         ("roles", ["approver:"]),
         ("roles", ["approver:ML"]),
+        ("roles", ["approver:" + "r" * 56]),
         ("roles", [f"approver:r{number}" for number in range(33)]),
         ("identities", [""]),
         ("identities", ["x" * 1025]),

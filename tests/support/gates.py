@@ -14,7 +14,7 @@ from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
-from lockgate.evidence import EvidenceVerifier, TrustFolder, load_trust_domains
+from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
 from lockgate.identity import IdentityStore, parse_principal
 from lockgate.policy import CompiledPolicy, PolicyEngine
 from lockgate.policy.compiled import load_policy
@@ -163,8 +163,9 @@ def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> 
     trust_dir.mkdir()
     sigstore = VirtualSigstore(name="test", clock=clock)
     sigstore.write_trust_domain(trust_dir)
+    seen = fingerprint(trust_dir)
     verifier = EvidenceVerifier(load_trust_domains(trust_dir), clock)
-    trust = TrustFolder(trust_dir, verifier)
+    trust = TrustFolder(trust_dir, verifier, seen)
     evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=timeout_s)
     settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
     identities = IdentityStore(database, clock)

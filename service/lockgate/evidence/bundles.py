@@ -10,7 +10,13 @@ from typing import Any, Final, Literal
 
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError, parse_json
 from lockgate.evidence.errors import RefusedError
-from lockgate.evidence.limits import BUNDLE_BYTES_MAX, CERTIFICATES_MAX, TIMESTAMP_BYTES_MAX, TIMESTAMPS_MAX
+from lockgate.evidence.limits import (
+    BUNDLE_BYTES_MAX,
+    BUNDLE_NODES_MAX,
+    CERTIFICATES_MAX,
+    TIMESTAMP_BYTES_MAX,
+    TIMESTAMPS_MAX,
+)
 from lockgate.evidence.types import RefusalCode
 
 MEDIA_TYPE_V03: Final = frozenset(
@@ -86,7 +92,7 @@ def parse_bundle(data: bytes) -> UnverifiedBundle:
         RefusedError: `too_large`, `malformed_bundle`, `unsupported_bundle` or `legacy_signature_format`.
     """
     try:
-        document = parse_json(data, bytes_max=BUNDLE_BYTES_MAX)
+        document = parse_json(data, bytes_max=BUNDLE_BYTES_MAX, nodes_max=BUNDLE_NODES_MAX)
     except JSONTooLargeError as exc:
         raise RefusedError(RefusalCode.TOO_LARGE, f"want a bundle of at most {BUNDLE_BYTES_MAX} bytes") from exc
     except MalformedJSONError as exc:

@@ -212,7 +212,11 @@ class _Reader:
     def _named_file(self, name: str, key: str) -> bytes:
         if not name:
             raise self._error(key, "want the name of a file")
-        return self._file(self._path.parent / name, key, TRUST_FILE_BYTES_MAX)
+        parts = Path(name)
+        if parts.is_absolute() or ".." in parts.parts:
+            # The folder is what is watched for changes: a file elsewhere would change unseen.
+            raise self._error(key, "want a file inside the folder of the domain file")
+        return self._file(self._path.parent / parts, key, TRUST_FILE_BYTES_MAX)
 
     def _file(self, path: Path, key: str, bytes_max: int) -> bytes:
         try:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from lockgate.canonical_json import MalformedJSONError, parse_json
 from lockgate.evidence.errors import RefusedError
-from lockgate.evidence.limits import BUNDLE_BYTES_MAX
+from lockgate.evidence.limits import BUNDLE_BYTES_MAX, BUNDLE_NODES_MAX
 from lockgate.evidence.types import RefusalCode
 
 
@@ -102,7 +102,7 @@ def require_hashedrekord_v2_entry(body: bytes, logged: LoggedDigest) -> None:
 
 def _spec(body: bytes, kind: str, version: str) -> dict[str, Any]:
     try:
-        document = _object(parse_json(body, bytes_max=BUNDLE_BYTES_MAX))
+        document = _object(parse_json(body, bytes_max=BUNDLE_BYTES_MAX, nodes_max=BUNDLE_NODES_MAX))
     except MalformedJSONError as exc:
         raise _mismatch() from exc
     _require(document.get("kind") == kind and document.get("apiVersion") == version)

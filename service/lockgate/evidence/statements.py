@@ -8,7 +8,13 @@ from typing import Any, Final
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError, parse_json
 from lockgate.digests import Digest
 from lockgate.evidence.errors import RefusedError
-from lockgate.evidence.limits import NAME_CHARS_MAX, STATEMENT_BYTES_MAX, STATEMENT_DEPTH_MAX, SUBJECTS_MAX
+from lockgate.evidence.limits import (
+    PREDICATE_TYPE_CHARS_MAX,
+    STATEMENT_BYTES_MAX,
+    STATEMENT_DEPTH_MAX,
+    STATEMENT_NODES_MAX,
+    SUBJECTS_MAX,
+)
 from lockgate.evidence.model_manifests import LEGACY_MODEL_PREDICATE, MODEL_PREDICATE, legacy_root, require_manifest
 from lockgate.evidence.types import RefusalCode
 
@@ -47,7 +53,9 @@ def read_statement(payload: bytes, subject: Digest, *, legacy_models: bool) -> d
     """
     # (1) One JSON object.
     try:
-        statement = parse_json(payload, bytes_max=STATEMENT_BYTES_MAX, depth_max=STATEMENT_DEPTH_MAX)
+        statement = parse_json(
+            payload, bytes_max=STATEMENT_BYTES_MAX, depth_max=STATEMENT_DEPTH_MAX, nodes_max=STATEMENT_NODES_MAX
+        )
     except JSONTooLargeError as exc:
         raise RefusedError(
             RefusalCode.TOO_LARGE,
@@ -59,7 +67,7 @@ def read_statement(payload: bytes, subject: Digest, *, legacy_models: bool) -> d
     if not isinstance(statement, dict) or statement.get("_type") not in _STATEMENT_TYPES:
         raise RefusedError(RefusalCode.PAYLOAD_TYPE, "want an in-toto statement v1 or v0.1")
     predicate_type = statement.get("predicateType")
-    if not isinstance(predicate_type, str) or not 1 <= len(predicate_type) <= NAME_CHARS_MAX:
+    if not isinstance(predicate_type, str) or not 1 <= len(predicate_type) <= PREDICATE_TYPE_CHARS_MAX:
         raise RefusedError(RefusalCode.PAYLOAD_TYPE, "want a statement with a predicate type")
     digests = _subject_digests(statement.get("subject"))
     # (3) A model signature's manifest.

@@ -7,11 +7,13 @@ the folder is mended. Health shows it.
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from lockgate.evidence.domain_files import load_trust_domains
 from lockgate.evidence.errors import TrustDomainError
 from lockgate.evidence.verifier import EvidenceVerifier
+
+FolderFingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
 LOOK_EVERY_S: Final = 1.0  # a look costs one `stat` a file
 
@@ -19,11 +21,18 @@ LOOK_EVERY_S: Final = 1.0  # a look costs one `stat` a file
 class TrustFolder:
     """Watches one folder for one verifier. Safe to share between threads."""
 
-    def __init__(self, folder: Path, verifier: EvidenceVerifier) -> None:
+    def __init__(self, folder: Path, verifier: EvidenceVerifier, seen: FolderFingerprint) -> None:
+        """Begin to watch.
+
+        Args:
+            folder: What the verifier's domains were loaded from.
+            verifier: Whose domains to replace.
+            seen: The folder's fingerprint from *before* its domains were loaded, so that no change falls between.
+        """
         self._folder = folder
         self._verifier = verifier
         self._lock = threading.Lock()
-        self._seen = self._fingerprint()
+        self._seen = seen
         self._look_at = time.monotonic() + LOOK_EVERY_S
         self._problem = ""
 
@@ -38,7 +47,7 @@ class TrustFolder:
             return
         try:
             self._look_at = time.monotonic() + LOOK_EVERY_S
-            seen = self._fingerprint()
+            seen = fingerprint(self._folder)
             if seen != self._seen:
                 self._reload()
                 self._seen = seen
@@ -54,9 +63,11 @@ class TrustFolder:
             self._verifier.replace_domains(domains)
             self._problem = ""
 
-    def _fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
-        try:
-            files = [(str(path), path.stat()) for path in sorted(self._folder.rglob("*"))]
-        except OSError:
-            return ()
-        return tuple((name, found.st_mtime_ns, found.st_size, found.st_ino) for name, found in files)
+
+def fingerprint(folder: Path) -> FolderFingerprint:
+    """Return what tells that a folder changed: name, time, size and number of each file below it."""
+    try:
+        files = [(str(path), path.stat()) for path in sorted(folder.rglob("*"))]
+    except OSError:
+        return ()
+    return tuple((name, found.st_mtime_ns, found.st_size, found.st_ino) for name, found in files)

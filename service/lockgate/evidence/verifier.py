@@ -7,7 +7,7 @@ import structlog
 from lockgate.clock import Clock
 from lockgate.digests import Digest, Sha256Hex, sha256_hex
 from lockgate.evidence.errors import RefusedError
-from lockgate.evidence.limits import BUNDLE_BYTES_MAX
+from lockgate.evidence.limits import BUNDLE_BYTES_MAX, IDENTITY_CHARS_MAX, ISSUER_CHARS_MAX
 from lockgate.evidence.trust_domains import TrustDomains
 from lockgate.evidence.types import Refusal, RefusalCode, VerifiedSignature
 from lockgate.evidence.verdict_cache import VERIFIER_VERSION, CacheKey, VerdictCache
@@ -81,6 +81,12 @@ class EvidenceVerifier:
         if cached is not None:
             return cached
         verdict = verify_evidence(bundle_bytes, subject, domain, now)
+        # One stranger's long name must not make the whole request unusable: it is refused alone.
+        if len(verdict.identity) > IDENTITY_CHARS_MAX or len(verdict.issuer) > ISSUER_CHARS_MAX:
+            raise RefusedError(
+                RefusalCode.TOO_LARGE,
+                f"want an identity of at most {IDENTITY_CHARS_MAX} characters and an issuer of {ISSUER_CHARS_MAX}",
+            )
         if verdict.times:  # without a verified time the verdict holds for the present only
             self._cache.put(key, verdict, len(bundle_bytes), now)
         return verdict

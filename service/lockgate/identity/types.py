@@ -14,7 +14,7 @@ ROLES_MAX: Final = 32  # a person with more roles than that separates no duties
 IDENTITIES_MAX: Final = 16  # e-mail addresses and workload URIs of one principal
 IDENTITY_CHARS_MAX: Final = 1024  # a certificate's SAN in practice stays below 300
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,254}", re.ASCII)
-_ROLE: Final = re.compile(r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,63}", re.ASCII)
+_ROLE: Final = re.compile(r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,54}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,13 @@ def parse_principal(*, subject: str, type: str, roles: Iterable[str], identities
     if type not in {"user", "machine"}:
         raise IdentityError("want the type 'user' or 'machine'")
     roles, identities = tuple(sorted(set(roles))), tuple(sorted(set(identities)))
-    if len(roles) > ROLES_MAX or not all(_ROLE.fullmatch(role) for role in roles):
-        raise IdentityError(f"want at most {ROLES_MAX} roles: requester, operator, auditor, admin or approver:<role>")
+    if len(roles) > ROLES_MAX:
+        raise IdentityError(f"want at most {ROLES_MAX} roles, got {len(roles)}")
+    for role in roles:
+        if not _ROLE.fullmatch(role):
+            raise IdentityError(
+                f"want a role requester, operator, auditor, admin or approver:<role>, got {role[:80]!r}"
+            )
     if len(identities) > IDENTITIES_MAX:
         raise IdentityError(f"want at most {IDENTITIES_MAX} identities, got {len(identities)}")
     if not all(0 < len(identity) <= IDENTITY_CHARS_MAX and identity.isprintable() for identity in identities):
