@@ -1,8 +1,10 @@
 """The whole thing as people run it: gunicorn, both engines, the command line, the offline verifier."""
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -183,6 +185,19 @@ def test_a_worker_that_dies_is_replaced_and_the_gate_stops_cleanly(tmp_path: Pat
     assert before.exit_code == after.exit_code == 4
     assert ended == 0
     assert gate.verify().exit_code == 0
+
+
+def test_clients_that_stop_in_the_middle_give_their_threads_back(tmp_path: Path) -> None:
+    """More half-sent requests than threads stop the gate for seconds, not for good."""
+    gate = ServedGate(tmp_path)
+    with gate.stage.serving(gate.port), contextlib.ExitStack() as half_open:
+        for _ in range(12):
+            connection = half_open.enter_context(socket.create_connection(("127.0.0.1", gate.port)))
+            connection.sendall(b"POST /v1/promotions HTTP/1.1\r\nHost: x\r\nX-Half:")
+        answer = requests.get(f"http://127.0.0.1:{gate.port}/livez", timeout=30)
+
+    assert answer.status_code == 200
+    assert "Traceback" not in (gate.stage.folder / "gate.log").read_text()
 
 
 def wait_until_ready(url: str) -> None:
