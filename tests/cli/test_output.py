@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +14,20 @@ from typing import Final
 import pytest
 
 from lockgate.canonical_json import canonicalize
+from lockgate.errors import LockgateError
 from lockgate.rendering import Output, RecordPlace, render
 from support.commands import TOKEN, Ended, Run
 from support.decisions import DIGEST, PROMOTION_ID, make_decision, make_dry_run
 from support.gate_log import GateLog
-from support.gate_server import Call, GateServer, Reply, json_reply
+from support.gate_server import Call, GateServer, Reply, json_reply, problem_reply
 
 _STATUS: Final = ("status", PROMOTION_ID)
 _APPROVE: Final = ("approve", PROMOTION_ID, "--role", "risk")
+_REQUEST: Final = (
+    *("request", "fraud-detector", "1.4.0", "--from", "staging", "--to", "production"),
+    *("--digest", DIGEST),
+)
+_NEEDS_FULL: Final = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 _COMMAND: Final = (sys.executable, "-m", "lockgate")
 _PROCESS_TIMEOUT_S: Final = 30.0
 
@@ -138,6 +145,8 @@ def test_approval_sheet(run: Run, approvable: GateServer) -> None:
     assert (sent["verdict"], sent["role"], sent["comment"]) == ("approve", "risk", "backtest reviewed")
     assert "claimed reason   weekly release\n" in ended.err
     assert "claimed author   bob@example.org\n" in ended.err
+    assert "violation        LG-020 approval.missing Every role" in ended.err
+    assert "role = risk, need = 1, duty = true\n" in ended.err
 
 
 def _policy_changed(gate_log: GateLog, call: Call) -> Reply:
@@ -186,6 +195,7 @@ def test_approval_on_a_terminal(typed: bytes, code: int, calls: int, approvable:
     assert ended.code == code
     assert "Approve exactly this? [y/N]" in ended.out
     assert len(approvable.calls) == calls
+    assert ("[client.not_sent]" in ended.out) == (typed == b"n\n")
 
 
 def test_verdict_is_coloured_on_a_terminal(allowed: GateServer, gate_log: GateLog) -> None:
@@ -228,22 +238,116 @@ def test_reader_gone(allowed: GateServer, gate_log: GateLog) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_disk_full(allowed: GateServer, gate_log: GateLog) -> None:
-    """When the decision cannot be written, the command does not end as if it had been."""
-    with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run(
-            (*_COMMAND, *_STATUS),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            env=_environment(allowed, gate_log),
-            timeout=_PROCESS_TIMEOUT_S,
-            check=False,
-        )
+def _redirected(redirection: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Ended:
+    """Run a command as a shell would with a redirection of its standard output."""
+    ended = subprocess.run(
+        ("sh", "-c", f'exec "$@" {redirection}', "sh", *_COMMAND, *arguments),
+        stderr=subprocess.PIPE,
+        env=environment,
+        timeout=_PROCESS_TIMEOUT_S,
+        check=False,
+    )
+    return Ended(code=ended.returncode, out="", err=ended.stderr.decode())
 
-    assert ended.returncode == 3
-    assert b"[client.output]" in ended.stderr
-    assert b"Traceback" not in ended.stderr
+
+@_NEEDS_FULL
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_disk_full(output: str, unbuffered: str, allowed: GateServer, gate_log: GateLog) -> None:
+    """When the decision cannot be written, the command says so in one line, and does not end as if it had been."""
+    environment = _environment(allowed, gate_log, PYTHONUNBUFFERED=unbuffered)
+
+    ended = _redirected(">/dev/full", (*_STATUS, "-o", output), environment)
+
+    assert ended.code == 3
+    assert ended.err == "lockgate: cannot write to standard output: No space left on device [client.output]\n"
+
+
+@_NEEDS_FULL
+@pytest.mark.parametrize("arguments", [("--help",), ("request", "--help"), ("--version",), ("demo",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_text_that_cannot_be_written(
+    arguments: tuple[str, ...], unbuffered: str, gate: GateServer, gate_log: GateLog
+) -> None:
+    """What is no decision and cannot be written is one line and exit code 3 as well."""
+    ended = _redirected(">/dev/full", arguments, _environment(gate, gate_log, PYTHONUNBUFFERED=unbuffered))
+
+    assert (ended.code, ended.err) == (3, "lockgate: [Errno 28] No space left on device\n")
+
+
+def test_closed_standard_output(gate: GateServer, gate_log: GateLog) -> None:
+    """A standard output that was closed before the start is one that cannot be written."""
+    gate.answer = lambda _call: json_reply({"decision": make_dry_run("allow")})
+
+    ended = _redirected(">&-", ("check", *_REQUEST[1:]), _environment(gate, gate_log))
+
+    assert (ended.code, ended.err) == (3, "lockgate: cannot write to standard output: it is closed [client.output]\n")
+
+
+@_NEEDS_FULL
+def test_standard_error_full(gate: GateServer, gate_log: GateLog) -> None:
+    """When not even the reason can be written, the exit code is still not Python's 1, which means deny."""
+    assert _redirected("2>/dev/full", _STATUS, _environment(gate, gate_log)).code == 3
+
+
+@_NEEDS_FULL
+@pytest.mark.parametrize(("redirection", "more"), [(">/dev/full", ()), (">/dev/null", ("--receipt", "/dev/full"))])
+def test_undelivered_answer_names_the_idempotency_key(
+    redirection: str, more: tuple[str, ...], gate: GateServer, gate_log: GateLog
+) -> None:
+    """A request was recorded and its answer cannot be delivered: the key that gets it again is printed."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")), status=201)
+
+    ended = _redirected(redirection, (*_REQUEST, *more), _environment(gate, gate_log))
+
+    assert ended.code == 3
+    assert f"--idempotency-key {gate.calls[0].headers['Idempotency-Key']}\n" in ended.err
+    assert "[client.output]" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [_REQUEST, (*_STATUS, "--wait", "60")])
+def test_terminated(arguments: tuple[str, ...], gate: GateServer, gate_log: GateLog) -> None:
+    """SIGTERM ends a client command as Ctrl-C does: with 3, and with the idempotency key of what was sent."""
+    answered = threading.Event()
+    gate.answer = lambda _call: Reply(status=500 + answered.wait(_PROCESS_TIMEOUT_S))
+    process = subprocess.Popen(
+        (*_COMMAND, *arguments), stderr=subprocess.PIPE, env=_environment(gate, gate_log), text=True
+    )
+    try:
+        deadline = time.monotonic() + _PROCESS_TIMEOUT_S
+        while not gate.calls and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.terminate()
+        _, err = process.communicate(timeout=_PROCESS_TIMEOUT_S)
+    finally:
+        answered.set()
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 3
+    assert err.endswith("lockgate: stopped\n")
+    if arguments is _REQUEST:
+        assert f"--idempotency-key {gate.calls[0].headers['Idempotency-Key']}\n" in err
+
+
+def test_lines_of_a_tool(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tool of this machine said keeps its lines, each without its controls."""
+
+    def fail(_url: str) -> None:
+        raise LockgateError("two rules fail:\nfirst \x1b[2J\nsecond")
+
+    monkeypatch.setattr("lockgate.cli.operations.open_engine", fail)
+
+    ended = run("db", "upgrade", "--data-dir", "data")
+
+    assert ended.err == "lockgate: two rules fail:\nfirst \\u{1b}[2J\nsecond [internal]\n"
+
+
+def test_lines_of_a_peer(run: Run, gate: GateServer) -> None:
+    """What came over the network stays on one line."""
+    gate.answer = lambda _call: problem_reply(503, detail="first\nlockgate: ALLOW")
+
+    assert run(*_STATUS).err.count("\n") == 1
 
 
 def test_plain_locale(gate: GateServer, gate_log: GateLog) -> None:

@@ -1,6 +1,7 @@
 """An answer whose receipt does not prove it is never shown as a decision."""
 
 import json
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -150,14 +151,29 @@ def test_status_refuses(tamper: Tamper, run: Run, gate: GateServer, gate_log: Ga
     _refused(run, *_STATUS)
 
 
-@pytest.mark.parametrize("expected", [("--digest", "sha256:" + "00" * 32), ("--to", "dev"), ("--digest", "latest")])
+@pytest.mark.parametrize("expected", [("--digest", "sha256:" + "00" * 32), ("--to", "dev")])
 def test_status_refuses_the_allow_of_something_else(
     expected: tuple[str, str], run: Run, gate: GateServer, gate_log: GateLog
 ) -> None:
     """A deploy that names what it deploys does not take the allow of another artifact or environment."""
     gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
 
-    _refused(run, *_STATUS, *expected)
+    message = _refused(run, *_STATUS, *expected)
+    name, asked = expected[0].removeprefix("--"), expected[1]
+    got = make_decision("allow")["subject"][name]
+    assert f"want a decision with {name} '{asked}', as asked, got '{got}'" in message
+
+
+@pytest.mark.parametrize(
+    ("digest", "said"), [(DIGEST.upper().replace("SHA", "sha"), "lower case"), ("latest", "sha256:<hex>")]
+)
+@pytest.mark.parametrize("command", [_STATUS, _REQUEST[:-2]])
+def test_digest_in_another_form(digest: str, said: str, command: tuple[str, ...], run: Run, gate: GateServer) -> None:
+    """A digest that no decision could carry is refused, with what is wrong, before anything is sent."""
+    ended = run(*command, "--digest", digest)
+
+    assert (ended.code, ended.out, gate.calls) == (2, "", [])
+    assert said in ended.err
 
 
 def test_status_of_what_is_deployed(run: Run, gate: GateServer, gate_log: GateLog) -> None:
@@ -280,14 +296,33 @@ def test_receipt_is_kept(run: Run, gate: GateServer, gate_log: GateLog, tmp_path
     assert kept == document["receipt"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_receipt_that_cannot_be_kept(run: Run, gate: GateServer, gate_log: GateLog) -> None:
     """If the receipt cannot be written, the command does not say allow."""
     gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("allow")))
 
-    ended = run(*_STATUS, "--receipt", "absent/receipt.json")
+    ended = run(*_STATUS, "--receipt", "/dev/full")
 
     assert (ended.code, ended.out) == (3, "")
     assert "[client.output]" in ended.err
+
+
+@pytest.mark.parametrize("command", [_REQUEST, _STATUS, _APPROVE])
+@pytest.mark.parametrize("place", ["absent/receipt.json", "file/receipt.json", "locked/receipt.json"])
+def test_receipt_without_a_place(
+    place: str, command: tuple[str, ...], run: Run, gate: GateServer, tmp_path: Path
+) -> None:
+    """A receipt that will have no place to go is refused before anything is sent."""
+    (tmp_path / "file").touch()
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if place.startswith("locked") and os.access(tmp_path / "locked", os.W_OK):
+        pytest.skip("the superuser may write everywhere")
+
+    ended = run(*command, "--receipt", place)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "--receipt" in ended.err
+    assert gate.calls == []
 
 
 def test_check_refuses_a_decision(run: Run, gate: GateServer) -> None:

@@ -48,7 +48,7 @@ def check_promotion_answer(
     shown = {**decision["subject"], "promotion_id": decision["promotion_id"]}
     for name, value in asked.items():
         if shown[name] != value:
-            raise ReceiptInvalidError(f"the decision is about another {name} than was asked")
+            raise ReceiptInvalidError(f"want a decision with {name} {value!r}, as asked, got {shown[name]!r}")
     # (3) The decision itself.
     check_consistent(decision)
     # (4) The promotion beside it.
@@ -92,8 +92,9 @@ def check_forecast(decision: Mapping[str, Any], *, asked: Mapping[str, Any]) -> 
     if not decision["dry_run"]:
         raise AnswerInvalidError("want a dry run, got a decision")
     for name, value in asked.items():
-        if decision["subject"][name] != value:
-            raise AnswerInvalidError(f"the forecast is about another {name} than was asked")
+        got = decision["subject"][name]
+        if got != value:
+            raise AnswerInvalidError(f"want a forecast with {name} {value!r}, as asked, got {got!r}")
     check_consistent(decision)
 
 
@@ -115,7 +116,7 @@ def check_approval_recorded(
     _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval)
     for name, value in {**sent, "promotion_id": promotion_id}.items():
         if approval[name] != value:
-            raise ReceiptInvalidError(f"another {name} was recorded than was approved")
+            raise ReceiptInvalidError(f"want {name} {value!r} recorded, as approved, got {approval[name]!r}")
 
 
 def _check_record(

@@ -11,6 +11,22 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from lockgate.digests import DigestError, parse_digest
 
 
+def digest_given(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Check a digest given as an option; None if it is not given.
+
+    Raises:
+        click.BadParameter: It is not a digest in the one accepted form.
+    """
+    if value is None:
+        return None
+    try:
+        return str(parse_digest(value))
+    except DigestError as exc:
+        if value != value.lower():
+            raise click.BadParameter(f"want it in lower case: {exc}") from exc
+        raise click.BadParameter(str(exc)) from exc
+
+
 def artifact_digest(
     digest: str | None,
     artifact: Path | None,
@@ -22,7 +38,7 @@ def artifact_digest(
     """Return the digest of what shall be promoted, as text.
 
     Args:
-        digest: The digest itself.
+        digest: The digest itself, as `digest_given` returns it.
         artifact: A file, for its SHA-256.
         model_dir: A folder, for its OpenSSF model signing digest; progress goes to standard error on a terminal.
         bundles: Signatures; one that lies inside `model_dir` is not part of the model.
@@ -36,10 +52,7 @@ def artifact_digest(
     if ignored and model_dir is None:
         raise click.UsageError("want --ignore only with --model-dir")
     if digest is not None:
-        try:
-            return str(parse_digest(digest))
-        except DigestError as exc:
-            raise click.BadParameter(str(exc), param_hint="--digest") from exc
+        return digest
     if artifact is not None:
         return _file_digest(artifact)
     assert model_dir is not None  # noqa: S101 - one of the three is, see above

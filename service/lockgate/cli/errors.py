@@ -66,6 +66,16 @@ class OutputError(ClientError):
     code: ClassVar[str] = "client.output"
 
 
+class ReaderGoneError(OutputError):
+    """Whoever read standard output has gone away."""
+
+
+class NotSentError(ClientError):
+    """The person asked did not say yes; nothing was sent."""
+
+    code: ClassVar[str] = "client.not_sent"
+
+
 class ProblemError(ClientError):
     """The gate said why it made no decision (RFC 9457).
 

@@ -95,7 +95,7 @@ class GateClient:
         answers: Mapping[int, str],
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        response = _within(self.timeout_s, _Exchange(self, method, path, document, headers or {}))
+        response = _within(self.timeout_s, self.url, _Exchange(self, method, path, document, headers or {}))
         schema = answers.get(response.status)
         if schema is not None and response.content_type == "application/json":
             return _parse(response.body, schema)
@@ -164,7 +164,7 @@ class _Exchange:
                 )
 
 
-def _within(timeout_s: float, exchange: _Exchange) -> _Response:
+def _within(timeout_s: float, url: str, exchange: _Exchange) -> _Response:
     # requests' time-out restarts with each byte that comes. A daemon thread can be left behind; the command ends soon.
     thread = threading.Thread(target=exchange, name="lockgate-exchange", daemon=True)
     thread.start()
@@ -173,12 +173,12 @@ def _within(timeout_s: float, exchange: _Exchange) -> _Response:
         return exchange.response
     if isinstance(exchange.error, requests.RequestException | OSError):
         reason = type(exchange.error).__name__  # its text repeats addresses and header values
-        raise GateUnreachableError(f"the gate gave no answer ({reason}); nothing is known to be decided") from (
+        raise GateUnreachableError(f"{url} gave no answer ({reason}); nothing is known to be decided") from (
             exchange.error
         )
     if exchange.error is not None:
         raise exchange.error
-    raise GateUnreachableError(f"no whole answer within {timeout_s:g} s; nothing is known to be decided")
+    raise GateUnreachableError(f"{url} gave no whole answer within {timeout_s:g} s; nothing is known to be decided")
 
 
 def _read(response: requests.Response) -> bytes:

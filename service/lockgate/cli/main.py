@@ -1,15 +1,18 @@
 """The entry point: every command, and the one place where an error becomes an exit code."""
 
+import contextlib
 import importlib
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import click
 
-from lockgate.cli.errors import ProblemError, ReceiptInvalidError
+from lockgate.cli.errors import ClientError, ProblemError, ReceiptInvalidError
 from lockgate.cli.exit_codes import ExitCode
+from lockgate.cli.standard_output import silence
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.rendering import plain
 
@@ -84,20 +87,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. Python ends with 1 on an uncaught exception, and 1 means deny here: so nothing is let through.
     """
     try:
+        with _termination_as_interrupt():
+            return _run(arguments)
+    except OSError:  # standard error cannot be written either: the exit code is all that is left
+        silence(sys.stderr)
+        return ExitCode.UNDECIDED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
         result = lockgate.main(args=arguments, prog_name="lockgate", standalone_mode=False)
-    except click.Abort:
-        _complain("stopped")
-        return ExitCode.UNDECIDED
-    except click.ClickException as exc:  # usage errors, and files that cannot be opened
-        exc.show(sys.stderr)
-        return ExitCode.USAGE
-    except LockgateError as exc:
-        _complain(f"{plain(str(exc))} [{exc.code}]")
-        return _exit_code_for(exc)
-    except Exception:  # noqa: BLE001 - a defect of ours; see Returns
-        traceback.print_exc()
-        return ExitCode.UNDECIDED
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as exc:  # noqa: BLE001 - see Returns of `main`
+        return _explain(exc)
     return result if isinstance(result, int) else ExitCode.ALLOW
+
+
+def _explain(error: BaseException) -> ExitCode:
+    code = ExitCode.UNDECIDED
+    match error:
+        case click.Abort() | KeyboardInterrupt():
+            _complain("stopped")
+        case click.ClickException():  # usage errors, and files that cannot be opened
+            error.show(sys.stderr)
+            code = ExitCode.USAGE
+        case LockgateError():
+            _complain(f"{_readable(error)} [{error.code}]")
+            code = _exit_code_for(error)
+        case OSError():  # of the machine: a full disk below a help text, say. It says itself what is wrong.
+            silence(sys.stdout)
+            _complain(plain(str(error)))
+        case SystemExit():  # click and rich end so, with 1, when nobody reads their text any more
+            silence(sys.stdout)
+        case _:  # a defect of ours
+            traceback.print_exception(error)
+    return code
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    # A pipeline that is cancelled sends SIGTERM; it must say as much as Ctrl-C does. 'serve' hands the signal on to
+    # gunicorn, which sets handlers of its own.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _readable(error: LockgateError) -> str:
+    # What came over the network stays on one line, lest a peer write lines of its own. What a tool of this machine
+    # said keeps its lines, each made harmless.
+    if isinstance(error, ClientError):
+        return plain(str(error))
+    return "\n".join(plain(line) for line in str(error).split("\n"))
 
 
 def _exit_code_for(error: LockgateError) -> ExitCode:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from lockgate.cli.artifact import artifact_digest
+from lockgate.cli.artifact import artifact_digest, digest_given
 from lockgate.schemas import SchemaError, check_schema
 
 R = TypeVar("R")
@@ -65,7 +65,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         click.option("--from", "from_environment", required=True, metavar="ENVIRONMENT", help="Where it is."),
         click.option("--to", "to_environment", required=True, metavar="ENVIRONMENT", help="Where it shall go."),
         click.option("--rollback", is_flag=True, help="Go back to a version that was allowed there before."),
-        click.option("--digest", metavar="sha256:HEX", help="The artifact, by digest."),
+        click.option("--digest", metavar="sha256:HEX", callback=digest_given, help="The artifact, by digest."),
         click.option("--artifact", type=_FILE, help="The artifact, as a file; it is hashed here (SHA-256)."),
         click.option(
             "--model-dir",

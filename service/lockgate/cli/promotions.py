@@ -1,5 +1,6 @@
 """The client's commands: request, check, approve, status, withdraw."""
 
+import os
 import sys
 import time
 import uuid
@@ -10,11 +11,12 @@ from typing import Any, Final
 import click
 
 from lockgate.cli.answers import check_approval_recorded, check_forecast, check_promotion_answer
+from lockgate.cli.artifact import digest_given
 from lockgate.cli.connection import Connection, connection_options
 from lockgate.cli.errors import (
     AnswerInvalidError,
-    ClientError,
     GateUnreachableError,
+    NotSentError,
     PolicyChangedError,
     ProblemError,
     PromotionClosedError,
@@ -29,6 +31,18 @@ WAIT_S_MAX: Final = 24 * 3600  # past a day a job should end and be started agai
 POLL_S: Final = 2.0  # people approve; two seconds are nothing to them and little to the gate
 _SUBJECT_FIELDS: Final = ("model", "version", "digest", "kind", "from", "to")
 
+
+def _receipt_place(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    # Looked at before anything is sent: a decision whose receipt has no place to go was made in vain.
+    if value is None:
+        return None
+    if not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"want a file in a folder that is there, got {str(value)!r}")
+    if not os.access(value if value.exists() else value.absolute().parent, os.W_OK):
+        raise click.BadParameter(f"want a file that can be written, got {str(value)!r}")
+    return value
+
+
 _output_option: Final = click.option(
     "--output",
     "-o",
@@ -41,6 +55,7 @@ _receipt_option: Final = click.option(
     "--receipt",
     "receipt_file",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_receipt_place,
     help="Keep the verified receipt in this file, as JSON; an auditor can hold it against the log.",
 )
 
@@ -90,11 +105,11 @@ def request(
     try:
         answer = connection.client.request_promotion(document, key)
         place = check_promotion_answer(answer, keys, asked=_asked(document))
-    except (ClientError, KeyboardInterrupt) as exc:
+        return _finish(answer, place, output, receipt_file)
+    except (Exception, KeyboardInterrupt) as exc:
         if not (isinstance(exc, ProblemError) and exc.request_at_fault):
             click.echo(f"lockgate: to ask for the same answer again: --idempotency-key {key}", err=True)
         raise
-    return _finish(answer, place, output, receipt_file)
 
 
 @click.command()
@@ -125,7 +140,10 @@ def check(connection: Connection, document: dict[str, Any], output: str) -> int:
 @click.command()
 @click.argument("promotion_id", metavar="ID", callback=_promotion_id)
 @click.option(
-    "--digest", metavar="sha256:HEX", help="The artifact that you are about to deploy; another one is refused."
+    "--digest",
+    metavar="sha256:HEX",
+    callback=digest_given,
+    help="The artifact that you are about to deploy; another one is refused.",
 )
 @click.option("--to", metavar="ENVIRONMENT", help="Where you are about to deploy it; another one is refused.")
 @click.option(
@@ -221,8 +239,8 @@ def approve(
     click.echo(render_approval_sheet(decision, promotion, verdict=verdict, role=role), err=True, nl=False)
     if yes and revision != decision["policy"]["revision"]:
         raise PolicyChangedError("the policy changed since the newest decision; look at it on a terminal")
-    if not yes:
-        click.confirm(f"{verdict.capitalize()} exactly this?", abort=True, err=True)
+    if not yes and not click.confirm(f"{verdict.capitalize()} exactly this?", err=True):
+        raise NotSentError(f"not sent: the answer to '{verdict.capitalize()} exactly this?' was no")
     sent = _approval_request(decision, revision, verdict=verdict, role=role, comment=comment)
     answer = connection.client.approve(promotion_id, sent)
     check_approval_recorded(answer, keys, promotion_id=promotion_id, sent=sent)

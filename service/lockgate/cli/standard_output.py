@@ -1,16 +1,18 @@
 """The one place that writes to standard output, and the receipt file beside it."""
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
+from rich.color import ColorSystem
 from rich.console import Console
-from rich.text import Text
+from rich.style import Style
 
-from lockgate.cli.errors import OutputError
+from lockgate.cli.errors import OutputError, ReaderGoneError
 from lockgate.rendering import Output
 
 _STYLES: Final = {"allow": "bold green", "deny": "bold red", "pending": "bold yellow"}
@@ -22,15 +24,33 @@ def emit(document: str) -> None:
     Raises:
         OutputError: It cannot be written, for example to a full disk.
     """
+    with contextlib.suppress(ReaderGoneError):  # then the exit code alone tells the verdict
+        deliver(document)
+
+
+def deliver(document: str) -> None:
+    """Write what somebody must have received.
+
+    Raises:
+        ReaderGoneError: Nobody reads any more.
+        OutputError: It cannot be written, for example to a full disk.
+    """
+    if sys.stdout is None:  # Python's word for a standard output that was closed before the start
+        raise OutputError("cannot write to standard output: it is closed")
     stream = sys.stdout.buffer
     try:
         stream.write(document.encode())
         stream.flush()
     except OSError as exc:
-        # Python flushes once more at exit, and would end with a code of its own; let that go nowhere.
+        silence(sys.stdout)
+        error = ReaderGoneError if isinstance(exc, BrokenPipeError) else OutputError
+        raise error(f"cannot write to standard output: {exc.strerror}") from exc
+
+
+def silence(stream: TextIO) -> None:
+    """Let what is still unwritten go nowhere: Python writes it at exit, and would end with a code of its own."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or no file of the system's
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if not isinstance(exc, BrokenPipeError):  # then the exit code alone tells the verdict
-            raise OutputError(f"cannot write to standard output: {exc.strerror}") from exc
 
 
 def emit_decision(document: str, output: Output, verdict: str) -> None:
@@ -58,9 +78,9 @@ def save_receipt(path: Path, receipt: Mapping[str, Any]) -> None:
 
 
 def _coloured(line: str, style: str) -> str:
-    # Ask the real standard output whether it takes colour, but write the bytes ourselves: rich ends the process with
-    # exit code 1, which means deny, when a pipe breaks.
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    with console.capture() as capture:
-        console.print(Text(line, style=style), end="")
-    return capture.get()
+    # rich only says whether standard output takes colour, and writes nothing: it ends the process with exit code 1,
+    # which means deny, when a pipe breaks.
+    console = Console()
+    if not console.is_terminal or console.no_color or console.color_system is None:
+        return line
+    return Style.parse(style).render(line, color_system=ColorSystem.STANDARD)

@@ -34,5 +34,8 @@ def render_approval_sheet(decision: DecisionDocument, promotion: Mapping[str, An
     lines.extend(f"  signed by        {plain(signature['identity'])}" for signature in evidence["signatures"])
     lines.extend(f"  claimed {one['role']:<8} {plain(one['subject'])}" for one in promotion["contributors"])
     lines.append(f"  claimed reason   {plain(promotion['reason']) or 'none given'}")
-    lines.extend(f"  violation        {one['rule_id']} {plain(one['title'])}" for one in decision["violations"])
+    for one in decision["violations"]:
+        lines.append(f"  violation        {one['rule_id']} {one['code']} {plain(one['title'])}")
+        read = ", ".join(f"{detail['name']} = {plain(detail['value'])}" for detail in one["details"])
+        lines.append(f"                   {read or 'read nothing'}")
     return "".join(f"{line}\n" for line in lines)
