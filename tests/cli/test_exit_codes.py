@@ -134,7 +134,8 @@ def test_exit_code_when_nobody_listens(verb: str, run: Run, gate: GateServer) ->
     ended = run(*_COMMANDS.get(verb, ("withdraw", PROMOTION_ID)), "--url", "http://127.0.0.1:1")
 
     assert ended.code == _UNDECIDED
-    assert "client.unreachable" in ended.err
+    assert "http://127.0.0.1:1 gave no answer" in ended.err
+    assert "[client.unreachable]" in ended.err
     assert gate.calls == []
 
 

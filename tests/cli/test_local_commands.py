@@ -1,6 +1,10 @@
 """What an operator runs beside the service."""
 
+import shutil
+import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +12,8 @@ import pytest
 
 from lockgate.audit import parse_verifier_key
 from lockgate.identity import IdentityStore
-from lockgate.storage import check_schema, open_engine
+from lockgate.shipped import shipped_folder
+from lockgate.storage import check_schema, open_engine, write_transaction
 from lockgate.system_clock import SystemClock
 from support.commands import Ended, Run
 
@@ -78,6 +83,43 @@ def test_init_under_another_name(initialised: Run) -> None:
 
     assert (ended.code, ended.out) == (2, "")
     assert _ORIGIN in ended.err
+
+
+def test_init_without_the_key_of_a_log(initialised: Run, data_dir: Path) -> None:
+    """Where a log is and its key is not, no new key is made: it could not continue the log."""
+    (data_dir / "log.key").unlink()
+
+    ended = initialised("init", "--origin", _ORIGIN)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "put the key back from the backup" in ended.err
+    assert not (data_dir / "log.key").exists()
+
+
+def test_init_of_an_upgraded_database(local: Run, data_dir: Path) -> None:
+    """Tables without a log do not keep a key from being made."""
+    data_dir.mkdir()
+    assert local("db", "upgrade").code == 0
+
+    assert local("init", "--origin", _ORIGIN).code == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "named"),
+    [
+        ("https://gate.test", "scheme"),
+        ("gate.test/my log", "white space"),
+        ("gate.test\t", "white space"),
+        ("a+b", "'+'"),
+    ],
+)
+def test_init_under_a_bad_name(origin: str, named: str, local: Run, data_dir: Path) -> None:
+    """A name that is no log's name is refused for what is wrong with it, before anything is made."""
+    ended = local("init", "--origin", origin)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"want a name without {named}" in ended.err
+    assert not data_dir.exists()
 
 
 def test_no_data_folder(local: Run) -> None:
@@ -154,7 +196,6 @@ def test_token_list_and_revoke(initialised: Run, data_dir: Path) -> None:
         ((*_PERSON, "--expires-in", "367d"), 2),
         ((*_PERSON, "--expires-in", "-1d"), 2),
         (_PERSON, 2),
-        ((*_PERSON, "--role", "root", "--expires-in", "1d"), 2),
         (("--subject", "nobody", "--expires-in", "1d"), 3),
     ],
 )
@@ -164,6 +205,45 @@ def test_token_refused(arguments: tuple[str, ...], code: int, initialised: Run) 
 
     assert (ended.code, ended.out) == (code, "")
     assert initialised("token", "list").out == ""
+
+
+def test_token_with_an_unknown_role(initialised: Run) -> None:
+    """A role that there is not is named."""
+    ended = initialised("token", "create", *_PERSON, "--role", "boss", "--expires-in", "1d")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "got 'boss'" in ended.err
+
+
+def test_token_without_a_role(initialised: Run) -> None:
+    """A token that permits nothing is made with a warning, also when it is renewed."""
+    made = initialised("token", "create", "--subject", "alice", "--type", "user", "--expires-in", "1d")
+    renewed = initialised("token", "create", "--subject", "alice", "--expires-in", "1d")
+    useful = initialised("token", "create", *_PERSON, "--expires-in", "1d")
+
+    assert (made.code, renewed.code) == (0, 0)
+    assert "alice has no role" in made.err
+    assert "alice has no role" in renewed.err
+    assert "no role" not in useful.err
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| :"])
+def test_token_that_nobody_received(redirection: str, initialised: Run, data_dir: Path) -> None:
+    """A token whose secret could not be handed over is revoked."""
+    arguments = ("token", "create", *_PERSON, "--expires-in", "30d", "--data-dir", str(data_dir))
+    # In a pipe the reader is gone before the writer begins.
+    script = f'(sleep 0.5; "$@"; echo $? >&2) {redirection}'
+    ended = subprocess.run(
+        ("sh", "-c", script, "sh", sys.executable, "-m", "lockgate", *arguments),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.stderr.endswith("[client.output]\n3\n")
+    assert "could not be shown, and is revoked" in ended.stderr
+    assert initialised("token", "list").out.split()[1] == "revoked"
 
 
 def test_token_revoke_unknown(initialised: Run) -> None:
@@ -177,6 +257,7 @@ def test_token_revoke_unknown(initialised: Run) -> None:
 def test_token_without_tables(local: Run, data_dir: Path) -> None:
     """A database without the tables is named as such, with the command that mends it."""
     data_dir.mkdir()
+    (data_dir / "lockgate.db").touch()
 
     ended = local("token", "list")
 
@@ -184,24 +265,70 @@ def test_token_without_tables(local: Run, data_dir: Path) -> None:
     assert "lockgate db upgrade" in ended.err
 
 
-@pytest.mark.parametrize("bind", ["8080", "127.0.0.1", "unix:/tmp/x", "fd://3", "127.0.0.1:8080 --config=x"])
+def test_serve_without_a_gate(local: Run, tmp_path: Path) -> None:
+    """Where nothing was initialised, serving ends with one line that names the place and what makes it."""
+    absent = tmp_path / "absent"
+
+    ended = local("serve", "--bind", "127.0.0.1:0", "--data-dir", str(absent))
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+    assert str(absent) in ended.err
+    assert "'lockgate init'" in ended.err
+
+
+def test_serve_where_another_serves(initialised: Run) -> None:
+    """An address that is taken is named in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        ended = initialised("serve", "--bind", bind)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == f"lockgate: cannot listen on {bind}: Address already in use [serve.address]\n"
+
+
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:65536", "8080", "127.0.0.1", "unix:/tmp/x", "fd://3", "127.0.0.1:8080 --config=x"]
+)
 def test_serve_refuses(bind: str, initialised: Run) -> None:
     """Gunicorn's other kinds of address are not passed on."""
     assert initialised("serve", "--bind", bind).code == 2
 
 
-def _findings(out: str) -> dict[str, str]:
-    lines = (line for line in out.splitlines() if not line.startswith(" "))
-    return {line[8:22].strip(): line[:8].strip() for line in lines}
+def _doctor(run: Run, **settings: Path) -> dict[str, tuple[str, str]]:
+    """Run the doctor; return what is said of each check: its state, and its detail with the next step."""
+    ended = run("doctor", environment={f"LOCKGATE_{name.upper()}": str(value) for name, value in settings.items()})
+    found: dict[str, tuple[str, str]] = {}
+    name = ""
+    for line in ended.out.splitlines():
+        state, heading, text = line[:13].strip(), line[13:30].strip(), line[30:]
+        if state:
+            name = heading
+            found[name] = (state, text)
+        else:
+            assert heading == "next"
+            found[name] = (found[name][0], f"{found[name][1]} NEXT {text}")
+    assert ended.err == ""
+    assert ended.code == (0 if {state for state, _ in found.values()} == {"ok"} else 3)
+    return found
+
+
+def _in_state(found: dict[str, tuple[str, str]], wanted: str) -> set[str]:
+    return {name for name, (state, _) in found.items() if state == wanted}
+
+
+def _replace_database(data_dir: Path, content: bytes) -> None:
+    for path in data_dir.glob("lockgate.db*"):  # SQLite's side files too
+        path.unlink()
+    (data_dir / "lockgate.db").write_bytes(content)
 
 
 def test_doctor_well(initialised: Run) -> None:
     """A gate just initialised is well in every part."""
-    ended = initialised("doctor")
+    found = _doctor(initialised)
 
-    assert ended.code == 0, ended.out
-    assert set(_findings(ended.out).values()) == {"ok"}
-    assert len(_findings(ended.out)) == 9
+    assert _in_state(found, "ok") == set(found)
+    assert len(found) == 11
 
 
 def test_doctor_without_settings(local: Run) -> None:
@@ -209,41 +336,130 @@ def test_doctor_without_settings(local: Run) -> None:
     ended = local("doctor", environment={"LOCKGATE_DATA_DIR": None})
 
     assert ended.code == 3
-    assert _findings(ended.out) == {"settings": "FAILED"}
-    assert "LOCKGATE_DATA_DIR" in ended.out
+    assert ended.out.startswith("FAILED       settings         LOCKGATE_DATA_DIR")
 
 
 def test_doctor_before_init(local: Run, data_dir: Path) -> None:
-    """Before init the doctor names the folder, the database and the log, and makes nothing."""
-    ended = local("doctor")
+    """Before init the doctor says once what is missing and what makes it, and makes nothing."""
+    found = _doctor(local)
 
-    failed = {name for name, state in _findings(ended.out).items() if state == "FAILED"}
-    assert ended.code == 3
-    assert failed == {"data folder", "database", "audit log", "clock", "decision"}
-    assert "lockgate init" in ended.out
+    assert _in_state(found, "FAILED") == {"data folder"}
+    assert found["data folder"][1].endswith("NEXT run 'lockgate init --origin NAME'")
+    assert _in_state(found, "not checked") == {"log key", "database", "audit log", "clock", "decision"}
+    assert found["database"][1] == "needs: data folder"
     assert not data_dir.exists()
 
 
-def test_doctor_open_folder(initialised: Run, data_dir: Path) -> None:
-    """A folder that others can enter is found."""
-    data_dir.chmod(0o755)
+def test_doctor_without_a_database(initialised: Run, data_dir: Path) -> None:
+    """A missing database is made by init."""
+    (data_dir / "lockgate.db").unlink()
 
-    assert _findings(initialised("doctor").out)["data folder"] == "FAILED"
+    found = _doctor(initialised)
+
+    assert _in_state(found, "FAILED") == {"database"}
+    assert found["database"][1].endswith("NEXT run 'lockgate init --origin NAME'")
+
+
+def test_doctor_with_another_database(initialised: Run, data_dir: Path) -> None:
+    """A file that is no database is called one, and nothing that would overwrite it is advised."""
+    _replace_database(data_dir, b"not a database " * 1000)
+
+    found = _doctor(initialised)
+
+    assert _in_state(found, "FAILED") == {"database"}
+    assert "file is not a database" in found["database"][1]
+    assert "lockgate init" not in found["database"][1]
+
+
+def test_doctor_without_tables(initialised: Run, data_dir: Path) -> None:
+    """A database without this version's tables is upgraded."""
+    _replace_database(data_dir, b"")
+
+    assert _doctor(initialised)["database"][1].endswith("NEXT run 'lockgate db upgrade'")
+
+
+@pytest.mark.parametrize(("name", "check", "want"), [(".", "data folder", 700), ("log.key", "log key", 600)])
+def test_doctor_open_to_others(name: str, check: str, want: int, initialised: Run, data_dir: Path) -> None:
+    """A folder or key that others can enter is found, with the one command that closes it."""
+    path = data_dir / name
+    path.chmod(path.stat().st_mode | 0o044)
+
+    found = _doctor(initialised)
+
+    assert _in_state(found, "FAILED") == {check}
+    assert found[check][1].endswith(f"NEXT chmod {want} {path}")
+
+
+def test_doctor_with_a_shortened_log(initialised: Run, data_dir: Path) -> None:
+    """A log whose newest record was deleted is found, and what reads that record is not checked."""
+    with write_transaction(open_engine(f"sqlite:///{data_dir / 'lockgate.db'}")) as connection:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS audit_entry_no_delete")
+        connection.exec_driver_sql("DELETE FROM audit_entry WHERE seq = (SELECT max(seq) FROM audit_entry)")
+
+    found = _doctor(initialised)
+
+    assert _in_state(found, "FAILED") == {"audit log"}
+    assert _in_state(found, "not checked") == {"clock", "decision"}
+
+
+def test_doctor_without_a_key(initialised: Run, data_dir: Path) -> None:
+    """A key that is gone is put back, not made anew."""
+    (data_dir / "log.key").unlink()
+
+    assert "NEXT if there was a log, put its key back" in _doctor(initialised)["log key"][1]
+
+
+def test_doctor_with_a_broken_check(initialised: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in one check does not keep the others from being made."""
+
+    def fail(_folder: Path) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("lockgate.cli.doctor.load_trust_domains", fail)
+
+    found = _doctor(initialised)
+
+    assert _in_state(found, "FAILED") == {"trust domains"}
+    assert "the check broke: IndexError" in found["trust domains"][1]
 
 
 def test_doctor_unreadable_policy(initialised: Run, tmp_path: Path) -> None:
     """A policy folder without a policy is found."""
     (tmp_path / "policies").mkdir()
 
-    found = _findings(initialised("doctor", environment={"LOCKGATE_POLICY_DIR": str(tmp_path / "policies")}).out)
+    found = _doctor(initialised, policy_dir=tmp_path / "policies")
 
-    assert (found["policy"], found["decision"], found["database"]) == ("FAILED", "FAILED", "ok")
+    assert _in_state(found, "FAILED") == {"policy"}
+    assert _in_state(found, "not checked") == {"trusted signers", "decision"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "check"),
+    [("policy_dir", "policy"), ("policy_config_dir", "policy"), ("trust_dir", "trust domains")],
+)
+def test_doctor_with_a_folder_that_is_not_there(setting: str, check: str, initialised: Run, tmp_path: Path) -> None:
+    """A folder that a setting names and that is not there is named as that."""
+    found = _doctor(initialised, **{setting: tmp_path / "absent"})
+
+    variable = f"LOCKGATE_{setting.upper()}"
+    assert found[check][1].startswith(f"{variable}: there is no folder {tmp_path / 'absent'} NEXT make it")
 
 
 def test_doctor_without_trust(initialised: Run, tmp_path: Path) -> None:
     """A trust folder without a domain is found."""
     (tmp_path / "trust").mkdir()
 
-    found = _findings(initialised("doctor", environment={"LOCKGATE_TRUST_DIR": str(tmp_path / "trust")}).out)
+    assert _in_state(_doctor(initialised, trust_dir=tmp_path / "trust"), "FAILED") == {"trust domains"}
 
-    assert (found["trust domains"], found["decision"]) == ("FAILED", "FAILED")
+
+def test_doctor_with_a_signer_of_no_trust_domain(initialised: Run, tmp_path: Path) -> None:
+    """A signer whose trust domain is not loaded, and who so can never be trusted, is found."""
+    config = tmp_path / "config"
+    shutil.copytree(shipped_folder("policies") / "lockgate" / "config", config)
+    trust = config / "trust" / "data.json"
+    trust.write_text(trust.read_text().replace('"public-good"', '"elsewhere"'))
+
+    found = _doctor(initialised, policy_config_dir=config)
+
+    assert _in_state(found, "FAILED") == {"trusted signers"}
+    assert "'elsewhere', which is not among ['public-good']" in found["trusted signers"][1]

@@ -4,12 +4,11 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal
 
 import click
-from sqlalchemy import Engine
 
-from lockgate.audit import AuditLog, load_key_file, open_checkpoint
+from lockgate.audit import AuditLog, LogForeignError, load_key_file, open_checkpoint
 from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
@@ -19,31 +18,57 @@ from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestam
 from lockgate.config import Settings
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.evidence import load_trust_domains
+from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa_binary import find_opa
 from lockgate.rendering import plain
-from lockgate.storage import check_schema, open_engine
+from lockgate.storage import StorageBusyError, StorageError, StorageSchemaError, check_schema, open_engine
 from lockgate.system_clock import SystemClock
 
 # The clock was right at least once after this: a machine without a battery wakes up in 1970 or on its build day.
 _EARLIEST: Final = parse_timestamp("2026-01-01T00:00:00.000000Z")
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-
-Check: TypeAlias = Callable[[Settings], str]
+DETAIL_CHARS_MAX: Final = 300  # of an exception that nobody foresaw: enough to report it
+_DEFECT: Final = "report this as a defect of Lockgate, with the line above"
+_INIT: Final = "run 'lockgate init --origin NAME'"
 
 
 class _UnfitError(LockgateError):
-    """Something is there and not as it must be."""
+    """Something is there and not as it must be.
+
+    Attributes:
+        next_step: What to do about it; "" where the check's own next step says it.
+    """
 
     code = "doctor.unfit"
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """One thing that must be right.
+
+    Attributes:
+        needs: The checks without which this one would only repeat what they say.
+        attempt: Says what is well, or raises.
+        next_step: What to do about a failure that brings no next step of its own.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    attempt: Callable[[Settings], str]
+    next_step: str = _DEFECT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finding:
     name: str
-    ok: bool
+    state: Literal["ok", "FAILED", "not checked"]
     detail: str
-    next_step: str
+    next_step: str = ""
 
 
 @click.command()
@@ -51,8 +76,8 @@ class _Finding:
 def doctor(data_dir: Path | None) -> int:
     """Check everything that serving needs.
 
-    Settings, data folder, database, audit log, clock, policy, OPA, trust domains, and one decision whose answer is
-    known. Says what to do about each that fails.
+    Settings, data folder, log key, database, audit log, clock, policy, OPA, trust domains, trusted signers, and one
+    decision whose answer is known. Says what to do about each that fails; what cannot be checked for that is said so.
 
     Exit codes: 0 all well, 3 something is not.
 
@@ -62,10 +87,10 @@ def doctor(data_dir: Path | None) -> int:
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     well = True
     for finding in _examine(data_dir):
-        well = well and finding.ok
-        emit(f"{'ok' if finding.ok else 'FAILED':<8}{finding.name:<14}{plain(finding.detail)}\n")
-        if not finding.ok:
-            emit(f"{'':<8}{'next':<14}{finding.next_step}\n")
+        well = well and finding.state == "ok"
+        emit(f"{finding.state:<13}{finding.name:<17}{plain(finding.detail)}\n")
+        if finding.next_step:
+            emit(f"{'':<13}{'next':<17}{plain(finding.next_step)}\n")
     return ExitCode.ALLOW if well else ExitCode.UNDECIDED
 
 
@@ -73,36 +98,82 @@ def _examine(data_dir: Path | None) -> Iterator[_Finding]:
     try:
         settings = read_settings(data_dir)
     except ConfigError as exc:
-        yield _Finding(name="settings", ok=False, detail=str(exc), next_step="set it; docs/cli.md lists every setting")
+        next_step = "set it; docs/cli.md lists every setting"
+        yield _Finding(name="settings", state="FAILED", detail=str(exc), next_step=next_step)
         return
-    yield _Finding(name="settings", ok=True, detail=f"data folder {settings.data_dir}", next_step="")
-    for name, check, next_step in _CHECKS:
-        try:
-            yield _Finding(name=name, ok=True, detail=check(settings), next_step="")
-        except LockgateError as exc:
-            yield _Finding(name=name, ok=False, detail=f"{exc} [{exc.code}]", next_step=next_step)
+    yield _Finding(name="settings", state="ok", detail=f"data folder {settings.data_dir}")
+    unfit: set[str] = set()
+    for check in _CHECKS:
+        missing = [name for name in check.needs if name in unfit]
+        if missing:
+            finding = _Finding(name=check.name, state="not checked", detail=f"needs: {', '.join(missing)}")
+        else:
+            finding = _attempt(check, settings)
+        if finding.state != "ok":
+            unfit.add(check.name)
+        yield finding
+
+
+def _attempt(check: _Check, settings: Settings) -> _Finding:
+    try:
+        return _Finding(name=check.name, state="ok", detail=check.attempt(settings))
+    except _UnfitError as exc:
+        detail, next_step = str(exc), exc.next_step or check.next_step
+    except LockgateError as exc:
+        detail, next_step = f"{exc} [{exc.code}]", check.next_step
+    except Exception as exc:  # noqa: BLE001 - a check that breaks must not keep the others from being made
+        detail, next_step = f"the check broke: {type(exc).__name__}: {exc}"[:DETAIL_CHARS_MAX], _DEFECT
+    return _Finding(name=check.name, state="FAILED", detail=detail, next_step=next_step)
 
 
 def _folder(settings: Settings) -> str:
-    for path in (settings.data_dir, settings.log_key_file):
-        try:
-            mode = path.stat().st_mode
-        except OSError as exc:
-            raise _UnfitError(f"{path}: {exc.strerror}") from exc
-        if mode & _OPEN_TO_OTHERS:
-            raise _UnfitError(f"{path} is open to others: want {mode & 0o700:o}, got {stat.S_IMODE(mode):o}")
-    return "folder and key are their owner's alone"
+    _must_be_its_owners(settings.data_dir, _INIT)
+    return "is its owner's alone"
+
+
+def _log_key(settings: Settings) -> str:
+    _must_be_its_owners(
+        settings.log_key_file,
+        f"if there was a log, put its key back from the backup; if there never was one, {_INIT}",
+    )
+    return f"of {load_key_file(settings.log_key_file).verifier_key.name}; its owner's alone"
+
+
+def _must_be_its_owners(path: Path, next_step: str) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as exc:
+        raise _UnfitError(f"{path}: {exc.strerror}", next_step) from exc
+    if mode & _OPEN_TO_OTHERS:
+        want = f"{mode & stat.S_IRWXU:o}"
+        raise _UnfitError(f"{path} is open to others: want mode {want}, got {mode:o}", f"chmod {want} {path}")
 
 
 def _database(settings: Settings) -> str:
-
-    check_schema(_existing(settings))
+    engine = open_engine(settings.database_url)
+    path = engine.url.database or ""
+    if not Path(path).is_file():  # opening it would make an empty one
+        raise _UnfitError(f"there is no database at {path}", _INIT)
+    try:
+        check_schema(engine)
+    except StorageSchemaError as exc:
+        raise _UnfitError(str(exc), "run 'lockgate db upgrade'") from exc
+    except StorageBusyError as exc:
+        raise _UnfitError(str(exc), "try again; if it stays so, find out which process holds it") from exc
+    except StorageError as exc:
+        next_step = "if this is not the gate's file, correct LOCKGATE_DATABASE_URL; if it is, put the backup back"
+        raise _UnfitError(f"{path} cannot be used: {exc}", next_step) from exc
     return "the tables are those of this version"
 
 
 def _log(settings: Settings) -> str:
     log = _open_log(settings)
-    log.check_head()
+    try:
+        log.check_head()
+    except LogForeignError as exc:
+        raise _UnfitError(
+            str(exc), f"put the log's key back from the backup; if there never was a log, {_INIT}"
+        ) from exc
     return f"{log.origin} ends where its newest checkpoint says"
 
 
@@ -119,13 +190,20 @@ def _clock(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-
-    compiled = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
+    for variable, folder in (
+        ("LOCKGATE_POLICY_DIR", settings.policy_dir),
+        ("LOCKGATE_POLICY_CONFIG_DIR", settings.policy_config_dir),
+    ):
+        if folder is not None and not folder.is_dir():
+            raise _UnfitError(f"{variable}: there is no folder {folder}", f"make it, or correct {variable}")
+    try:
+        compiled = _load_policy(settings)
+    except PolicyStaleError as exc:
+        raise _UnfitError(str(exc), "run 'lockgate policy build', and commit what it makes") from exc
     return f"compiled module is that of its sources, revision {compiled.catalogue.revision}"
 
 
 def _opa(settings: Settings) -> str:
-
     opa = find_opa()
     if opa is not None:
         return str(opa)
@@ -135,10 +213,16 @@ def _opa(settings: Settings) -> str:
 
 
 def _trust(settings: Settings) -> str:
-
+    if not settings.trust_dir.is_dir():
+        raise _UnfitError(
+            f"LOCKGATE_TRUST_DIR: there is no folder {settings.trust_dir}", "make it, or correct LOCKGATE_TRUST_DIR"
+        )
     domains = load_trust_domains(settings.trust_dir).by_name
     if settings.default_trust_domain not in domains:
-        raise _UnfitError(f"the default trust domain {settings.default_trust_domain!r} is not among {sorted(domains)}")
+        raise _UnfitError(
+            f"the default trust domain {settings.default_trust_domain!r} is not among {sorted(domains)}",
+            "correct LOCKGATE_DEFAULT_TRUST_DOMAIN",
+        )
     now = SystemClock().now_ns()
     for name, domain in domains.items():
         if domain.valid_until is not None and is_expired(domain.valid_until, now):
@@ -150,34 +234,73 @@ def _end(valid_until: EpochNs | None) -> str:
     return "no end in sight" if valid_until is None else f"new signatures until {format_timestamp(valid_until)}"
 
 
-def _decision(settings: Settings) -> str:
+def _signers(settings: Settings) -> str:
+    signers = _load_policy(settings).data["lockgate"]["config"]["trust"]["signers"]
+    domains = load_trust_domains(settings.trust_dir).by_name
+    for signer in signers:
+        if signer["trust_domain"] not in domains:
+            raise _UnfitError(
+                f"signer {signer['id']!r} is of the trust domain {signer['trust_domain']!r}, "
+                f"which is not among {sorted(domains)}"
+            )
+    return f"{len(signers)}, each of a trust domain that is there"
 
+
+def _decision(settings: Settings) -> str:
     failed = [check for check in build_services(settings).readiness.check() if not check.ok]
     if failed:
-        raise _UnfitError("; ".join(f"{check.name}: {check.detail}" for check in failed))
+        raise _UnfitError(
+            "; ".join(f"{check.name}: {check.detail}" for check in failed),
+            f"look whether OPA answers at {settings.opa_url}" if settings.policy_engine == "opa" else "",
+        )
     return "an unsigned, unknown model is denied, as it must be"
 
 
 def _open_log(settings: Settings) -> AuditLog:
-
-    return open_log(settings, SystemClock(), _existing(settings))
-
-
-def _existing(settings: Settings) -> Engine:
-
-    engine = open_engine(settings.database_url)
-    if not Path(engine.url.database or "").is_file():  # opening it would make an empty one
-        raise _UnfitError("there is no database yet")
-    return engine
+    return open_log(settings, SystemClock(), open_engine(settings.database_url))
 
 
-_CHECKS: Final[tuple[tuple[str, Check, str], ...]] = (
-    ("data folder", _folder, "make it with 'lockgate init', or close it with chmod as said"),
-    ("database", _database, "'lockgate init' makes it, 'lockgate db upgrade' brings it up to date"),
-    ("audit log", _log, "do not write to it; 'lockgate audit verify' says what is wrong since when"),
-    ("clock", _clock, "set the machine's clock from a time server before serving"),
-    ("policy", _policy, "'lockgate policy build', and commit what it makes"),
-    ("opa", _opa, "install the pinned OPA with 'make tools'"),
-    ("trust domains", _trust, "put current trusted roots into LOCKGATE_TRUST_DIR (docs/formats/evidence.md)"),
-    ("decision", _decision, "mend what is said above first; then look at the service's log"),
+def _load_policy(settings: Settings) -> CompiledPolicy:
+    return load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
+
+
+_CHECKS: Final = (
+    _Check(name="data folder", attempt=_folder),
+    _Check(
+        name="log key",
+        needs=("data folder",),
+        attempt=_log_key,
+        next_step="put the key back from the backup; nothing else can continue the log",
+    ),
+    _Check(name="database", needs=("data folder",), attempt=_database),
+    _Check(
+        name="audit log",
+        needs=("log key", "database"),
+        attempt=_log,
+        next_step="do not write to it; 'lockgate audit verify' says what is wrong since when",
+    ),
+    _Check(
+        name="clock",
+        needs=("audit log",),
+        attempt=_clock,
+        next_step="set the machine's clock from a time server before serving",
+    ),
+    _Check(
+        name="policy",
+        attempt=_policy,
+        next_step="mend the file that is named; 'lockgate policy check' and 'lockgate policy test' say more",
+    ),
+    _Check(name="opa", attempt=_opa),
+    _Check(
+        name="trust domains",
+        attempt=_trust,
+        next_step="put current trusted roots into LOCKGATE_TRUST_DIR (docs/formats/evidence.md)",
+    ),
+    _Check(
+        name="trusted signers",
+        needs=("policy", "trust domains"),
+        attempt=_signers,
+        next_step="add the trust domain's file to LOCKGATE_TRUST_DIR, or correct trust/data.json of the policy",
+    ),
+    _Check(name="decision", needs=("audit log", "policy", "trust domains"), attempt=_decision),
 )

@@ -1,29 +1,49 @@
 """What an operator runs beside the service: init, db upgrade, serve."""
 
 import re
-from typing import Final
+import socket
+from pathlib import Path
+from typing import ClassVar, Final
 
 import click
+from sqlalchemy import inspect
 
-from lockgate.audit import create_key_file, load_key_file
+from lockgate.audit import create_key_file, load_key_file, store
 from lockgate.bootstrap import prepare_database
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
-from lockgate.errors import ConfigError
-from lockgate.storage import open_engine, upgrade_schema
+from lockgate.errors import ConfigError, LockgateError
+from lockgate.storage import open_engine, read_transaction, upgrade_schema
+from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
 
 DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
 WORKERS_MAX: Final = 64
+PORT_MAX: Final = 65535
 _ADDRESS: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", re.ASCII)
+
+
+class ListenError(LockgateError):
+    """The address to serve on cannot be had."""
+
+    code: ClassVar[str] = "serve.address"
+
+
+def _origin(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    # The name stands in every signature of the log for ever: what is wrong with it is said by name.
+    for wrong, name in ((r"://", "scheme"), (r"\s", "white space"), (r"\+", "'+'")):
+        if re.search(wrong, value):
+            raise click.BadParameter(f"want a name without {name}, as gate.example.org/audit, got {value[:80]!r}")
+    return value
 
 
 @click.command()
 @click.option(
     "--origin",
     required=True,
+    callback=_origin,
     metavar="NAME",
     help="The audit log's name for ever, a URL without scheme, as in gate.example.org/audit.",
 )
@@ -34,10 +54,15 @@ def init(settings: Settings, origin: str) -> int:
     Also the tables and the log's first record. Running it again changes nothing. Prints the log's public key, which
     clients and auditors need (LOCKGATE_LOG_KEY).
 
+    The folder is made with mode 0700 and the key with 0600, whatever the umask; run it as the user that serves. Tokens
+    that you write to files beside it are yours to protect: 'umask 077' first.
+
     \b
     Example:
       LOCKGATE_DATA_DIR=/var/lib/lockgate lockgate init --origin gate.example.org/audit
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    if not settings.log_key_file.exists():
+        _refuse_orphaned_log(settings)
     try:
         settings.data_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as exc:
@@ -51,6 +76,19 @@ def init(settings: Settings, origin: str) -> int:
     prepare_database(settings)
     emit(f"{signer.verifier_key}\n")
     return ExitCode.ALLOW
+
+
+def _refuse_orphaned_log(settings: Settings) -> None:
+    engine = open_engine(settings.database_url)
+    if not Path(engine.url.database or "").is_file():
+        return
+    with read_transaction(engine) as connection:
+        there = inspect(connection).has_table(audit_head.name) and store.read_logs(connection)
+    if there:
+        raise ConfigError(
+            f"the database holds the log {there[0]!r}, but its key {settings.log_key_file} is missing: "
+            "put the key back from the backup; a new key cannot continue the log"
+        )
 
 
 @click.group()
@@ -89,11 +127,24 @@ def serve(settings: Settings, bind: str, workers: int) -> int:
     Example:
       lockgate serve --bind 127.0.0.1:8080
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    if not _ADDRESS.fullmatch(bind):
+    if not _ADDRESS.fullmatch(bind) or int(bind.rpartition(":")[2]) > PORT_MAX:
         raise click.BadParameter("want HOST:PORT, as 127.0.0.1:8080 or [::1]:8080", param_hint="--bind")
+    _try_address(bind)
     try:
         Server(settings, bind=bind, workers=workers).run()
     except SystemExit as exc:  # gunicorn ends so, always; its own codes mean other things than ours
         if exc.code:
             return ExitCode.UNDECIDED
     return ExitCode.ALLOW
+
+
+def _try_address(bind: str) -> None:
+    # Gunicorn tries five times and says so in lines of its own; an address that is taken is told here, in one.
+    host, _, port = bind.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn will
+            trial.bind((host.strip("[]"), int(port)))
+    except OSError as exc:
+        raise ListenError(f"cannot listen on {bind}: {exc.strerror}") from exc

@@ -7,7 +7,7 @@ import click
 
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
-from lockgate.cli.standard_output import emit
+from lockgate.cli.standard_output import deliver, emit
 from lockgate.clock import NS_PER_S, format_timestamp, is_expired
 from lockgate.config import Settings
 from lockgate.identity import IdentityError, IdentityStore, parse_principal
@@ -72,9 +72,12 @@ def create(
     With --type the subject is created or replaced, with exactly the roles and identities given. Without it the
     subject must exist and stays as it is: so is a token renewed.
 
+    Into a file it goes under 'umask 077', which keeps the file (mode 0600) from others.
+
     \b
     Example:
-      lockgate token create --subject ci@example.org --type machine --role requester --expires-in 30d
+      (umask 077; lockgate token create --subject ci@example.org --type machine \\
+        --role requester --expires-in 30d > ci.token)
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if type_ is None and (roles or identities):
         raise click.UsageError("want --type with --role and --identity: together they replace what the subject is")
@@ -88,7 +91,15 @@ def create(
     if principal is not None:
         store.put_principal(principal)
     made = store.create_token(subject, lifetime_ns)
-    emit(f"{made.secret}\n")
+    try:
+        deliver(f"{made.secret}\n")
+    except BaseException:  # a secret that nobody holds, or that lies half-written somewhere
+        store.revoke_token(made.token_id)
+        click.echo(f"lockgate: token {made.token_id} could not be shown, and is revoked", err=True)
+        raise
+    holder = store.authenticate(made.secret)
+    if holder is not None and not holder.roles:
+        click.echo(f"lockgate: {subject} has no role: with this token the gate permits nothing", err=True)
     click.echo(f"token {made.token_id}, expires {format_timestamp(made.expires_ns)}; not shown again", err=True)
     return ExitCode.ALLOW
 
