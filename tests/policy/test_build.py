@@ -1,5 +1,6 @@
 """What a build refuses, each numbered step with a case, and that it always gives the same bytes."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,17 @@ from lockgate.policy.build import BUNDLE_FILE, MANIFEST_FILE, MODULE_FILE, build
 from lockgate.policy.comparison import compare_with_opa
 from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa, opa_version, run_opa
+from lockgate.policy.rule_tests import NAMED_MAX
+from lockgate.policy.sources import FILE_BYTES_MAX
 from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, changed_input, shipped_policy
 
 pytestmark = pytest.mark.opa
 
 RULE = "lockgate/rules/model_known/model_known.rego"
+ENTRY = "lockgate/promotion/promotion.rego"
+LISTED = '\t"LG-011": {"status": model_known.status, "violations": model_known.deny},\n'
+IMPORTED = "import data.lockgate.rules.model_known\n"
 TEST = "lockgate/rules/model_known/model_known_test.rego"
 
 
@@ -40,6 +46,12 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
+def unlist(folder: Path) -> None:
+    """Take a rule out of force, but leave its file."""
+    edit(folder / ENTRY, LISTED, "")
+    edit(folder / ENTRY, IMPORTED, "")
+
+
 def test_a_rebuild_gives_the_committed_bytes(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
     """The committed module, manifest and bundle are what the sources build to, wherever they lie."""
     built = build_policy(folder, out=tmp_path / "out", opa=opa_binary)
@@ -58,7 +70,7 @@ def test_the_shipped_policy_is_checked_and_tested(folder: Path, opa_binary: Path
     rules = check_policy(folder, opa=opa_binary)
 
     assert rules == shipped_policy().catalogue.rules
-    assert "PASS" in run_policy_tests(folder, opa=opa_binary)
+    assert re.fullmatch(r"PASS (\d+)/\1, coverage 100 %", run_policy_tests(folder, opa=opa_binary))
 
 
 @pytest.mark.parametrize(
@@ -96,10 +108,47 @@ def test_the_shipped_policy_is_checked_and_tested(folder: Path, opa_binary: Path
             lambda folder: edit(folder / RULE, "rule_id: LG-011", "rule_id: LG-010"), "second time", id="(5) id"
         ),
         pytest.param(
-            lambda folder: edit(folder / RULE, "#   severity: high\n", ""), "want severity", id="(5) severity"
+            lambda folder: edit(folder / RULE, "#   severity: high\n", ""),
+            f"^{RULE}: METADATA: want the field 'severity'$",
+            id="(5) no severity",
         ),
         pytest.param(
-            lambda folder: edit(folder / RULE, "#   rule_id: LG-011\n", ""), "want package METADATA", id="(5) no id"
+            lambda folder: edit(folder / RULE, "severity: high", "severity: hgih"),
+            f'^{RULE}: METADATA at severity: want one of "low", "medium", "high", "critical"$',
+            id="(5) severity",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, "approvable: false", "approvable: 'no'"),
+            f"^{RULE}: METADATA at approvable: want true or false, got a string$",
+            id="(5) approvable",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, "#   rule_id: LG-011\n", ""),
+            f"^{RULE}: METADATA: want the field 'rule_id'$",
+            id="(5) no id",
+        ),
+        pytest.param(
+            lambda folder: (folder / RULE).write_text(
+                "package lockgate.rules.model_known"
+                + (folder / RULE).read_text().split("package lockgate.rules.model_known")[1]
+            ),
+            f"^{RULE}: want package METADATA with custom.rule_id$",
+            id="(5) no METADATA",
+        ),
+        pytest.param(
+            unlist,
+            f"^{RULE}: want LG-011 listed in data.lockgate.promotion.rules, or it is never evaluated$",
+            id="(5) not listed",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / ENTRY, LISTED, LISTED + LISTED.replace("LG-011", "LG-999")),
+            "^want only rules with a file listed in data.lockgate.promotion.rules, got 'LG-999'$",
+            id="(5) listed without a file",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / RULE, 'default status := "fail"\n\n', ""),
+            "want data.lockgate.promotion.rules defined for every input",
+            id="(5) not total",
         ),
         pytest.param(lambda folder: (folder / TEST).unlink(), "want a test beside", id="(5) no test"),
         pytest.param(lambda folder: append(folder / RULE, "\n\n\n"), "want the format", id="format"),
@@ -116,12 +165,13 @@ def test_a_check_refuses(folder: Path, opa_binary: Path, spoil: Callable[[Path],
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        pytest.param(lambda folder: append(folder / RULE, "\n\n\n"), "want the format", id="(2) format"),
         pytest.param(
-            lambda folder: append(folder / TEST, "\ntest_wrong if false\n"), "opa test failed", id="(4) failing"
+            lambda folder: append(folder / TEST, "\ntest_wrong if false\n"), "want every test to pass", id="(4) failing"
         ),
         pytest.param(
             lambda folder: append(folder / RULE, '\nuncovered if input.request.model == "x"\n'),
-            "coverage",
+            "want full coverage by tests",
             id="(4) uncovered",
         ),
     ],
@@ -136,6 +186,86 @@ def test_a_build_refuses(
         build_policy(folder, out=tmp_path / "out", opa=opa_binary)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_failing_tests_are_named_first(folder: Path, opa_binary: Path) -> None:
+    """Each failing test is on a line of its own, by file, row and case, with what it printed; passing ones are not."""
+    row = len((folder / TEST).read_text().splitlines()) + 2
+    append(
+        folder / TEST,
+        "\ntest_wrong if {\n\tprint(1)\n\tfalse\n}\n"
+        '\ntest_cases[note] if {\n\tsome note in ["good", "bad"]\n\tnote == "good"\n}\n'
+        "\ntodo_test_later if true\n",
+    )
+
+    with pytest.raises(PolicyBuildError) as caught:
+        run_policy_tests(folder, opa=opa_binary)
+
+    first, *lines = str(caught.value).splitlines()
+    assert re.fullmatch(r"want every test to pass, got 3 of \d{3} failing:", first)
+    assert lines == [
+        f"FAIL {TEST}:{row} test_wrong",
+        "    1",
+        f"FAIL {TEST}:{row + 5} test_cases[bad]",
+        f"FAIL {TEST}:{row + 10} todo_test_later",
+    ]
+
+
+def test_many_failing_tests_are_counted(folder: Path, opa_binary: Path) -> None:
+    """No more than a screen of failing tests is named; how many are left is said."""
+    append(folder / TEST, "".join(f"\ntest_wrong_{number} if false\n" for number in range(NAMED_MAX + 2)))
+
+    with pytest.raises(PolicyBuildError) as caught:
+        run_policy_tests(folder, opa=opa_binary)
+
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1 + NAMED_MAX + 1
+    assert lines[-1] == "and 2 more"
+
+
+def test_uncovered_lines_are_named(folder: Path, opa_binary: Path) -> None:
+    """The tests reach every line of the rules, or the lines are named by file and row."""
+    row = len((folder / RULE).read_text().splitlines()) + 2
+    append(folder / RULE, '\nuncovered if input.request.model == "x"\n')
+
+    with pytest.raises(PolicyBuildError) as caught:
+        run_policy_tests(folder, opa=opa_binary)
+
+    first, *lines = str(caught.value).splitlines()
+    assert re.fullmatch(r"want full coverage by tests, got 99\.\d\d %:", first)
+    assert lines == [f"{RULE}:{row}"]
+
+
+def test_a_policy_without_tests_is_refused(folder: Path, opa_binary: Path) -> None:
+    """Nothing that fails is not enough: something must pass."""
+    for path in folder.rglob("*_test.rego"):
+        path.unlink()
+
+    with pytest.raises(PolicyBuildError, match="want tests beside the rules, got none"):
+        run_policy_tests(folder, opa=opa_binary)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda folder: append(folder / RULE, "\noops {"), id="syntax"),
+        pytest.param(lambda folder: append(folder / RULE, "\nextra if input.request.modell\n"), id="type"),
+        pytest.param(lambda folder: append(folder / RULE, "\n\n\n"), id="format"),
+        pytest.param(lambda folder: edit(folder / RULE, "severity: high", "severity: hgih"), id="METADATA"),
+        pytest.param(lambda folder: (folder / RULE).write_bytes(b" " * (FILE_BYTES_MAX + 1)), id="size"),
+    ],
+)
+def test_a_file_is_named_as_its_author_knows_it(
+    folder: Path, opa_binary: Path, spoil: Callable[[Path], object]
+) -> None:
+    """Whatever is wrong with a file, its name is its path in the policy folder."""
+    spoil(folder)
+
+    with pytest.raises(PolicyBuildError) as caught:
+        check_policy(folder, opa=opa_binary)
+
+    assert re.search(rf"(^|\s){re.escape(RULE)}\b", str(caught.value)), str(caught.value)
+    assert "\t" not in str(caught.value)
 
 
 def test_a_module_that_differs_from_opa_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:

@@ -1,5 +1,6 @@
 """`lockgate policy`, as an author of rules runs it."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -28,11 +29,11 @@ def test_check_lists_the_rules() -> None:
 
 
 def test_test_runs_the_rules_tests() -> None:
-    """The tests beside the rules are run, and each is named."""
+    """Where all is well the tests are counted on one line."""
     ended = CliRunner().invoke(policy, ["test"])
 
     assert ended.exit_code == 0
-    assert "data.lockgate.rules.freeze_test.test_in_force" in ended.output
+    assert re.fullmatch(r"PASS (\d{3})/\1, coverage 100 %\n", ended.output)
 
 
 def test_build_writes_the_module_for_own_data(tmp_path: Path) -> None:
@@ -60,4 +61,4 @@ def test_a_refused_policy_is_an_error(tmp_path: Path) -> None:
     ended = CliRunner().invoke(policy, ["check", "--policy-dir", str(tmp_path / "policies")])
 
     assert isinstance(ended.exception, PolicyBuildError)
-    assert "matrix/data.json" in str(ended.exception)
+    assert str(ended.exception) == "lockgate/config/matrix/data.json at /: want the field 'schema_version'"

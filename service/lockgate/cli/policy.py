@@ -57,15 +57,15 @@ def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None)
 @_FOLDER
 @_CONFIG
 def test(*, policy_dir: Path | None, config_dir: Path | None) -> None:
-    """Run the tests beside the rules."""
-    emit(run_policy_tests(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir))
+    """Run the tests beside the rules; all must pass and reach every line."""
+    emit(run_policy_tests(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir) + "\n")
 
 
 @policy.command()
 @_FOLDER
 @_CONFIG
 def check(*, policy_dir: Path | None, config_dir: Path | None) -> None:
-    """Check format, types, purity, dialect, metadata and data, without testing or compiling."""
+    """Check format, types, purity, dialect, metadata, the list of rules and data, without testing or compiling."""
     rules = check_policy(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir)
     emit("".join(f"{rule.rule_id}  {rule.severity:<8}  {rule.title}\n" for rule in rules))
 

@@ -1,18 +1,18 @@
 """Builds a policy folder into a module that may be trusted.
 
 (1) The sources and the data are read and checked (`sources.py`, `data.py`).
-(2) `opa check`: strict, typed by the schemas, pure by the capabilities.
+(2) `opa fmt` has nothing to change; `opa check`: strict, typed by the schemas, pure by the capabilities.
 (3) No rule says what OPA's Wasm output gets wrong (`dialect.py`).
-(4) `opa test`: every test passes and every line is covered.
-(5) Every rule has its METADATA, its own identifier, and a test beside it.
+(4) `opa test`: every test passes and every line is covered (`rule_tests.py`).
+(5) Every rule has its METADATA, its own identifier and a test beside it, and the entrypoint lists it.
 (6) The module is compiled; it needs no built-in of its host.
 (7) The module answers what OPA answers, on the inputs of the policy's own tests and on generated ones.
 
 The same sources give the same bytes, wherever they lie.
 """
 
-import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,14 +23,16 @@ from lockgate.digests import sha256_hex
 from lockgate.policy.comparison import compare_with_opa
 from lockgate.policy.dialect import read_member, refuse_not_blocks, refuse_scans_in_negations
 from lockgate.policy.errors import PolicyBuildError
-from lockgate.policy.manifest import Manifest, write_manifest
+from lockgate.policy.manifest import Manifest, parse_rule, write_manifest
 from lockgate.policy.opa_binary import OPA_VERSION, opa_version, run_opa
 from lockgate.policy.probes import fitting_inputs, freeze_edges, neighbours
-from lockgate.policy.sources import CAPABILITIES, PolicySources, read_sources, revision_of
+from lockgate.policy.rule_tests import run_rule_tests
+from lockgate.policy.sources import CAPABILITIES, SCHEMA_AREA, PolicySources, read_sources, revision_of
 from lockgate.policy.types import CompiledPolicy, PolicyCatalogue, RuleInfo
 
 ENTRYPOINT: Final = "lockgate/promotion/decision"
 TEST_INPUTS: Final = "data.lockgate.promotion_test.inputs"  # what the policy's own tests offer for the comparison
+RULES_IN_FORCE: Final = "data.lockgate.promotion.rules"
 MODULE_FILE: Final = "module.wasm"  # not policy.wasm: OPA would load that as part of a bundle
 MANIFEST_FILE: Final = "manifest.json"
 BUNDLE_FILE: Final = "bundle.tar.gz"
@@ -85,23 +87,20 @@ def check_policy(folder: Path, *, opa: Path, config: Path | None = None) -> tupl
     with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
         stage = Path(temporary)
         _stage(sources, stage)
-        unformatted = run_opa(opa, ["fmt", "--list", "policy"], cwd=stage).split()
-        if unformatted:
-            raise PolicyBuildError(f"want the format that opa fmt --write gives, for: {', '.join(unformatted[:8])}")
         _check(sources, opa, stage)
         return _catalogue(sources, opa, stage)
 
 
 def run_policy_tests(folder: Path, *, opa: Path, config: Path | None = None) -> str:
-    """Run a policy folder's own tests and return what OPA says of them.
+    """Run a policy folder's own tests and return how many passed, on one line.
 
     Raises:
-        PolicyBuildError: A test fails.
+        PolicyBuildError: A test fails or a line is not covered; the message names each on a line of its own.
     """
     sources = read_sources(folder, config)
     with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
         _stage(sources, Path(temporary))
-        return run_opa(opa, ["test", "--bundle", "--verbose", "--timeout", "60s", "policy"], cwd=Path(temporary))
+        return run_rule_tests(opa, Path(temporary) / "policy")
 
 
 def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
@@ -118,7 +117,7 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         stage = Path(temporary)
         _stage(sources, stage)
         _check(sources, opa, stage)
-        _test(opa, stage)
+        run_rule_tests(opa, stage / "policy")  # (4)
         rules = _catalogue(sources, opa, stage)
         wasm = read_member(_build(opa, stage, "wasm", revision), "policy.wasm")
         bundle = _build(opa, stage, "rego", revision)
@@ -164,22 +163,20 @@ def _stage(sources: PolicySources, stage: Path) -> None:
 
 
 def _check(sources: PolicySources, opa: Path, stage: Path) -> None:
-    # (2) Strict, typed and pure. The tests run in OPA alone and may use any of its built-ins.
-    typed = ["--strict", "--schema", os.path.join("schemas", "v1", "policy")]  # noqa: PTH118 - an argument, not a path
-    pure = ["--capabilities", CAPABILITIES, "--ignore", "*_test.rego"]
-    run_opa(opa, ["check", "--bundle", *typed, *pure, "policy"], cwd=stage)
-    run_opa(opa, ["check", "--bundle", *typed, "policy"], cwd=stage)
+    policy = stage / "policy"  # OPA runs inside, so that it names files as their author does
+    # (2) Well formatted, strict, typed and pure. The tests run in OPA alone and may use any of its built-ins.
+    unformatted = run_opa(opa, ["fmt", "--list", "."], cwd=policy).split()
+    if unformatted:
+        raise PolicyBuildError(f"want the format that opa fmt --write gives, for: {', '.join(unformatted[:8])}")
+    typed = ["--strict", "--schema", f"../schemas/{SCHEMA_AREA}"]
+    pure = ["--capabilities", f"../{CAPABILITIES}", "--ignore", "*_test.rego"]
+    run_opa(opa, ["check", "--bundle", *typed, *pure, "."], cwd=policy)
+    run_opa(opa, ["check", "--bundle", *typed, "."], cwd=policy)
     # (3) No rule says what OPA's Wasm output gets wrong.
     for path in sorted(sources.rules):
         if path.endswith(".rego"):
-            refuse_not_blocks(opa, cwd=stage / "policy", file=path)
+            refuse_not_blocks(opa, cwd=policy, file=path)
     refuse_scans_in_negations(_build(opa, stage, "plan", ""))
-
-
-def _test(opa: Path, stage: Path) -> None:
-    # (4) Every test passes and every line is covered; OPA looks at the coverage only when all tests pass.
-    limits = ["--fail-on-empty", "--coverage", "--threshold", "100", "--timeout", "60s"]
-    run_opa(opa, ["test", "--bundle", *limits, "policy"], cwd=stage)
 
 
 def _build(opa: Path, stage: Path, target: str, revision: str) -> bytes:
@@ -193,50 +190,46 @@ def _build(opa: Path, stage: Path, target: str, revision: str) -> bytes:
 
 
 def _catalogue(sources: PolicySources, opa: Path, stage: Path) -> tuple[RuleInfo, ...]:
-    # (5) Every rule has its METADATA, its own identifier, and a test beside it.
-    found = _json(run_opa(opa, ["inspect", "--annotations", "--format", "json", "policy"], cwd=stage))
+    # (5) Every rule has its METADATA, its own identifier and a test beside it, and the entrypoint lists it.
+    found = _json(run_opa(opa, ["inspect", "--annotations", "--format", "json", "."], cwd=stage / "policy"))
     rules: dict[str, RuleInfo] = {}
-    annotated: set[str] = set()
+    files: dict[str, str] = {}
     for entry in found["annotations"]:
         about = entry["annotations"]
-        if about["scope"] != "package" or "rule_id" not in about.get("custom", {}):
+        file = entry["location"]["file"]
+        if about["scope"] != "package" or not file.startswith(_RULES) or file in sources.tests:
             continue
-        file = entry["location"]["file"].removeprefix("policy/").lstrip("/")
-        rule = _rule_info(file, about)
+        description = " ".join(about.get("description", "").split())
+        rule = parse_rule(file, {**about.get("custom", {}), **about, "description": description})
         if rule.rule_id in rules:
             raise PolicyBuildError(f"{file}: want an identifier of its own, got {rule.rule_id} a second time")
         if file.removesuffix(".rego") + "_test.rego" not in sources.tests:
             raise PolicyBuildError(f"{file}: want a test beside the rule")
         rules[rule.rule_id] = rule
-        annotated.add(file)
+        files[rule.rule_id] = file
     for path in sorted(sources.rules):
-        if path.startswith(_RULES) and path not in annotated:
+        if path.startswith(_RULES) and path not in files.values():
             raise PolicyBuildError(f"{path}: want package METADATA with custom.rule_id")
+    _check_listed(files, opa, stage)
     return tuple(rules[rule_id] for rule_id in sorted(rules))
 
 
-def _rule_info(file: str, about: dict[str, Any]) -> RuleInfo:
-    custom = about["custom"]
-    try:
-        return RuleInfo(
-            rule_id=custom["rule_id"],
-            title=about["title"],
-            description=" ".join(about["description"].split()),
-            severity=custom["severity"],
-            remediation=custom["remediation"],
-            approvable=custom["approvable"],
-            category=custom["category"],
-            controls=tuple(custom["controls"]),
-        )
-    except KeyError as exc:
-        raise PolicyBuildError(f"{file}: want {exc.args[0]} in the rule's METADATA") from exc
+def _check_listed(files: Mapping[str, str], opa: Path, stage: Path) -> None:
+    query = f"[rule_id | some rule_id, _ in {RULES_IN_FORCE}]"
+    listed = _json(run_opa(opa, ["eval", "--format", "raw", "--bundle", ".", query], cwd=stage / "policy"))
+    if not listed:
+        raise PolicyBuildError(f"want {RULES_IN_FORCE} defined for every input; has each rule a default status?")
+    for rule_id, file in sorted(files.items()):
+        if rule_id not in listed:
+            raise PolicyBuildError(f"{file}: want {rule_id} listed in {RULES_IN_FORCE}, or it is never evaluated")
+    for rule_id in listed:
+        if rule_id not in files:
+            raise PolicyBuildError(f"want only rules with a file listed in {RULES_IN_FORCE}, got {str(rule_id)[:40]!r}")
 
 
 def _test_inputs(opa: Path, stage: Path) -> list[dict[str, Any]]:
-    said = run_opa(
-        opa, ["eval", "--format", "raw", "--bundle", "policy", f"[one | some one in {TEST_INPUTS}]"], cwd=stage
-    )
-    inputs = _json(said)
+    query = f"[one | some one in {TEST_INPUTS}]"
+    inputs = _json(run_opa(opa, ["eval", "--format", "raw", "--bundle", ".", query], cwd=stage / "policy"))
     if not isinstance(inputs, list) or not inputs:
         raise PolicyBuildError(f"want inputs for the comparison in {TEST_INPUTS}")
     return inputs

@@ -74,8 +74,8 @@ def evaluate_by_opa(entrypoint: str, opa: Path, stage: Path, documents: Iterable
     """
     inputs = list(documents)
     query = f"[answer | some document in input; answer := data.{entrypoint.replace('/', '.')} with input as document]"
-    arguments = ["eval", "--format", "raw", "--strict-builtin-errors", "--bundle", "policy", "--stdin-input", query]
-    said = run_opa(opa, arguments, cwd=stage, stdin=b"[" + b",".join(map(canonical_bytes, inputs)) + b"]")
+    arguments = ["eval", "--format", "raw", "--strict-builtin-errors", "--bundle", ".", "--stdin-input", query]
+    said = run_opa(opa, arguments, cwd=stage / "policy", stdin=b"[" + b",".join(map(canonical_bytes, inputs)) + b"]")
     answers = parse_json(said.encode(), bytes_max=ANSWERS_BYTES_MAX)
     if not isinstance(answers, list) or len(answers) != len(inputs):
         raise PolicyBuildError(f"want an answer by OPA to each of {len(inputs)} inputs: the decision is not total")

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from lockgate.canonical_json import CanonicalJSONError, MalformedJSONError, canonicalize, parse_canonical
@@ -16,6 +16,17 @@ from lockgate.schemas import SchemaError, check_schema
 FORMAT: Final = "lockgate-policy/1"
 MANIFEST_BYTES_MAX: Final = 1024 * 1024  # 512 sources and 64 rules at their limits
 MANIFEST_SCHEMA: Final = "v1/policy/manifest"
+
+_NO_SHA256: Final = "0" * 64
+# A schema is of a whole manifest: this is the smallest that a rule can be checked within.
+_SMALLEST: Final = {
+    "format": FORMAT,
+    "opa_version": "0.0.0",
+    "entrypoint": "lockgate/none",
+    "revision": f"sha256:{_NO_SHA256}",
+    "sources": [{"path": "none", "sha256": _NO_SHA256}],
+    "wasm_sha256": _NO_SHA256,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +82,25 @@ def parse_manifest(text: bytes) -> Manifest:
         wasm_sha256=Sha256Hex(document["wasm_sha256"]),
         rules=tuple(_rule(rule) for rule in document["rules"]),
     )
+
+
+def parse_rule(file: str, about: Mapping[str, Any]) -> RuleInfo:
+    """Read a rule's METADATA.
+
+    Args:
+        file: The rule's file, for messages.
+        about: The block's `title`, `description` and every `custom` field, in one mapping; others are left out.
+
+    Raises:
+        PolicyBuildError: A field is missing or not as the manifest's schema has it.
+    """
+    rule = {field.name: about[field.name] for field in fields(RuleInfo) if field.name in about}
+    try:
+        check_schema(MANIFEST_SCHEMA, {**_SMALLEST, "rules": [rule]})
+    except SchemaError as exc:
+        where = exc.pointer.removeprefix("/rules/0").strip("/")
+        raise PolicyBuildError(f"{file}: METADATA{where and ' at '}{where}: {exc}") from exc
+    return _rule(rule)
 
 
 def _rule(rule: dict[str, Any]) -> RuleInfo:

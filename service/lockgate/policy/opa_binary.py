@@ -36,7 +36,14 @@ def opa_version(opa: Path) -> str:
     return ""
 
 
-def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path, stdin: bytes = b"") -> str:
+def run_opa(
+    opa: Path,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    stdin: bytes = b"",
+    exit_codes: frozenset[int] = frozenset({0}),
+) -> str:
     """Run one OPA command to its end.
 
     Args:
@@ -44,12 +51,13 @@ def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path, stdin: bytes = b"
         arguments: The command and its flags; paths are relative to `cwd`, because OPA writes them into what it builds.
         cwd: Where to run it.
         stdin: What it reads.
+        exit_codes: With which it may end.
 
     Returns:
         Its standard output.
 
     Raises:
-        PolicyBuildError: It cannot be started, takes too long, or ends with an error; the message holds what it said.
+        PolicyBuildError: It cannot be started, takes too long, or ends otherwise; the message holds what it said.
     """
     try:
         # An empty environment: no proxy, no configuration, nothing that a policy could read.
@@ -66,7 +74,8 @@ def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path, stdin: bytes = b"
         raise PolicyBuildError(f"opa cannot be run: {exc.strerror}") from exc
     except subprocess.TimeoutExpired as exc:
         raise PolicyBuildError(f"opa {arguments[0]} took more than {OPA_TIMEOUT_S:.0f} s") from exc
-    if done.returncode != 0:
+    if done.returncode not in exit_codes:
         said = (done.stderr + done.stdout).decode(errors="replace").strip()
-        raise PolicyBuildError(f"opa {arguments[0]} failed: {said[:OUTPUT_CHARS_MAX]}")
+        # OPA tells the first error first, and indents by tabs, which a terminal's escaping would spell out.
+        raise PolicyBuildError(f"opa {arguments[0]} failed: {said[:OUTPUT_CHARS_MAX].expandtabs(4)}")
     return done.stdout.decode(errors="replace")
