@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lockgate.evidence import ModelFolderError, VerifiedSignature
 from lockgate.evidence.limits import RESOURCES_MAX
-from lockgate.evidence.model_folder import hash_model
+from lockgate.evidence.model_folder import hash_model, misnamed_files
 from lockgate.evidence.model_manifests import root_digest
 from support.evidence import World, code_of
 
@@ -160,3 +160,31 @@ def test_changed_model_is_refused(model: Path, world: World) -> None:
 def test_root_digest_is_of_the_concatenation(digests: list[bytes]) -> None:
     """The digest of a model is SHA-256 over its files' digests, one after the other."""
     assert root_digest(digest.hex() for digest in digests) == hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def test_renamed_files_are_told_from_the_signed_ones(model: Path, world: World) -> None:
+    """Same bytes in the same order under other names: the digest is the same, so the names are compared."""
+    bundle = orjson.dumps(world.statement(hash_model(model).statement()))
+    before = hash_model(model)
+    (model / "weights.bin").rename(model / "weights.py")
+    after = hash_model(model)
+
+    assert after.digest == before.digest
+    assert misnamed_files(before, bundle) == ()
+    assert misnamed_files(after, bundle) == ("weights.bin", "weights.py")
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"dsseEnvelope":{"payload":"e30="}}',
+        b'{"dsseEnvelope":{"payload":7}}',
+        b'{"dsseEnvelope":1}',
+    ],
+)
+def test_what_is_no_model_signature_says_nothing_about_names(model: Path, bundle: bytes) -> None:
+    """Whatever else a bundle holds is the gate's to judge."""
+    assert misnamed_files(hash_model(model), bundle) == ()

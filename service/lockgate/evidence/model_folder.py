@@ -5,6 +5,7 @@ every file that the digest stands for. Nothing is left out by default, not even 
 file that anyone can change.
 """
 
+import base64
 import hashlib
 import os
 import stat
@@ -13,9 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from lockgate.canonical_json import MalformedJSONError, parse_json
 from lockgate.digests import Digest, Sha256Hex
 from lockgate.evidence.errors import ModelFolderError
-from lockgate.evidence.limits import RESOURCES_MAX
+from lockgate.evidence.limits import (
+    BUNDLE_BYTES_MAX,
+    BUNDLE_NODES_MAX,
+    RESOURCES_MAX,
+    STATEMENT_BYTES_MAX,
+    STATEMENT_NODES_MAX,
+)
 from lockgate.evidence.model_manifests import MODEL_PREDICATE, SINGLE_FILE_NAME, root_digest
 
 _BLOCK_BYTES: Final = 1024 * 1024  # large enough that reading costs little beside hashing
@@ -109,6 +117,35 @@ def hash_model(
         ignored=tuple(sorted(ignored)),
         bytes_total=progress.total,
     )
+
+
+def misnamed_files(manifest: ModelManifest, bundle: bytes) -> tuple[str, ...]:
+    """Return the names in which a model and the manifest of a model signature differ; empty where they agree.
+
+    A model's digest covers its files' bytes in the order of their names, not the names: a model whose files were renamed
+    can have the digest of the signed one. The names are in the signed manifest, so that whoever has the files compares.
+
+    Args:
+        manifest: What was hashed here.
+        bundle: A Sigstore bundle. Nothing in it is verified here: the gate does that with the same bytes.
+
+    Returns:
+        Sorted names; also empty for a bundle that is no model signature, which says nothing about names.
+    """
+    signed = _signed_names(bundle)
+    return tuple(sorted(signed ^ {file.name for file in manifest.files})) if signed else ()
+
+
+def _signed_names(bundle: bytes) -> frozenset[str]:
+    try:
+        envelope = parse_json(bundle, bytes_max=BUNDLE_BYTES_MAX, nodes_max=BUNDLE_NODES_MAX)["dsseEnvelope"]
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        statement = parse_json(payload, bytes_max=STATEMENT_BYTES_MAX, nodes_max=STATEMENT_NODES_MAX)
+        if statement["predicateType"] != MODEL_PREDICATE:
+            return frozenset()
+        return frozenset(str(resource["name"]) for resource in statement["predicate"]["resources"])
+    except (MalformedJSONError, ValueError, KeyError, TypeError):
+        return frozenset()  # whatever it is, it is not a model signature; the gate says what it is
 
 
 class _Progress:
