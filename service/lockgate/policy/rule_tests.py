@@ -42,6 +42,8 @@ def run_rule_tests(opa: Path, policy: Path) -> str:
     """
     run = ["test", "--bundle", "--timeout", "60s"]
     results = _json(run_opa(opa, [*run, "--format", "json", "."], cwd=policy, exit_codes=_RAN))
+    # OPA runs tests side by side and reports them as they end.
+    results.sort(key=lambda result: (result["location"]["file"], result["location"]["row"]))
     cases = [case for result in results for case in _cases(result, result["name"], result)]
     failing = [_line(case) for case in cases if not case.passed]
     if not cases:
