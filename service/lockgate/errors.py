@@ -17,12 +17,6 @@ class LockgateError(Exception):
     code: ClassVar[str] = "internal"
 
 
-class LimitExceededError(LockgateError):
-    """Something from outside was larger than the named limit allows."""
-
-    code: ClassVar[str] = "limit.exceeded"
-
-
 class ConfigError(LockgateError):
     """A setting is missing or unusable; the process must not start with it."""
 

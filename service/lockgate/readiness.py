@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+import structlog
 from sqlalchemy import Engine
 
 from lockgate.audit import AuditLog
@@ -78,7 +79,7 @@ class Readiness:
         result = self.engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:
             raise _PolicyOpenError("the policy allows an unsigned, unknown model")
-        return f"{self.engine.name}, revision {catalogue.revision[:19]}"
+        return self.engine.name
 
     def _database(self) -> str:
         check_schema(self.database)
@@ -124,4 +125,7 @@ def _attempt(name: PartName, check: Callable[[], str]) -> ReadinessCheck:
     except LockgateError as exc:
         # Health is open to everybody: the code alone. `lockgate doctor` says the rest.
         detail, ok = exc.code, False
+    except Exception as exc:  # noqa: BLE001 - a probe that fails says so; it must not fail to say it
+        structlog.get_logger().error("readiness_failed", part=name, exc_info=exc)
+        detail, ok = "internal.unforeseen", False
     return ReadinessCheck(name=name, ok=ok, detail=detail)

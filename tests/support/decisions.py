@@ -69,6 +69,7 @@ def make_decision(verdict: str = "allow", *, signature_failed: bool = False, **c
         ],
         "evidence": {
             "digest": EVIDENCE_DIGEST,
+            "trust": "sha256:" + "7" * 64,
             "signatures": [
                 {
                     "kind": "message",

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from lockgate.storage import database
-from support.gates import GateUnderTest
+from support.gates import DAY_NS, GateUnderTest
 
 
 def limit_pages(gate: GateUnderTest) -> None:
@@ -66,10 +66,15 @@ def test_a_read_only_database_promotes_nothing(gate: GateUnderTest) -> None:
     gate.database.dispose()
     event.listen(gate.database, "connect", only_read)
     response = gate.approve("leo", "ml-lead", answer)
-    shown = gate.call("GET", f"/v1/promotions/{answer['promotion']['id']}", "rita")
+    path = f"/v1/promotions/{answer['promotion']['id']}"
+    shown = gate.call("GET", path, "rita")
+    gate.clock.advance(7 * DAY_NS)
+    later = gate.call("GET", path, "rita")
 
     assert (response.status_code, response.json["code"]) == (503, "storage.unavailable")
     assert shown.json["promotion"]["state"] == "pending"
+    assert later.json["promotion"]["state"] == "expired"
+    assert gate.call("GET", "/v1/promotions", "rita").json["items"][0]["state"] == "expired"
 
 
 def test_a_database_that_is_gone_is_not_taken_for_nobody(gate: GateUnderTest) -> None:

@@ -35,7 +35,7 @@ from lockgate.storage import read_transaction, write_transaction
 
 T = TypeVar("T")
 
-EVENTS_MAX: Final = 64  # in one transaction; the gate writes two
+EVENTS_MAX: Final = 64  # in one transaction; the gate writes at most fifty, when promotions run out
 RECORDS_PAGE_MAX: Final = 1000  # 32 MiB of the largest records
 
 

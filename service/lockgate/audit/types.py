@@ -68,7 +68,7 @@ class StoredRecord:
 class Problem:
     """One thing that is wrong with a log."""
 
-    code: str  # stable, for example "leaf_mismatch", "prev_mismatch", "root_mismatch"
+    code: str  # stable, for example "prev_mismatch", "root_mismatch"
     seq: int | None  # the first record concerned, where one can be named
     detail: str
 

@@ -100,7 +100,7 @@ def verify(
         if export is not None:
             verification = _verify_export(ExportFolder(export), known, notes)
         else:
-            url = database if database is not None else f"sqlite:///{(data_dir or Path()).absolute() / 'lockgate.db'}"
+            url = database or load_settings(data_dir=str(data_dir)).database_url
             verification = _verify_database(url, known, notes)
     except LockgateError as exc:
         click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)

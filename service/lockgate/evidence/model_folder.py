@@ -122,8 +122,9 @@ def hash_model(
 def misnamed_files(manifest: ModelManifest, bundle: bytes) -> tuple[str, ...]:
     """Return the names in which a model and the manifest of a model signature differ; empty where they agree.
 
-    A model's digest covers its files' bytes in the order of their names, not the names: a model whose files were renamed
-    can have the digest of the signed one. The names are in the signed manifest, so that whoever has the files compares.
+    A model's digest covers its files' bytes in the order of their names, not the names: a model whose files were
+    renamed can have the digest of the signed one. The names are in the signed manifest, so whoever has the files
+    compares.
 
     Args:
         manifest: What was hashed here.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lockgate.clock import EpochNs, format_timestamp
+from lockgate.digests import Sha256Hex
 from lockgate.policy import Detail, PolicyCatalogue, PolicyInvalidError, PolicyResult, RuleInfo, RuleStatus, Violation
 from lockgate.promotion.types import (
     Approval,
@@ -68,6 +69,7 @@ def decision_document(  # noqa: PLR0913 - one document of seven parts
     request: PromotionRequest,
     requester: str,
     evidence: VerifiedEvidence,
+    trust_sha256: Sha256Hex,
     approvals: tuple[Approval, ...],
     result: PolicyResult,
     catalogue: PolicyCatalogue,
@@ -121,7 +123,7 @@ def decision_document(  # noqa: PLR0913 - one document of seven parts
             }
             for outcome in result.approvals
         ],
-        "evidence": _evidence(request, evidence),
+        "evidence": _evidence(request, evidence, trust_sha256),
     }
     return Decision(verdict=verdict, document=document)
 
@@ -149,9 +151,10 @@ def _detail(detail: Detail) -> dict[str, Any]:
     return {"name": detail.name, "value": value}
 
 
-def _evidence(request: PromotionRequest, evidence: VerifiedEvidence) -> dict[str, Any]:
+def _evidence(request: PromotionRequest, evidence: VerifiedEvidence, trust_sha256: Sha256Hex) -> dict[str, Any]:
     return {
         "digest": str(request.evidence_digest),
+        "trust": f"sha256:{trust_sha256}",
         "signatures": [
             {
                 "kind": signature.kind,

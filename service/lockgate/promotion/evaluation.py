@@ -98,6 +98,7 @@ class Evaluator:
             request=promotion.request,
             requester=promotion.requester,
             evidence=evidence,
+            trust_sha256=trust_sha256,
             approvals=tuple(approval for approval, _ in case.approvals),
             result=result,
             catalogue=catalogue,

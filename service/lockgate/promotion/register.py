@@ -1,14 +1,15 @@
 """The register of promotions: reading them, and closing those that are withdrawn or whose time ran out."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from lockgate.audit import AuditLog, LogInconsistentError, Outcome, RecordUnknownError
+from lockgate.audit import AuditError, AuditLog, LogInconsistentError, Outcome, RecordUnknownError
 from lockgate.canonical_json import parse_canonical
-from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import Principal
 from lockgate.ids import new_id
 from lockgate.promotion import store
@@ -29,11 +30,13 @@ from lockgate.promotion.types import (
     PromotionState,
     Verdict,
 )
-from lockgate.storage import read_transaction
+from lockgate.storage import StorageError, read_transaction
 
 T = TypeVar("T")
 
-EXPIRE_BATCH_MAX: Final = 100  # promotions that one operation closes on its way
+EXPIRE_BATCH_MAX: Final = (
+    50  # promotions that one operation closes on its way; below the log's events in one transaction
+)
 TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
 _NS_PER_US: Final = 1_000
 
@@ -58,23 +61,23 @@ class Register:
             AuditError: The log does not hold the decision.
             StorageError: The database failed.
         """
-        self._expire_due(now_us(self._clock))
+        now = self._tidy()
         with read_transaction(self._database) as connection:
             row = store.read_promotion_row(connection, promotion_id)
         if row is None:
             raise PromotionUnknownError("want the id of a promotion, got one that is not here")
-        return self._answer(_promotion(row))
+        return self._answer(_promotion(row, now))
 
     def list(self, wanted: store.PromotionFilter) -> tuple[tuple[int, Promotion], ...]:
         """Return a page of promotions, newest first, each with its number (the cursor).
 
         Raises:
-            StorageError: The database failed.
+            StorageError: The database cannot be read.
         """
-        self._expire_due(now_us(self._clock))
+        now = self._tidy()
         with read_transaction(self._database) as connection:
             rows = store.list_promotion_rows(connection, wanted)
-        return tuple((row["number"], _promotion(row)) for row in rows)
+        return tuple((row["number"], _promotion(row, now)) for row in rows)
 
     def replay(self, subject: str, key: str, body_sha256: str) -> PromotionAnswer | None:
         """Return what a principal was answered when they first used an idempotency key, or None.
@@ -93,9 +96,9 @@ class Register:
             raise PromotionUnknownError("want the promotion of this Idempotency-Key, got one that is not here")
         if before.request_sha256 != body_sha256:
             raise IdempotencyKeyReusedError("want a new Idempotency-Key for another request body")
-        answer = self._answer(replace(_promotion(row), decision_id=before.decision_id))
+        answer = self._answer(replace(_promotion(row, now_us(self._clock)), decision_id=before.decision_id))
         state = state_after(answer.decision.verdict, rejected=False)  # as it was then, whatever became of it since
-        return replace(answer, promotion=replace(answer.promotion, state=state))
+        return replace(answer, promotion=replace(answer.promotion, state=state), replayed=True)
 
     def pending(self, promotion_id: str, now: EpochNs) -> tuple[Promotion, tuple[Approval, ...]]:
         """Return a promotion that can still be decided, and its approvals, oldest first.
@@ -116,7 +119,7 @@ class Register:
             # A row counts only if the log has the same word: whoever can write the table cannot write the log.
             if self._body(approval.id, APPROVAL) != approval_document(approval):
                 raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
-        promotion = _promotion(row)
+        promotion = _promotion(row, now)
         if promotion.state is not PromotionState.PENDING:
             raise PromotionClosedError(
                 f"want a pending promotion, got one that is {promotion.state.value}; request anew"
@@ -166,6 +169,13 @@ class Register:
             return self.get(promotion.id)
 
         return settle(attempt)
+
+    def _tidy(self) -> EpochNs:
+        # Reading goes on when nothing can be written: what ran out is shown as expired whether or not that is recorded.
+        now = now_us(self._clock)
+        with contextlib.suppress(StorageError, AuditError):
+            self._expire_due(now)
+        return now
 
     def _expire_due(self, now: EpochNs) -> None:
         with read_transaction(self._database) as connection:
@@ -246,10 +256,13 @@ def now_us(clock: Clock) -> EpochNs:
     return EpochNs(now - now % _NS_PER_US)
 
 
-def _promotion(row: RowMapping) -> Promotion:
+def _promotion(row: RowMapping, now: EpochNs) -> Promotion:
+    state = PromotionState(row["state"])
+    if state is PromotionState.PENDING and is_expired(row["expires_ns"], now):
+        state = PromotionState.EXPIRED
     return Promotion(
         id=row["id"],
-        state=PromotionState(row["state"]),
+        state=state,
         row_version=row["row_version"],
         request=request_from_row(row["request"]),
         requester=row["requester"],

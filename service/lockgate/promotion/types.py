@@ -156,6 +156,7 @@ class PromotionAnswer:
     promotion: Promotion
     decision: Decision
     receipt: Receipt
+    replayed: bool = False  # the answer to an idempotency key that was used before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

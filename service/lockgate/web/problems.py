@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from lockgate.audit import AuditError, RecordInvalidError, RecordUnknownError
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
-from lockgate.errors import LimitExceededError, LockgateError
+from lockgate.errors import LockgateError
 from lockgate.policy import PolicyFailureError, PolicyUnavailableError
 from lockgate.promotion import (
     ApprovalRepeatedError,
@@ -37,7 +37,6 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (MalformedJSONError, 400, "The request is not JSON"),
     (SchemaError, 422, "The request breaks its schema"),
     (DigestError, 422, "The request breaks its schema"),
-    (LimitExceededError, 413, "The request exceeds a limit"),
     (IdempotencyKeyInvalidError, 400, "The Idempotency-Key cannot be used"),
     (IdempotencyKeyReusedError, 422, "The Idempotency-Key was used for another request"),
     (NotPermittedError, 403, "Not permitted"),

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from lockgate.bootstrap import Services
 from lockgate.identity import Permission
@@ -25,7 +25,7 @@ def audit_blueprint(services: Services) -> Blueprint:
     def records() -> Response:
         allow_only("after", "limit", "kind")
         limit = page_limit()
-        after = integer("after") if text("after", re.compile("[0-9]+")) else None
+        after = integer("after") if "after" in request.args else None
         page = log.records(after=after, limit=limit, kind=text("kind", _KIND) or None)
         document = {
             "items": [{"seq": record.seq, "record": record.body.decode()} for record in page],

@@ -44,7 +44,8 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         answer = gate.request(
             caller(), json_body(), idempotency_key=request.headers.get("Idempotency-Key"), trace=g.trace
         )
-        count(answer.decision.document)
+        if not answer.replayed:
+            count(answer.decision.document)
         pending = answer.decision.verdict is Verdict.PENDING
         document = promotion_answer_document(answer, services.policy_revision())
         response = answered(answer, "v1/api/promotion_answer", document, 202 if pending else 201)
