@@ -238,6 +238,24 @@ def test_reader_gone(allowed: GateServer, gate_log: GateLog) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("demo",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_of_a_text_gone(
+    arguments: tuple[str, ...], unbuffered: str, gate: GateServer, gate_log: GateLog
+) -> None:
+    """When nobody reads what is no decision, the command ends quietly and not with 1, which means deny."""
+    script = '(sleep 0.2; "$@"; echo $? >&2) | :'
+    ended = subprocess.run(
+        ("sh", "-c", script, "sh", *_COMMAND, *arguments),
+        stderr=subprocess.PIPE,
+        env=_environment(gate, gate_log, PYTHONUNBUFFERED=unbuffered),
+        timeout=_PROCESS_TIMEOUT_S,
+        check=False,
+    )
+
+    assert ended.stderr == b"3\n"
+
+
 def _redirected(redirection: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Ended:
     """Run a command as a shell would with a redirection of its standard output."""
     ended = subprocess.run(
