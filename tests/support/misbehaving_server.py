@@ -67,5 +67,11 @@ def _handle(connection: socket.socket, server: Misbehaving, behaviour: Behaviour
             if not chunk:
                 return
             head += chunk
+        # The rest of the request too: closing before it is read would reset the connection and lose the answer.
+        head_text, _, body = head.partition(b"\r\n\r\n")
+        lengths = [line for line in head_text.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        missing = int(lengths[0].split(b":")[1]) - len(body) if lengths else 0
+        while missing > 0 and (chunk := connection.recv(65536)):
+            missing -= len(chunk)
         server.requests.append(head)
         behaviour(connection)

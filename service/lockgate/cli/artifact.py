@@ -56,7 +56,7 @@ def artifact_digest(
     if artifact is not None:
         return _file_digest(artifact)
     assert model_dir is not None  # noqa: S101 - one of the three is, see above
-    return _folder_digest(model_dir, (*ignored, *_names_inside(model_dir, bundles)))
+    return _folder_digest(model_dir, (*ignored, *_names_inside(model_dir, bundles)), bundles)
 
 
 def _file_digest(artifact: Path) -> str:
@@ -67,10 +67,10 @@ def _file_digest(artifact: Path) -> str:
         raise click.BadParameter(f"cannot read it: {exc.strerror}", param_hint="--artifact") from exc
 
 
-def _folder_digest(model_dir: Path, ignored: Sequence[str]) -> str:
+def _folder_digest(model_dir: Path, ignored: Sequence[str], bundles: Sequence[Path]) -> str:
     # Imported here: the room brings the verifier along, and the second that takes is this option's alone.
     from lockgate.evidence import ModelFolderError  # noqa: PLC0415 - see above
-    from lockgate.evidence.model_folder import hash_model  # noqa: PLC0415 - see above
+    from lockgate.evidence.model_folder import hash_model, misnamed_files  # noqa: PLC0415 - see above
 
     columns = (TextColumn("hashing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -84,6 +84,14 @@ def _folder_digest(model_dir: Path, ignored: Sequence[str]) -> str:
             )
     except ModelFolderError as exc:
         raise click.BadParameter(str(exc), param_hint="--model-dir") from exc
+    for bundle in bundles:
+        # The digest does not cover the names; the signed manifest does, and only who has the files can compare.
+        names = misnamed_files(manifest, bundle.read_bytes())
+        if names:
+            shown = ", ".join(repr(name)[:80] for name in names[:4])
+            raise click.BadParameter(
+                f"want the files that {bundle.name} names; only here or only there: {shown}", param_hint="--model-dir"
+            )
     return str(manifest.digest)
 
 

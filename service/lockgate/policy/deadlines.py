@@ -34,8 +34,10 @@ class DeadlineGuard:
         Raises:
             PolicyUnavailableError: The time is up.
         """
+        if timeout_s <= 0:  # an answer that happened to be quick enough would depend on luck
+            raise PolicyUnavailableError("no time left to ask the policy")
         deadline = monotonic() + timeout_s
-        if not self._places.acquire(timeout=max(timeout_s, 0.0)):
+        if not self._places.acquire(timeout=timeout_s):
             raise PolicyUnavailableError(f"no policy answer within {timeout_s:g} s: every worker is busy")
         outcome: Future[T] = Future()
         threading.Thread(target=self._work, args=(work, outcome), name="policy", daemon=True).start()
