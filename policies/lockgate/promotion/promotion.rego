@@ -17,6 +17,7 @@ import data.lockgate.rules.approver_holds_role
 import data.lockgate.rules.contributors_apart
 import data.lockgate.rules.contributors_named
 import data.lockgate.rules.freeze
+import data.lockgate.rules.input_complete
 import data.lockgate.rules.matrix_row
 import data.lockgate.rules.model_known
 import data.lockgate.rules.no_rejection
@@ -37,6 +38,7 @@ rules := {
 	"LG-012": {"status": request_unexpired.status, "violations": request_unexpired.deny},
 	"LG-013": {"status": rollback_target.status, "violations": rollback_target.deny},
 	"LG-014": {"status": matrix_row.status, "violations": matrix_row.deny},
+	"LG-015": {"status": input_complete.status, "violations": input_complete.deny},
 	"LG-020": {"status": approvals.status, "violations": approvals.deny},
 	"LG-021": {"status": requester_apart.status, "violations": requester_apart.deny},
 	"LG-022": {"status": contributors_apart.status, "violations": contributors_apart.deny},

@@ -29,7 +29,7 @@ test_promotion_is_allowed if {
 		"allow": true,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
 		"violations": [],
 		"missing_approvals": [],
 		"approvals": [
@@ -50,7 +50,7 @@ test_one_cause_one_reason[note] if {
 		},
 		"nobody named": {"change": ["replace", "/request/contributors", []], "codes": {"contributors.unnamed"}},
 		"rejected": {
-			"change": ["add", "/approvals/-", {"id": "x", "verdict": "reject"}],
+			"change": ["add", "/approvals/-", object.union(fixtures.promotion.approvals[0], {"id": "x", "verdict": "reject"})],
 			"codes": {"request.rejected"},
 		},
 		"unknown model": {
@@ -69,7 +69,7 @@ test_missing_approval_is_named if {
 		"allow": false,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
 		"violations": [{"rule_id": "LG-020", "code": "approvals.missing", "title": "Enough people approved in each role that the matrix names", "severity": "medium", "remediation": "Ask the missing roles to approve this request.", "details": [{"name": "have", "value": 0}, {"name": "need", "value": 1}, {"name": "role", "value": "risk"}]}],
 		"missing_approvals": [{"role": "risk", "need": 1, "have": 0}],
 		"approvals": [{"approval_id": "00000000-0000-4000-8000-000000000101", "counted": true, "reasons": []}],
