@@ -20,7 +20,7 @@ from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Per
 from lockgate.demo.stage import Finished, Stage, StageError, free_port
 
 _LOG_ORIGIN: Final = "demo.lockgate.example/audit"
-_PASSED: Final = ("  pass  ", "  n/a   ")  # of seventeen rules most pass; the story is told by the others
+_PASSED: Final = ("  pass  ", "  n/a   ")  # most rules pass; the story is told by the others
 _CHANGED_FROM: Final = b'"verdict":"pending"'
 _CHANGED_TO: Final = b'"verdict":"allow"'
 
