@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from lockgate.administration import IDENTITY_KINDS
 from lockgate.audit import AuditLog, KindCatalogue, load_key_file
 from lockgate.clock import Clock
 from lockgate.config import Settings
@@ -64,7 +65,7 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         engine=database,
         signer=load_key_file(settings.log_key_file),
         clock=clock,
-        catalogue=KindCatalogue(GATE_KINDS),
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS}),
         instance=settings.instance,
     )
 

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from lockgate.audit import parse_verifier_key
+from lockgate.canonical_json import parse_json
 from lockgate.identity import IdentityStore
 from lockgate.shipped import shipped_folder
 from lockgate.storage import check_schema, open_engine, write_transaction
@@ -244,6 +245,23 @@ def test_token_that_nobody_received(redirection: str, initialised: Run, data_dir
     assert ended.stderr.endswith("[client.output]\n3\n")
     assert "could not be shown, and is revoked" in ended.stderr
     assert initialised("token", "list").out.split()[1] == "revoked"
+
+
+def test_every_change_of_who_may_call_is_recorded(initialised: Run) -> None:
+    """Who was given which role, and every token made or ended, stands in the audit log; no secret does."""
+    made = initialised("token", "create", *_PERSON, "--expires-in", "30d")
+    token_id = initialised("token", "list").out.split()[0]
+    initialised("token", "revoke", token_id)
+
+    shown = initialised("audit", "show", "--last", "10", "--output", "json").out
+    records = [parse_json(line.encode(), bytes_max=40_000) for line in shown.splitlines()]
+    changes = [(record["kind"], record["body"].get("change")) for record in records if record["kind"] != "log.genesis"]
+    assert sorted(changes, key=str) == [
+        ("identity.principal", None),
+        ("identity.token", "created"),
+        ("identity.token", "revoked"),
+    ]
+    assert made.out.strip() not in shown
 
 
 def test_token_revoke_unknown(initialised: Run) -> None:

@@ -5,6 +5,8 @@ from typing import Final
 
 import click
 
+from lockgate.administration import Administration
+from lockgate.bootstrap import open_log
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import deliver, emit
@@ -87,14 +89,14 @@ def create(
             principal = parse_principal(subject=subject, type=type_, roles=roles, identities=identities)
         except IdentityError as exc:
             raise click.UsageError(str(exc)) from exc
-    store = _open_store(settings)
+    store, administration = _open(settings)
     if principal is not None:
-        store.put_principal(principal)
-    made = store.create_token(subject, lifetime_ns)
+        administration.put_principal(principal)
+    made = administration.create_token(subject, lifetime_ns)
     try:
         deliver(f"{made.secret}\n")
     except BaseException:  # a secret that nobody holds, or that lies half-written somewhere
-        store.revoke_token(made.token_id)
+        administration.revoke_token(made.token_id)
         click.echo(f"lockgate: token {made.token_id} could not be shown, and is revoked", err=True)
         raise
     holder = store.authenticate(made.secret)
@@ -114,7 +116,7 @@ def list_(settings: Settings) -> int:
       lockgate token list
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     now = SystemClock().now_ns()
-    for one in _open_store(settings).list_tokens():
+    for one in _open(settings)[0].list_tokens():
         state = "revoked" if one.revoked_ns is not None else "expired" if is_expired(one.expires_ns, now) else "live"
         emit(f"{one.token_id}  {state:<7}  expires {format_timestamp(one.expires_ns)}  {one.subject}\n")
     return ExitCode.ALLOW
@@ -130,12 +132,12 @@ def revoke(settings: Settings, token_id: str) -> int:
     Example:
       lockgate token revoke 3f0c...
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    _open_store(settings).revoke_token(token_id)
+    _open(settings)[1].revoke_token(token_id)
     click.echo(f"token {token_id} is revoked", err=True)
     return ExitCode.ALLOW
 
 
-def _open_store(settings: Settings) -> IdentityStore:
-    engine = open_engine(settings.database_url)
+def _open(settings: Settings) -> tuple[IdentityStore, Administration]:
+    engine, clock = open_engine(settings.database_url), SystemClock()
     check_schema(engine)
-    return IdentityStore(engine, SystemClock())
+    return IdentityStore(engine, clock), Administration(open_log(settings, clock, engine), clock)

@@ -33,14 +33,8 @@ class IdentityStore:
         Raises:
             StorageError: The database failed.
         """
-        row = {
-            "type": principal.type,
-            "roles": canonicalize(list(principal.roles)).decode(),
-            "identities": canonicalize(list(principal.identities)).decode(),
-        }
-        statement = insert(principal_table).values(subject=principal.subject, created_ns=self._clock.now_ns(), **row)
         with write_transaction(self._engine) as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=row))
+            write_principal(connection, principal, self._clock.now_ns())
 
     def create_token(self, subject: str, lifetime_ns: int) -> NewToken:
         """Make a token that stands for a principal until it expires.
@@ -56,25 +50,8 @@ class IdentityStore:
             PrincipalUnknownError: There is no such principal.
             StorageError: The database failed.
         """
-        now = self._clock.now_ns()
-        made = NewToken(
-            token_id=str(uuid.uuid4()),
-            secret=TOKEN_PREFIX + secrets.token_urlsafe(_SECRET_BYTES),
-            expires_ns=EpochNs(now + lifetime_ns),
-        )
         with write_transaction(self._engine) as connection:
-            if read_principal(connection, subject) is None:
-                raise PrincipalUnknownError(f"want an existing principal, got {subject[:80]!r}")
-            connection.execute(
-                token_table.insert().values(
-                    id=made.token_id,
-                    secret_sha256=_hash(made.secret),
-                    subject=subject,
-                    created_ns=now,
-                    expires_ns=made.expires_ns,
-                )
-            )
-        return made
+            return write_token(connection, subject, lifetime_ns, self._clock.now_ns())
 
     def revoke_token(self, token_id: str) -> None:
         """End a token now; ending an ended one changes nothing.
@@ -84,10 +61,7 @@ class IdentityStore:
             StorageError: The database failed.
         """
         with write_transaction(self._engine) as connection:
-            statement = token_table.update().where(token_table.c.id == token_id, token_table.c.revoked_ns.is_(None))
-            connection.execute(statement.values(revoked_ns=self._clock.now_ns()))
-            if connection.execute(select(token_table.c.id).where(token_table.c.id == token_id)).first() is None:
-                raise TokenUnknownError(f"want an existing token id, got {token_id[:40]!r}")
+            end_token(connection, token_id, self._clock.now_ns())
 
     def list_tokens(self) -> tuple[TokenInfo, ...]:
         """Return every token ever made, oldest first.
@@ -124,6 +98,57 @@ class IdentityStore:
             if row is None or row.revoked_ns is not None or is_expired(row.expires_ns, self._clock.now_ns()):
                 return None
             return read_principal(connection, row.subject)
+
+
+def write_principal(connection: Connection, principal: Principal, now: EpochNs) -> None:
+    """Create or replace a principal inside the caller's transaction."""
+    row = {
+        "type": principal.type,
+        "roles": canonicalize(list(principal.roles)).decode(),
+        "identities": canonicalize(list(principal.identities)).decode(),
+    }
+    statement = insert(principal_table).values(subject=principal.subject, created_ns=now, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=row))
+
+
+def write_token(connection: Connection, subject: str, lifetime_ns: int, now: EpochNs) -> NewToken:
+    """Make a token inside the caller's transaction.
+
+    Raises:
+        PrincipalUnknownError: There is no such principal.
+    """
+    if read_principal(connection, subject) is None:
+        raise PrincipalUnknownError(f"want an existing principal, got {subject[:80]!r}")
+    made = NewToken(
+        token_id=str(uuid.uuid4()),
+        secret=TOKEN_PREFIX + secrets.token_urlsafe(_SECRET_BYTES),
+        expires_ns=EpochNs(now + lifetime_ns),
+    )
+    connection.execute(
+        token_table.insert().values(
+            id=made.token_id,
+            secret_sha256=_hash(made.secret),
+            subject=subject,
+            created_ns=now,
+            expires_ns=made.expires_ns,
+        )
+    )
+    return made
+
+
+def end_token(connection: Connection, token_id: str, now: EpochNs) -> str:
+    """End a token inside the caller's transaction; return whose it was.
+
+    Raises:
+        TokenUnknownError: There is no such token.
+    """
+    row = connection.execute(select(token_table.c.subject).where(token_table.c.id == token_id)).first()
+    if row is None:
+        raise TokenUnknownError(f"want an existing token id, got {token_id[:40]!r}")
+    statement = token_table.update().where(token_table.c.id == token_id, token_table.c.revoked_ns.is_(None))
+    connection.execute(statement.values(revoked_ns=now))
+    subject: str = row.subject
+    return subject
 
 
 def read_principal(connection: Connection, subject: str) -> Principal | None:
