@@ -114,6 +114,20 @@ def test_an_approval_written_into_the_table_alone_is_found(gate: GateUnderTest) 
     assert (response.status_code, response.json["code"]) == (503, "audit.log_inconsistent")
 
 
+def test_an_approval_changed_in_the_table_is_found(gate: GateUnderTest) -> None:
+    """A row that says something else than its record, here a later end, does not count: nothing more is decided."""
+    asked = gate.request()
+    approval = gate.approve("maya", "risk", asked).json["approval"]
+    with write_transaction(gate.database) as connection:
+        connection.execute(
+            text("UPDATE approval SET body = CAST(replace(CAST(body AS TEXT), :old, :new) AS BLOB)"),
+            {"old": approval["expires_at"], "new": asked["promotion"]["expires_at"]},
+        )
+    response = gate.approve("leo", "ml-lead", asked)
+
+    assert (response.status_code, response.json["code"]) == (503, "audit.log_inconsistent")
+
+
 def test_a_promotion_that_points_at_another_s_decision_is_found(gate: GateUnderTest) -> None:
     """A row made to show somebody else's allow shows nothing."""
     allowed = gate.request(**{**PROMOTE, "from": "dev", "to": "staging"})
