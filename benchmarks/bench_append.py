@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from lockgate.audit import APP_EVENT, Actor, AuditLog, Event, KindCatalogue
-from lockgate.audit.notes import make_signer
+from lockgate.audit.formats.notes import make_signer
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lockgate.audit.notes import format_signer, make_signer
+from lockgate.audit.formats.notes import format_signer, make_signer
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit import audit
 from support.audit_logs import ORIGIN, LogStand, make_event

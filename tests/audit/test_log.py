@@ -31,11 +31,11 @@ from lockgate.audit import (
     open_checkpoint,
     verify_receipt,
 )
-from lockgate.audit.checkpoints import Checkpoint, sign_checkpoint
-from lockgate.audit.merkle import check_consistency, leaf_hash, node_hash, root_from_inclusion
-from lockgate.audit.notes import make_signer
-from lockgate.audit.proofs import InclusionProof, format_proof
-from lockgate.audit.records import parse_record
+from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.formats.merkle import check_consistency, leaf_hash, node_hash, root_from_inclusion
+from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.formats.proofs import InclusionProof, format_proof
+from lockgate.audit.formats.records import parse_record
 from lockgate.audit.structlog_processor import AuditProcessor
 from lockgate.digests import sha256_hex
 from lockgate.storage.tables import audit_attachment
@@ -47,7 +47,7 @@ WRITER = """
 import sys, uuid
 from pathlib import Path
 from lockgate.audit import AuditLog, KindCatalogue
-from lockgate.audit.notes import make_signer
+from lockgate.audit.formats.notes import make_signer
 from lockgate.storage import open_engine
 from support.audit_logs import ORIGIN, SteppingClock, make_event
 engine = open_engine("sqlite:///" + sys.argv[1])
@@ -394,7 +394,7 @@ def test_structlog_processor_raises_when_it_cannot_write(stand: LogStand) -> Non
 def test_verifying_needs_no_database() -> None:
     """Whoever only verifies loads neither SQLAlchemy nor Flask."""
     code = (
-        "import sys, lockgate.audit, lockgate.audit.verifier, lockgate.audit.export_folder;"
+        "import sys, lockgate.audit, lockgate.audit.verification.verifier, lockgate.audit.verification.export_folder;"
         "assert not {'sqlalchemy', 'flask'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ import pymerkle
 import pytest
 
 from lockgate.audit.errors import ProofInvalidError
-from lockgate.audit.merkle import (
+from lockgate.audit.formats.merkle import (
     EMPTY_ROOT,
     GrowingTree,
     Node,

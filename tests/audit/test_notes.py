@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockgate.audit.checkpoints import Checkpoint, open_checkpoint, read_checkpoint, sign_checkpoint
 from lockgate.audit.errors import (
     KeyInvalidError,
     NoteMalformedError,
@@ -16,8 +15,8 @@ from lockgate.audit.errors import (
     ProofInvalidError,
     SignatureInvalidError,
 )
-from lockgate.audit.keys import create_key_file, load_key_file
-from lockgate.audit.notes import (
+from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint, sign_checkpoint
+from lockgate.audit.formats.notes import (
     VerifierKey,
     format_signer,
     make_signer,
@@ -26,7 +25,8 @@ from lockgate.audit.notes import (
     parse_verifier_key,
     sign_note,
 )
-from lockgate.audit.proofs import InclusionProof, format_proof, parse_proof
+from lockgate.audit.formats.proofs import InclusionProof, format_proof, parse_proof
+from lockgate.audit.keys import create_key_file, load_key_file
 
 SIGNER = make_signer("gate.example/audit", bytes(range(32)))
 OTHER = make_signer("gate.example/audit", bytes(32))

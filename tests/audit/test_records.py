@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.audit.errors import RecordInvalidError
-from lockgate.audit.records import parse_record
+from lockgate.audit.formats.records import parse_record
 from lockgate.canonical_json import RECORD_BYTES_MAX, canonicalize, parse_json
 from lockgate.schemas import SchemaError, check_schema
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lockgate.audit import ExportError, Outcome, Verification, store, verify_log
-from lockgate.audit.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
-from lockgate.audit.export_folder import ExportFolder
-from lockgate.audit.merkle import GrowingTree, leaf_hash
-from lockgate.audit.notes import make_signer
+from lockgate.audit.formats.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
+from lockgate.audit.formats.merkle import GrowingTree, leaf_hash
+from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.storage import read_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand, verify_export
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from lockgate.audit.notes import make_signer
+from lockgate.audit.formats.notes import make_signer
 from lockgate.cli.audit import audit
 from support.gates import GateUnderTest
 

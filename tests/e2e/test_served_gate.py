@@ -17,7 +17,7 @@ import orjson
 import pytest
 import requests
 
-from lockgate.audit.notes import make_signer
+from lockgate.audit.formats.notes import make_signer
 from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Person, make_material
 from lockgate.demo.stage import Finished, Stage, free_port
 from lockgate.policy.build import compile_sources

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import text
 
-from lockgate.audit.merkle import leaf_hash
+from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.schemas import check_schema
 from lockgate.storage import write_transaction
 from lockgate.web.api.openapi import openapi_document

@@ -10,7 +10,6 @@ database; it is loaded when first asked for, so that whoever only verifies does 
 
 from typing import TYPE_CHECKING, Any
 
-from lockgate.audit.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.errors import (
     AuditError,
     DuplicateIDError,
@@ -27,10 +26,10 @@ from lockgate.audit.errors import (
     RecordUnknownError,
     SignatureInvalidError,
 )
+from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.formats.notes import Signer, VerifierKey, parse_verifier_key
 from lockgate.audit.keys import create_key_file, load_key_file
 from lockgate.audit.kinds import APP_EVENT, KindCatalogue
-from lockgate.audit.notes import Signer, VerifierKey, parse_verifier_key
-from lockgate.audit.receipts import verify_receipt
 from lockgate.audit.types import (
     Actor,
     Committed,
@@ -41,7 +40,8 @@ from lockgate.audit.types import (
     StoredRecord,
     Verification,
 )
-from lockgate.audit.verifier import verify_log
+from lockgate.audit.verification.receipts import verify_receipt
+from lockgate.audit.verification.verifier import verify_log
 
 if TYPE_CHECKING:
     from lockgate.audit.log import AuditLog

@@ -11,7 +11,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lockgate.audit import store
-from lockgate.audit.checkpoints import open_checkpoint
 from lockgate.audit.errors import (
     AuditError,
     LogForeignError,
@@ -19,7 +18,8 @@ from lockgate.audit.errors import (
     NoteUnverifiedError,
     ProofInvalidError,
 )
-from lockgate.audit.merkle import (
+from lockgate.audit.formats.checkpoints import open_checkpoint
+from lockgate.audit.formats.merkle import (
     Node,
     check_consistency,
     consistency_spans,
@@ -30,8 +30,8 @@ from lockgate.audit.merkle import (
     root_from_inclusion,
     span_hash,
 )
-from lockgate.audit.notes import VerifierKey
-from lockgate.audit.records import GENESIS_PREV, columns_of, parse_record
+from lockgate.audit.formats.notes import VerifierKey
+from lockgate.audit.formats.records import GENESIS_PREV, columns_of, parse_record
 from lockgate.clock import EpochNs, parse_timestamp
 
 

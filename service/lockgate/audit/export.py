@@ -10,12 +10,12 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import store
 from lockgate.audit.errors import ExportError, LogForeignError
-from lockgate.audit.export_folder import ATTACHMENTS, CHECKPOINT, CHECKPOINTS, RECORDS
+from lockgate.audit.verification.export_folder import ATTACHMENTS, CHECKPOINT, CHECKPOINTS, RECORDS
 from lockgate.storage import read_transaction
 
 
 def export_log(engine: Engine, log: str, out: Path) -> int:
-    """Write a log to a new folder, in the form of `lockgate.audit.export_folder`.
+    """Write a log to a new folder, in the form of `lockgate.audit.verification.export_folder`.
 
     Args:
         engine: The database.

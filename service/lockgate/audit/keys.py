@@ -1,4 +1,4 @@
-"""The log's signing key in a file: one line, the private text form of `lockgate.audit.notes`."""
+"""The log's signing key in a file: one line, the private text form of `lockgate.audit.formats.notes`."""
 
 import os
 import secrets
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from lockgate.audit.errors import KeyInvalidError
-from lockgate.audit.notes import SeedSigner, format_signer, make_signer, parse_signer
+from lockgate.audit.formats.notes import SeedSigner, format_signer, make_signer, parse_signer
 
 KEY_FILE_BYTES_MAX: Final = 4096  # one line; the longest name takes a third of it
 _OTHERS: Final = 0o007

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockgate.audit.errors import KindUnknownError, RecordInvalidError
-from lockgate.audit.records import GENESIS
+from lockgate.audit.formats.records import GENESIS
 from lockgate.audit.types import Event
 from lockgate.canonical_json import CanonicalJSONError, canonicalize
 from lockgate.schemas import SchemaError, check_schema, schema_sha256

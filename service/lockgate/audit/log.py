@@ -13,34 +13,31 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import store
 from lockgate.audit.appending import BEGINNING, Ending, check_ending, grow
-from lockgate.audit.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
 from lockgate.audit.errors import (
     DuplicateIDError,
     LogForeignError,
     LogInconsistentError,
     NoEventError,
     RecordInvalidError,
-    RecordUnknownError,
 )
+from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.formats.merkle import leaf_hash
+from lockgate.audit.formats.notes import Signer
+from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, GENESIS, Place, columns_of, encode_record, parse_record
 from lockgate.audit.kinds import KindCatalogue
-from lockgate.audit.merkle import Span, consistency_spans, inclusion_spans, leaf_hash, nodes_of, span_hash
-from lockgate.audit.notes import Signer
-from lockgate.audit.proofs import InclusionProof, format_proof
-from lockgate.audit.records import ATTACHMENT_BYTES_MAX, GENESIS, Place, columns_of, encode_record, parse_record
-from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt, StoredRecord
+from lockgate.audit.reading import LogReader, make_receipt
+from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs
-from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
 
 T = TypeVar("T")
 
 EVENTS_MAX: Final = 64  # in one transaction; the gate writes at most fifty, when promotions run out
-RECORDS_PAGE_MAX: Final = 1000  # 32 MiB of the largest records
 
 
-class AuditLog:
-    """One log; safe to use from many threads, and by many processes on one database."""
+class AuditLog(LogReader):
+    """One log, for writing and reading; safe to use from many threads, and by many processes on one database."""
 
     def __init__(
         self, *, engine: Engine, signer: Signer, clock: Clock, catalogue: KindCatalogue, instance: str
@@ -54,17 +51,12 @@ class AuditLog:
             catalogue: The kinds that may be written.
             instance: This process's name in its records.
         """
-        self._engine = engine
+        super().__init__(engine, signer.verifier_key.name)
         self._signer = signer
         self._clock = clock
         self._catalogue = catalogue
         self._instance = instance
         self._boot = new_id(clock.now_ns())
-
-    @property
-    def origin(self) -> str:
-        """The log's name."""
-        return self._signer.verifier_key.name
 
     def create(self) -> None:
         """Begin the log with its genesis record, or make sure that the one that is there is ours.
@@ -127,96 +119,6 @@ class AuditLog:
         """
         return self.transact(lambda _: Outcome(value=None, events=(event,))).receipts[0]
 
-    def receipt(self, seq: int) -> Receipt:
-        """Return the receipt of a record: byte for byte the one that was given when it was written.
-
-        Raises:
-            RecordUnknownError: There is no such record.
-            StorageError: The database cannot be read.
-        """
-        with read_transaction(self._engine) as connection:
-            return self._receipt(connection, seq)
-
-    def receipt_by_id(self, event_id: str) -> Receipt:
-        """Return the receipt of the record with this id.
-
-        Raises:
-            RecordUnknownError: There is no such record.
-            StorageError: The database cannot be read.
-        """
-        with read_transaction(self._engine) as connection:
-            seq = store.find_seq(connection, self.origin, event_id)
-            if seq is None:
-                raise RecordUnknownError("the log holds no record with this id")
-            return self._receipt(connection, seq)
-
-    def records(
-        self, *, after: int | None = None, limit: int = 100, kind: str | None = None, actor: str | None = None
-    ) -> tuple[StoredRecord, ...]:
-        """Return a page of records, oldest first.
-
-        Args:
-            after: The last position already seen; None for the beginning.
-            limit: How many at most, up to `RECORDS_PAGE_MAX`.
-            kind: Only this kind.
-            actor: Only by the actor with this id.
-        """
-        start = -1 if after is None else after
-        with read_transaction(self._engine) as connection:
-            entries = store.read_entries(
-                connection, self.origin, after=start, limit=min(limit, RECORDS_PAGE_MAX), kind=kind, actor=actor
-            )
-        return tuple(StoredRecord(seq=entry.columns.seq, body=entry.body, leaf=entry.columns.leaf) for entry in entries)
-
-    def checkpoint(self) -> bytes:
-        """Return the newest signed checkpoint, exact bytes.
-
-        Raises:
-            RecordUnknownError: The log was never created.
-        """
-        with read_transaction(self._engine) as connection:
-            note = store.read_last_checkpoint(connection, self.origin)
-        if note is None:
-            raise RecordUnknownError("the log holds no checkpoint")
-        return note
-
-    def inclusion_proof(self, seq: int, size: int) -> tuple[bytes, ...]:
-        """Return the path from a record to the root over the first `size` records.
-
-        Raises:
-            RecordUnknownError: `seq` is not below `size`, or `size` is beyond the log.
-        """
-        if not 0 <= seq < size:
-            raise RecordUnknownError("want a seq from 0 and below the size")
-        with read_transaction(self._engine) as connection:
-            return self._hashes(connection, size, inclusion_spans(seq, size))
-
-    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
-        """Return the proof that the first `new` records begin with the first `old`.
-
-        Raises:
-            RecordUnknownError: Not 0 < old <= new, or `new` is beyond the log.
-        """
-        if not 0 < old <= new:
-            raise RecordUnknownError("want sizes with 0 < old <= new")
-        with read_transaction(self._engine) as connection:
-            return self._hashes(connection, new, consistency_spans(old, new))
-
-    def attachment(self, sha256: str) -> bytes:
-        """Return a document that an event's body names by its SHA-256, 64 hex digits.
-
-        Raises:
-            RecordUnknownError: There is none.
-            LogInconsistentError: What is stored under this digest is something else.
-        """
-        with read_transaction(self._engine) as connection:
-            body = store.read_attachment(connection, self.origin, sha256)
-        if body is None:
-            raise RecordUnknownError("the log holds no attachment with this SHA-256")
-        if sha256_hex(body) != sha256:
-            raise LogInconsistentError("the attachment's bytes do not hash to the digest that they are kept under")
-        return body
-
     def check_head(self) -> None:
         """Make sure that the next append would find the log whole at its end; for a readiness probe.
 
@@ -245,7 +147,7 @@ class AuditLog:
         store.add_nodes(connection, self.origin, growth.nodes)
         store.add_checkpoint(connection, self.origin, growth.size, note)
         store.move_head(connection, self.origin, store.Head(size=growth.size, leaf=leaves[-1]))
-        return tuple(_make_receipt(entry, path, note) for entry, path in zip(entries, growth.paths, strict=True))
+        return tuple(make_receipt(entry, path, note) for entry, path in zip(entries, growth.paths, strict=True))
 
     def _chain(self, connection: Connection, ending: Ending, events: tuple[Event, ...]) -> list[store.Entry]:
         # Within one log time never goes backwards, whatever the machine's clock does.
@@ -276,27 +178,3 @@ class AuditLog:
             prev = leaf_hash(body)
             entries.append(store.Entry(body=body, columns=columns_of(parse_record(body), prev)))
         return entries
-
-    def _receipt(self, connection: Connection, seq: int) -> Receipt:
-        entry = store.read_entry(connection, self.origin, seq)
-        # The smallest checkpoint that covers it is the one of its own transaction, so that the bytes never change.
-        note = store.read_checkpoint_covering(connection, self.origin, seq)
-        if entry is None or note is None:
-            raise RecordUnknownError(f"the log holds no record {seq}")
-        size = read_checkpoint(note).size
-        return _make_receipt(entry, self._hashes(connection, size, inclusion_spans(seq, size)), note)
-
-    def _hashes(self, connection: Connection, size: int, spans: list[Span]) -> tuple[bytes, ...]:
-        head = store.read_head(connection, self.origin)
-        if head is None or size > head.size:
-            raise RecordUnknownError(f"the log holds fewer than {size} records")
-        nodes = store.read_nodes(connection, self.origin, [node for span in spans for node in nodes_of(span)])
-        try:
-            return tuple(span_hash(span, nodes) for span in spans)
-        except KeyError as exc:
-            raise LogInconsistentError("a node of the stored tree is missing") from exc
-
-
-def _make_receipt(entry: store.Entry, path: tuple[bytes, ...], note: bytes) -> Receipt:
-    proof = InclusionProof(index=entry.columns.seq, path=path, checkpoint=note)
-    return Receipt(seq=entry.columns.seq, record=entry.body, proof=format_proof(proof))

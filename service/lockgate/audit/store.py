@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, insert, select, tuple_, update
 
-from lockgate.audit.merkle import Node
-from lockgate.audit.records import Columns
+from lockgate.audit.formats.merkle import Node
+from lockgate.audit.formats.records import Columns
 from lockgate.digests import sha256_hex
 from lockgate.storage.tables import audit_attachment, audit_checkpoint, audit_entry, audit_head, audit_node
 

@@ -1,7 +1,6 @@
 """The entry point: every command, and the one place where an error becomes an exit code."""
 
 import contextlib
-import importlib
 import signal
 import sys
 import traceback
@@ -12,51 +11,34 @@ import click
 
 from lockgate.cli.errors import ClientError, ProblemError, ReceiptInvalidError
 from lockgate.cli.exit_codes import ExitCode
+from lockgate.cli.lazy_group import LazyGroup
 from lockgate.cli.standard_output import silence
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.rendering import plain
 
-_MODULES: Final = {
-    "approve": "promotions",
-    "audit": "audit",
-    "check": "promotions",
-    "db": "operations",
-    "demo": "demo",
-    "doctor": "doctor",
-    "init": "operations",
-    "policy": "policy",
-    "request": "promotions",
-    "serve": "operations",
-    "status": "promotions",
-    "token": "tokens",
-    "withdraw": "promotions",
+_COMMANDS: Final = {
+    "approve": "promotions:approve",
+    "audit": "audit:audit",
+    "check": "promotions:check",
+    "db": "operations:db",
+    "demo": "demo:demo",
+    "doctor": "doctor:doctor",
+    "init": "operations:init",
+    "policy": "policy:policy",
+    "request": "promotions:request",
+    "serve": "operations:serve",
+    "status": "promotions:status",
+    "token": "tokens:token",
+    "withdraw": "promotions:withdraw",
 }
 """Which file of this room holds which command."""
 
 
-class _Commands(click.Group):
-    """Imports a command's file when the command is asked for.
-
-    The service's rooms take more than a second to load, and a pipeline that asks for a decision needs none of them. A
-    file that cannot be imported is so also met inside `main`, which keeps it from ending with Python's 1.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands' names, sorted."""
-        del ctx
-        return list(_MODULES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return one command, or None if there is none of this name."""
-        del ctx
-        if cmd_name not in _MODULES:
-            return None
-        command = getattr(importlib.import_module(f"lockgate.cli.{_MODULES[cmd_name]}"), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
-        return command
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    commands_of=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="lockgate", prog_name="lockgate")
 def lockgate() -> None:
     """Decide whether a model may be promoted: signed, reviewed, recorded.

@@ -1,4 +1,4 @@
-"""`lockgate audit`: verify, export, show, key."""
+"""`lockgate audit verify` and `verify-receipt`."""
 
 import json
 import sys
@@ -20,16 +20,13 @@ from lockgate.audit import (
     RecordInvalidError,
     SignatureInvalidError,
     VerifierKey,
-    load_key_file,
     parse_verifier_key,
     store,
     verify_receipt,
 )
-from lockgate.audit.export import export_log
-from lockgate.audit.export_folder import ExportFolder, read_checkpoint_file
-from lockgate.audit.records import parse_record
 from lockgate.audit.types import Verification
-from lockgate.audit.verifier import verify_log
+from lockgate.audit.verification.export_folder import ExportFolder, read_checkpoint_file
+from lockgate.audit.verification.verifier import verify_log
 from lockgate.canonical_json import parse_json
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
@@ -40,17 +37,11 @@ from lockgate.storage import StorageError, open_engine, read_transaction
 
 PROGRESS_RECORDS_MIN: Final = 20_000  # about a second of checking; below, a bar would only flicker
 PROGRESS_BYTES_MIN: Final = 20 * 1024 * 1024  # the same, of an export
-SHOW_MAX: Final = 1000  # records that one command shows
 RECEIPT_BYTES_MAX: Final = 256 * 1024  # a record and a proof of 63 hashes, escaped
 _EXIT_CODES: Final = {"valid": 0, "tampered": 1, "unverifiable": 2}
 
 
-@click.group()
-def audit() -> None:
-    """Verify, export and read the audit log."""
-
-
-@audit.command()
+@click.command()
 @click.option("--export", "export", type=click.Path(path_type=Path), help="An export's folder.")
 @click.option("--database", metavar="URL", help="A live database, for example sqlite:////var/lib/lockgate/lockgate.db.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="A gate's data folder, for its live database.")
@@ -109,7 +100,7 @@ def verify(
     context.exit(_EXIT_CODES[verification.verdict])
 
 
-@audit.command("verify-receipt")
+@click.command("verify-receipt")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--key",
@@ -143,49 +134,6 @@ def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[st
     emit(f"VALID  record {record['seq']} ({plain(record['kind'])}) is in {plain(record['log'])}\n")
 
 
-@audit.command("export")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
-def export_command(*, out: Path, data_dir: Path | None) -> None:
-    """Write the whole log to a new folder that can be verified offline."""
-    url, log = _configured(data_dir)
-    size = export_log(open_engine(url), log.name, out)
-    click.echo(f"exported {size} records of {plain(log.name)} to {plain(str(out))}", err=True)
-
-
-@audit.command()
-@click.argument("seq", type=click.IntRange(min=0), required=False)
-@click.option("--last", type=click.IntRange(1, SHOW_MAX), help="The newest N records.")
-@click.option("--kind", help="Only this kind, with --last.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
-def show(*, seq: int | None, last: int | None, kind: str | None, output: str, data_dir: Path | None) -> None:
-    """Show the record SEQ, or the newest ones. Nothing is verified."""
-    if (seq is None) == (last is None):
-        raise click.UsageError("want SEQ or --last, one of them")
-    if kind is not None and last is None:
-        raise click.UsageError("want --kind only with --last")
-    url, log = _configured(data_dir)
-    with read_transaction(open_engine(url)) as connection:
-        if seq is not None:
-            entry = store.read_entry(connection, log.name, seq)
-            entries = [] if entry is None else [entry]
-        else:
-            entries = store.read_last_entries(connection, log.name, limit=last or 0, kind=kind)
-    if seq is not None and not entries:
-        raise click.UsageError(f"the log holds no record {seq}")
-    indent = None if output == "json" else 2
-    emit("".join(f"{_neutral(parse_record(entry.body), indent)}\n" for entry in entries))
-
-
-@audit.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
-def key(*, data_dir: Path | None) -> None:
-    """Print the log's public key, for whoever verifies."""
-    _, log = _configured(data_dir)
-    emit(f"{log}\n")
-
-
 def _read_receipt(file: Path) -> Receipt:
     try:
         document = parse_json(file.read_bytes(), bytes_max=RECEIPT_BYTES_MAX)
@@ -193,11 +141,6 @@ def _read_receipt(file: Path) -> Receipt:
         raise ExportError(f"cannot read the receipt: {exc.strerror}") from exc
     check_schema("v1/api/receipt", document)
     return Receipt(seq=document["seq"], record=document["record"].encode(), proof=document["proof"])
-
-
-def _configured(data_dir: Path | None) -> tuple[str, VerifierKey]:
-    settings = load_settings() if data_dir is None else load_settings(data_dir=str(data_dir))
-    return settings.database_url, load_key_file(settings.log_key_file).verifier_key
 
 
 def _verify_export(folder: ExportFolder, keys: list[VerifierKey], held: list[bytes]) -> Verification:
@@ -266,8 +209,3 @@ def _as_text(verification: Verification) -> str:
         lines.append(f"  first record in doubt: {verification.first_bad_seq}")
     lines += [f"  {problem.code}: {plain(problem.detail)}" for problem in verification.problems]
     return "\n".join(lines) + "\n"
-
-
-def _neutral(record: dict[str, Any], indent: int | None) -> str:
-    # ASCII only, and DEL spelt out: no escape sequence or direction override of a record reaches the terminal.
-    return json.dumps(record, indent=indent, sort_keys=True, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from lockgate.audit.errors import ExportError
-from lockgate.audit.notes import NOTE_BYTES_MAX
-from lockgate.audit.records import ATTACHMENT_BYTES_MAX, Columns
+from lockgate.audit.formats.notes import NOTE_BYTES_MAX
+from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns
 from lockgate.canonical_json import RECORD_BYTES_MAX
 
 RECORDS: Final = "records.jsonl"

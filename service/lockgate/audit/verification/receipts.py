@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lockgate.audit.checkpoints import open_checkpoint
 from lockgate.audit.errors import ProofInvalidError
-from lockgate.audit.merkle import leaf_hash, root_from_inclusion
-from lockgate.audit.notes import VerifierKey
-from lockgate.audit.proofs import parse_proof
-from lockgate.audit.records import parse_record
+from lockgate.audit.formats.checkpoints import open_checkpoint
+from lockgate.audit.formats.merkle import leaf_hash, root_from_inclusion
+from lockgate.audit.formats.notes import VerifierKey
+from lockgate.audit.formats.proofs import parse_proof
+from lockgate.audit.formats.records import parse_record
 from lockgate.audit.types import Receipt
 
 

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from lockgate.audit.errors import KeyInvalidError, NoteMalformedError, NoteUnverifiedError, SignatureInvalidError
-from lockgate.audit.points import check_public_key
+from lockgate.audit.formats.points import check_public_key
 
 NOTE_BYTES_MAX: Final = 64 * 1024  # sixteen post-quantum signatures of 3 KB, the least C2SP asks to accept
 SIGNATURES_MAX: Final = 100  # as Go's note package
@@ -115,7 +115,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
     Raises:
         KeyInvalidError: `text` has another form, its key ID is not that of its key, or the key is one under which a
-            signature proves nothing (`lockgate.audit.points`).
+            signature proves nothing (`lockgate.audit.formats.points`).
     """
     name, _, rest = text.partition("+")
     _, _, encoded = rest.partition("+")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockgate.audit.errors import NoteMalformedError, NoteUnverifiedError
-from lockgate.audit.merkle import HASH_BYTES
-from lockgate.audit.notes import Signer, VerifierKey, note_text, open_note, sign_note
+from lockgate.audit.formats.merkle import HASH_BYTES
+from lockgate.audit.formats.notes import Signer, VerifierKey, note_text, open_note, sign_note
 
 TREE_SIZE_MAX: Final = 2**53 - 1  # seq is a safe integer in the record
 _LINES: Final = 3

@@ -9,11 +9,11 @@ and that what a record says is true.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lockgate.audit.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.errors import NoteMalformedError, NoteUnverifiedError, RecordInvalidError, SignatureInvalidError
-from lockgate.audit.merkle import GrowingTree, leaf_hash
-from lockgate.audit.notes import VerifierKey
-from lockgate.audit.records import GENESIS_PREV, Columns, attachments_of, columns_of, parse_record, prev_of
+from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.formats.merkle import GrowingTree, leaf_hash
+from lockgate.audit.formats.notes import VerifierKey
+from lockgate.audit.formats.records import GENESIS_PREV, Columns, attachments_of, columns_of, parse_record, prev_of
 from lockgate.audit.types import Problem, Verification
 from lockgate.digests import Sha256Hex, sha256_hex
 

@@ -14,9 +14,9 @@ import binascii
 from dataclasses import dataclass
 from typing import Final
 
-from lockgate.audit.checkpoints import TREE_SIZE_MAX
 from lockgate.audit.errors import ProofInvalidError
-from lockgate.audit.merkle import HASH_BYTES, PATH_HASHES_MAX
+from lockgate.audit.formats.checkpoints import TREE_SIZE_MAX
+from lockgate.audit.formats.merkle import HASH_BYTES, PATH_HASHES_MAX
 
 PROOF_CHARS_MAX: Final = 72 * 1024  # the longest path and the longest note
 _HEADER: Final = "c2sp.org/tlog-proof@v1"

@@ -1,0 +1,20 @@
+"""`lockgate audit`: the log, for its keepers and its auditors."""
+
+from typing import Final
+
+import click
+
+from lockgate.cli.lazy_group import LazyGroup
+
+_COMMANDS: Final = {
+    "export": "audit.records:export_command",
+    "key": "audit.records:key",
+    "show": "audit.records:show",
+    "verify": "audit.verify:verify",
+    "verify-receipt": "audit.verify:verify_receipt_command",
+}
+
+
+@click.group(cls=LazyGroup, commands_of=_COMMANDS)
+def audit() -> None:
+    """Verify, export and read the audit log."""
