@@ -41,6 +41,27 @@ class LogInconsistentError(AuditError):
     code: ClassVar[str] = "audit.log_inconsistent"
 
 
+class LogBehindError(LogInconsistentError):
+    """The stored log is shorter than what was already signed: a restored backup, a stale replica or a deleted tail."""
+
+    code: ClassVar[str] = "audit.log_behind"
+
+
+class LogBusyError(AuditError):
+    """Too many writers wait already; nothing was done."""
+
+    code: ClassVar[str] = "audit.busy"
+
+
+class CheckpointFileError(AuditError):
+    """The file of checkpoints outside the database cannot be read or written, or is another log's.
+
+    Raised by a write, it means: what was written is durable, but it is not acknowledged.
+    """
+
+    code: ClassVar[str] = "audit.checkpoint_file"
+
+
 class LogForeignError(AuditError):
     """The database holds this log under another key, or does not hold it at all."""
 
@@ -81,6 +102,12 @@ class ProofInvalidError(AuditError):
     """A proof is malformed, or does not lead to the root that it should."""
 
     code: ClassVar[str] = "audit.proof_invalid"
+
+
+class LogPolicyInvalidError(AuditError):
+    """A text is not a policy file: who is trusted about a log cannot be told from it."""
+
+    code: ClassVar[str] = "audit.log_policy_invalid"
 
 
 class ExportError(AuditError):

@@ -31,9 +31,9 @@ class Checkpoint:
     root: bytes  # 32 bytes
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
-    """Write a checkpoint as a signed note."""
-    return sign_note(_format(checkpoint), signer)
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer, *more: Signer) -> bytes:
+    """Write a checkpoint as a signed note, under several keys while they change."""
+    return sign_note(_format(checkpoint), signer, *more)
 
 
 def open_checkpoint(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:

@@ -4,8 +4,9 @@
                                         an empty line
     — <key name> <base64 of key ID and signature>
 
-A key ID is SHA-256(key name || 0x0A || 0x01 || public key)[:4]. A public key is written `<name>+<key ID>+<base64 of
-0x01 and the key>`, a private one `PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 and the seed>`, as in Go.
+A key ID is SHA-256(key name || 0x0A || signature type || public key)[:4]. A public key is written `<name>+<key ID>+`
+and the base64 of the type and the key, a private one `PRIVATE+KEY+<name>+<key ID>+` and the base64 of the type and the
+seed, as in Go. The type of a log's signatures is 0x01; that of a witness's is in `lockgate.audit.formats.cosignatures`.
 
 Everything here has one spelling: what a reader accepts is byte for byte what a writer would have written.
 """
@@ -15,7 +16,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -34,8 +35,10 @@ _PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierKey:
-    """A public key that signs notes; made by `parse_verifier_key` or by a signer, never from raw bytes elsewhere."""
+class NoteKey:
+    """A public key whose signatures stand under notes; each type of signature is a class of its own."""
+
+    signature_type: ClassVar[bytes]  # one byte
 
     name: str
     public_key: bytes  # 32 bytes, RFC 8032
@@ -43,11 +46,34 @@ class VerifierKey:
     @property
     def key_id(self) -> bytes:
         """Return the four bytes that mark this key's signatures."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public_key).digest()[:_KEY_ID_BYTES]
+        data = self.name.encode() + b"\n" + self.signature_type + self.public_key
+        return hashlib.sha256(data).digest()[:_KEY_ID_BYTES]
 
     def __str__(self) -> str:
         """Return the key's text form."""
-        return f"{self.name}+{self.key_id.hex()}+{_encode(_ED25519 + self.public_key)}"
+        return f"{self.name}+{self.key_id.hex()}+{_encode(self.signature_type + self.public_key)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierKey(NoteKey):
+    """A log's public key; made by `parse_verifier_key` or by a signer, never from raw bytes elsewhere."""
+
+    signature_type: ClassVar[bytes] = _ED25519
+
+
+NoteKeyT = TypeVar("NoteKeyT", bound=NoteKey)
+
+
+class NoteSignature(NamedTuple):
+    """One signature line of a note; nothing is believed."""
+
+    name: str
+    key_id: bytes  # 4 bytes
+    data: bytes  # what follows the key ID; its form is that of the key's signature type
+
+    def names(self, key: NoteKey) -> bool:
+        """Tell whether the line claims to be by this key."""
+        return self.name == key.name and self.key_id == key.key_id
 
 
 class Signer(Protocol):
@@ -117,35 +143,55 @@ def parse_verifier_key(text: str) -> VerifierKey:
         KeyInvalidError: `text` has another form, its key ID is not that of its key, or the key is one under which a
             signature proves nothing (`lockgate.audit.formats.points`).
     """
+    return parse_note_key(text, VerifierKey)
+
+
+def parse_note_key(text: str, kind: type[NoteKeyT]) -> NoteKeyT:
+    """Read a public key of one type of signature.
+
+    Raises:
+        KeyInvalidError: As for `parse_verifier_key`, or the key is of another type.
+    """
     name, _, rest = text.partition("+")
     _, _, encoded = rest.partition("+")
     data = _decode(encoded)
-    if data is None or data[:1] != _ED25519:
-        raise KeyInvalidError("want <name>+<8 hex digits>+<base64 of an Ed25519 key>")
+    if data is None or data[:1] != kind.signature_type:
+        want = kind.signature_type.hex()
+        raise KeyInvalidError(f"want <name>+<8 hex digits>+<base64 of an Ed25519 key of type 0x{want}>")
     _check_name(name)
     check_public_key(data[1:])
-    key = VerifierKey(name=name, public_key=data[1:])
+    key = kind(name=name, public_key=data[1:])
     if str(key) != text:
-        raise KeyInvalidError("want a key whose key ID is SHA-256(name, newline, 0x01, key)[:4]")
+        raise KeyInvalidError("want a key whose key ID is SHA-256(name, newline, type, key)[:4]")
     return key
 
 
-def sign_note(text: str, signer: Signer) -> bytes:
-    """Write a note with one signature.
+def sign_note(text: str, signer: Signer, *more: Signer) -> bytes:
+    """Write a note with one signature, or several while keys change.
 
     Args:
         text: Whole lines, the last one too.
         signer: Whose key signs.
+        more: Others whose keys sign too, each in a line of its own after the first.
 
     Raises:
         NoteMalformedError: `text` cannot be the text of a note.
     """
-    key = signer.verifier_key
-    signature = _encode(key.key_id + signer.sign(text.encode()))
-    note = f"{text}\n{_SIGNATURE_PREFIX}{key.name} {signature}\n".encode()
-    if _split(note)[0] != text:
+    lines = [signature_line(each.verifier_key, each.sign(text.encode())) for each in (signer, *more)]
+    note = f"{text}\n{''.join(lines)}".encode()
+    if split_note(note)[0] != text:
         raise NoteMalformedError("want a text of whole lines without control characters")
     return note
+
+
+def signature_line(key: NoteKey, data: bytes) -> str:
+    """Write the line of one signature, its newline too.
+
+    Args:
+        key: Whose signature it is.
+        data: The signature in the form of the key's signature type.
+    """
+    return f"{_SIGNATURE_PREFIX}{key.name} {_encode(key.key_id + data)}\n"
 
 
 def note_text(note: bytes) -> str:
@@ -154,7 +200,30 @@ def note_text(note: bytes) -> str:
     Raises:
         NoteMalformedError: `note` is not a signed note.
     """
-    return _split(note)[0]
+    return split_note(note)[0]
+
+
+def split_note(note: bytes) -> tuple[str, list[NoteSignature]]:
+    """Take a note apart without believing it: its text, and its signatures in order.
+
+    Raises:
+        NoteMalformedError: `note` is not a signed note in its one spelling.
+    """
+    if len(note) > NOTE_BYTES_MAX:
+        raise NoteMalformedError(f"want a note of at most {NOTE_BYTES_MAX} bytes, got {len(note)}")
+    try:
+        content = note.decode()
+    except UnicodeDecodeError as exc:
+        raise NoteMalformedError("want a note in UTF-8") from exc
+    if any(character < " " and character != "\n" for character in content):
+        raise NoteMalformedError("want a note without control characters")
+    text, separator, tail = content.rpartition("\n\n")
+    if not separator or not text or not tail.endswith("\n"):
+        raise NoteMalformedError("want a text, an empty line and signature lines")
+    lines = tail[:-1].split("\n")
+    if len(lines) > SIGNATURES_MAX:
+        raise NoteMalformedError(f"want at most {SIGNATURES_MAX} signatures, got {len(lines)}")
+    return f"{text}\n", [_parse_signature(line) for line in lines]
 
 
 def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:
@@ -173,13 +242,13 @@ def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:
     Source: C2SP signed-note v1.0.0, "Signatures".
     """
     # (1) A signed note in its one spelling.
-    text, signatures = _split(note)
+    text, signatures = split_note(note)
     # (2) Whoever is named has signed.
     verified = False
-    for name, key_id, signature in signatures:
+    for signature in signatures:
         for key in keys:
-            if key.name == name and key.key_id == key_id:
-                _check_signature(key, signature, text)
+            if signature.names(key):
+                check_signature(key, signature.data, text.encode())
                 verified = True
     # (3) Somebody known has.
     if not verified:
@@ -187,37 +256,24 @@ def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:
     return text
 
 
-def _check_signature(key: VerifierKey, signature: bytes, text: str) -> None:
+def check_signature(key: NoteKey, signature: bytes, message: bytes) -> None:
+    """Make sure that a key made a bare Ed25519 signature of a message.
+
+    Raises:
+        SignatureInvalidError: It did not.
+    """
     try:
-        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, text.encode())
+        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, message)
     except InvalidSignature as exc:
         raise SignatureInvalidError(f"a signature names key {key.key_id.hex()} but is not by it") from exc
 
 
-def _split(note: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    if len(note) > NOTE_BYTES_MAX:
-        raise NoteMalformedError(f"want a note of at most {NOTE_BYTES_MAX} bytes, got {len(note)}")
-    try:
-        content = note.decode()
-    except UnicodeDecodeError as exc:
-        raise NoteMalformedError("want a note in UTF-8") from exc
-    if any(character < " " and character != "\n" for character in content):
-        raise NoteMalformedError("want a note without control characters")
-    text, separator, tail = content.rpartition("\n\n")
-    if not separator or not text or not tail.endswith("\n"):
-        raise NoteMalformedError("want a text, an empty line and signature lines")
-    lines = tail[:-1].split("\n")
-    if len(lines) > SIGNATURES_MAX:
-        raise NoteMalformedError(f"want at most {SIGNATURES_MAX} signatures, got {len(lines)}")
-    return f"{text}\n", [_parse_signature(line) for line in lines]
-
-
-def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
+def _parse_signature(line: str) -> NoteSignature:
     name, _, encoded = line.removeprefix(_SIGNATURE_PREFIX).partition(" ")
     data = _decode(encoded)
     if not line.startswith(_SIGNATURE_PREFIX) or data is None or len(data) <= _KEY_ID_BYTES or not _is_name(name):
         raise NoteMalformedError("want signature lines '\N{EM DASH} <key name> <base64>'")
-    return name, data[:_KEY_ID_BYTES], data[_KEY_ID_BYTES:]
+    return NoteSignature(name=name, key_id=data[:_KEY_ID_BYTES], data=data[_KEY_ID_BYTES:])
 
 
 def _check_name(name: str) -> None:
