@@ -15,6 +15,7 @@ byte-order mark, excessive depth and excessive size are all refused.
 
 import json
 import re
+from collections.abc import Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -33,6 +34,8 @@ JSON_NODES_MAX: Final = (
     1_000_000  # values and keys; outsiders get far fewer: a megabyte of brackets takes half a second
 )
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_KNOWN_KEYS_MAX: Final = 4096  # every schema of ours together names some hundreds; others' keys cannot fill the memory
+_known_keys: set[object] = set()  # keys that were found to match `_KEY`; the same few come again and again
 
 
 class CanonicalJSONError(LockgateError):
@@ -76,12 +79,16 @@ def canonicalize(
 
     Source: RFC 8785.
     """
-    _check_profile(value, integer_max=integer_max, depth_max=depth_max)
+    if not _surely_in_profile(value, integer_max, depth_max):
+        _check_profile(value, integer_max=integer_max, depth_max=depth_max)
     try:
         # Sorted by bytes, not by locale: hashes depend on it. Keys are ASCII, so this is RFC 8785's UTF-16 order.
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except (TypeError, ValueError) as exc:  # orjson.JSONEncodeError is a TypeError: lone surrogates, foreign types
+        _check_profile(value, integer_max=integer_max, depth_max=depth_max)
         raise CanonicalJSONError("want strings without lone surrogates") from exc
+    if _may_hold_nul(text):
+        _check_profile(value, integer_max=integer_max, depth_max=depth_max)
     if len(text) > bytes_max:
         raise CanonicalJSONError(f"want at most {bytes_max} bytes, got {len(text)}")
     return text
@@ -100,6 +107,10 @@ def parse_canonical(
         MalformedJSONError: `data` is not JSON or too large.
         CanonicalJSONError: `data` is JSON in another spelling, or outside the profile.
     """
+    if len(data) <= min(bytes_max, JSON_NODES_MAX):  # no text has more nodes than bytes
+        value = _parse_quickly(data, integer_max=integer_max, depth_max=depth_max)
+        if value is not None:
+            return value
     value = parse_json(data, bytes_max=bytes_max, depth_max=depth_max)
     if canonicalize(value, integer_max=integer_max, bytes_max=bytes_max, depth_max=depth_max) != data:
         raise CanonicalJSONError("want the canonical spelling of this JSON value")
@@ -132,6 +143,61 @@ def parse_json(data: bytes, *, bytes_max: int, depth_max: int = JSON_DEPTH_MAX, 
         raise
     except (ValueError, RecursionError) as exc:  # both libraries' decode errors are ValueErrors
         raise MalformedJSONError("want one JSON value in UTF-8") from exc
+
+
+def _parse_quickly(data: bytes, *, integer_max: int, depth_max: int) -> Any:  # noqa: ANN401 - as above
+    """Return the value of bytes that are surely canonical, which nearly all are; None sends the reader the slow way.
+
+    A value that the writer spells with these very bytes has each key once and in order, no white space, valid UTF-8
+    and no lone surrogate; the rest of the profile is seen on the value. What is refused, the slow way refuses by name.
+    """
+    try:
+        value = orjson.loads(data)
+        in_profile = _surely_in_profile(value, integer_max, depth_max)
+        canonical = in_profile and orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
+    except (TypeError, ValueError):  # orjson's two errors
+        return None
+    return value if canonical and not _may_hold_nul(data) else None
+
+
+def _surely_in_profile(value: object, integer_max: int, depth_max: int) -> bool:
+    """Tell whether a value is in the profile but for U+0000; False means that `_check_profile` must decide."""
+    if type(value) is dict:
+        if not _known_keys.issuperset(value) and not _are_keys(value):
+            return False
+        children: Iterable[object] = value.values()
+    elif type(value) is list:
+        children = value
+    else:
+        children = (value,)
+        depth_max += 1  # a scalar is not a level
+    if depth_max == 0:
+        return False
+    for child in children:
+        if type(child) is str:
+            continue
+        if type(child) is dict or type(child) is list:
+            if not _surely_in_profile(child, integer_max, depth_max - 1):
+                return False
+        elif type(child) is int:
+            if not -integer_max <= child <= integer_max:
+                return False
+        elif child is not None and child is not True and child is not False:
+            return False
+    return True
+
+
+def _may_hold_nul(text: bytes) -> bool:
+    # U+0000, or a backslash and "u0000". Most texts have no backslash, and to look for one byte costs a third.
+    return b"\\" in text and rb"\u0000" in text
+
+
+def _are_keys(names: Collection[object]) -> bool:
+    if not all(type(name) is str and _KEY.fullmatch(name) for name in names):
+        return False
+    if len(_known_keys) + len(names) <= _KNOWN_KEYS_MAX:
+        _known_keys.update(names)
+    return True
 
 
 def _check_profile(value: object, *, integer_max: int, depth_max: int) -> None:
