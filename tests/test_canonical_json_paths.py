@@ -3,6 +3,7 @@
 The slow way is written out here once more, in its plainest form: it is the definition.
 """
 
+import json
 from typing import Any
 
 import pytest
