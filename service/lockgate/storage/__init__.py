@@ -1,18 +1,23 @@
-"""The database: one engine, one schema, its migrations. SQLite by default, through SQLAlchemy Core.
+"""The database: one engine, one schema, its migrations. SQLite by default, or PostgreSQL, through SQLAlchemy Core.
 
-Other rooms import `open_engine`, `write_transaction` and the table objects from here, and keep their SQL in a file of
-their own named `store.py`. Nothing here knows what a row means.
+Other rooms import `open_engine`, the two transactions and the table objects from here, and keep their SQL in a file of
+their own named `store.py`, in SQLAlchemy's words that both databases understand. Nothing here knows what a row means.
+
+It promises that a write transaction that ended without an exception is on the disk, that one that ended with an
+exception other than `StorageOutcomeError` left nothing, and that no message shows a password or a row's values.
 """
 
-from lockgate.storage.database import open_engine, read_transaction, write_transaction
-from lockgate.storage.errors import StorageBusyError, StorageError, StorageSchemaError
+from lockgate.storage.database import database_exists, open_engine, read_transaction, write_transaction
+from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError, StorageSchemaError
 from lockgate.storage.migrate import check_schema, upgrade_schema
 
 __all__ = [
     "StorageBusyError",
     "StorageError",
+    "StorageOutcomeError",
     "StorageSchemaError",
     "check_schema",
+    "database_exists",
     "open_engine",
     "read_transaction",
     "upgrade_schema",

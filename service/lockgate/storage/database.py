@@ -1,48 +1,68 @@
-"""The engine and its two kinds of transaction.
+"""The engine and its two kinds of transaction, the same on both databases.
 
-SQLite runs in WAL mode with `synchronous=FULL`, so that a committed transaction survives a power cut. Writers queue on
-a lock file before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several processes starve (SQLite's lock
-is not fair), `flock` does not.
+What differs between them is in `sqlite.py` and `postgresql.py`, two modules of one shape.
 """
 
 import contextlib
-import fcntl
-import os
-import sqlite3
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from lockgate.storage.errors import StorageBusyError, StorageError
+from lockgate.storage import postgresql, sqlite
+from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError
 
 WRITE_WAIT_S_MAX: Final = 5.0  # past this a caller is told to come back (503), rather than held
-_POLL_S: Final = 0.002
-_BUSY_MESSAGES: Final = ("database is locked", "database table is locked", "database is busy")
+MIGRATION_WAIT_S_MAX: Final = 60.0  # instances that start together wait for the first to migrate
+
+
+class _Kind(Protocol):
+    """What `sqlite.py` and `postgresql.py` each say of their database."""
+
+    def open_engine(self, url: URL, /) -> Engine: ...
+    def database_exists(self, engine: Engine, /) -> bool: ...
+    def turn_to_write(self, engine: Engine, wait_s: float, /) -> contextlib.AbstractContextManager[None]: ...
+    def begin_read(self, connection: Connection, /) -> None: ...
+    def begin_write(self, connection: Connection, wait_s: float, /) -> None: ...
+    def begin_migration(self, connection: Connection, wait_s: float, /) -> None: ...
+    def is_in_transaction(self, connection: Connection, /) -> bool: ...
+    def name_error(self, error: DBAPIError, /) -> StorageError: ...
+    def is_outcome_unknown(self, error: DBAPIError, /) -> bool: ...
+
+
+# By the scheme of a URL; an engine's `dialect.name` is one of them.
+_KINDS: Final[Mapping[str, _Kind]] = {"sqlite": sqlite, "postgresql": postgresql, "postgresql+psycopg": postgresql}
 
 
 def open_engine(url: str) -> Engine:
-    """Open the database that `url` names; nothing is read or created yet.
+    """Open the database that `url` names; nothing is read, created or connected yet.
 
     Args:
-        url: An SQLAlchemy URL, `sqlite:////absolute/path`.
+        url: `sqlite:////absolute/path`, or `postgresql://user@host:port/database` with libpq's parameters in its
+            query (`?sslmode=verify-full`). A password stands in the URL or in libpq's password file.
 
     Raises:
-        StorageError: `url` is not a database this version can use.
+        StorageError: `url` is not a database this version can use. The message does not show it: it may be a secret.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as exc:
-        raise StorageError("want a database URL such as sqlite:////var/lib/lockgate/lockgate.db") from exc
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise StorageError(f"want sqlite:////path/to/file, got a {parsed.get_backend_name()} URL")
-    engine = create_engine(parsed, connect_args={"timeout": WRITE_WAIT_S_MAX})
-    event.listen(engine, "connect", _prepare_connection)
-    return engine
+        kind = _KINDS[parsed.drivername]
+    except (ArgumentError, ValueError, KeyError):  # ValueError: a port that is no number
+        raise StorageError(
+            "want a database URL, sqlite:////var/lib/lockgate/lockgate.db or postgresql://user@host:port/database"
+        ) from None  # the library's message shows the URL
+    return kind.open_engine(parsed)
+
+
+def database_exists(engine: Engine) -> bool:
+    """Tell whether there is something to connect to; to find out, nothing is made.
+
+    A PostgreSQL server is always something: whether it has the database, the first transaction tells.
+    """
+    return _KINDS[engine.dialect.name].database_exists(engine)
 
 
 @contextlib.contextmanager
@@ -52,8 +72,8 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StorageError: The database cannot be read.
     """
-    with _named_errors(), engine.connect() as connection:
-        connection.execute(text("BEGIN"))
+    kind = _KINDS[engine.dialect.name]
+    with _named_errors(kind), _begun(engine, kind.begin_read) as connection:
         try:
             yield connection
         finally:
@@ -62,64 +82,85 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextlib.contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """Give a connection that holds the write lock; commit at the end, roll back on any exception.
+    """Give a connection that may write; commit at the end, durably, or roll back on any exception.
+
+    On SQLite it holds the one write lock; on PostgreSQL it is READ COMMITTED and locks the rows that it changes.
 
     Raises:
-        StorageBusyError: Another writer held the lock for `WRITE_WAIT_S_MAX` seconds.
+        StorageBusyError: Another writer held a lock for `WRITE_WAIT_S_MAX` seconds, or a deadlock was resolved.
+        StorageOutcomeError: The database was lost during the commit.
         StorageError: The database cannot be written.
     """
-    with _named_errors(), _queue_for_writing(engine), engine.connect() as connection:
-        connection.execute(text("BEGIN IMMEDIATE"))
+    kind = _KINDS[engine.dialect.name]
+    with _writing(engine, lambda connection: kind.begin_write(connection, WRITE_WAIT_S_MAX), WRITE_WAIT_S_MAX) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def migration_transaction(engine: Engine) -> Iterator[Connection]:
+    """Give a connection that alone may change the tables; other migrations wait for `MIGRATION_WAIT_S_MAX` seconds.
+
+    Raises:
+        StorageError: As `write_transaction`.
+    """
+    kind = _KINDS[engine.dialect.name]
+    wait_s = MIGRATION_WAIT_S_MAX
+    with _writing(engine, lambda connection: kind.begin_migration(connection, wait_s), wait_s) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _writing(engine: Engine, begin: Callable[[Connection], None], wait_s: float) -> Iterator[Connection]:
+    kind = _KINDS[engine.dialect.name]
+    with _named_errors(kind), kind.turn_to_write(engine, wait_s), _begun(engine, begin) as connection:
         try:
             yield connection
         except BaseException:
             connection.rollback()
             raise
-        connection.commit()
-
-
-def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own type
-    connection.isolation_level = None  # transactions begin where this file says, not where the driver guesses
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-        connection.execute(f"PRAGMA {pragma}")
+        _commit(kind, connection)
 
 
 @contextlib.contextmanager
-def _queue_for_writing(engine: Engine) -> Iterator[None]:
-    path = Path(f"{engine.url.database}.lock")
+def _begun(engine: Engine, begin: Callable[[Connection], None]) -> Iterator[Connection]:
+    connection = engine.connect()
     try:
-        # A descriptor of our own for each transaction: flock then also queues the threads of one process.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StorageError(f"cannot open the lock file beside the database: {exc.strerror}") from exc
-    try:
-        _lock(descriptor)
-        yield
-    finally:
-        os.close(descriptor)  # gives the lock back
-
-
-def _lock(descriptor: int) -> None:
-    deadline = time.monotonic() + WRITE_WAIT_S_MAX
-    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            if time.monotonic() >= deadline:
-                raise StorageBusyError(f"the database was busy for {WRITE_WAIT_S_MAX:g} s; try again") from exc
-            time.sleep(_POLL_S)
-        else:
-            return
+            begin(connection)
+        except DBAPIError as exc:
+            if not exc.connection_invalidated:
+                raise
+            # The pooled connection was dead, and with it the pool dropped all its others. Nothing was done on it yet.
+            connection.close()
+            connection = engine.connect()
+            begin(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _commit(kind: _Kind, connection: Connection) -> None:
+    # A driver's commit() without a transaction that can be committed reports success, and nothing was kept.
+    if connection.invalidated or not kind.is_in_transaction(connection):
+        connection.rollback()
+        raise StorageError("the database had given the transaction up after an error inside it; nothing was written")
+    try:
+        connection.commit()
+    except DBAPIError as exc:
+        if kind.is_outcome_unknown(exc):
+            raise StorageOutcomeError(
+                "the database was lost during the commit; whether the transaction was written is unknown"
+            ) from exc
+        raise
 
 
 @contextlib.contextmanager
-def _named_errors() -> Iterator[None]:
+def _named_errors(kind: _Kind) -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
-        reason = str(exc.orig)
-        if any(message in reason for message in _BUSY_MESSAGES):
-            raise StorageBusyError(f"the database is busy: {reason}") from exc
-        raise StorageError(f"the database failed: {reason}") from exc
+        raise kind.name_error(exc) from exc
+    except PoolTimeoutError as exc:
+        raise StorageBusyError("every connection to the database is in use; try again") from exc
     except SQLAlchemyError as exc:
         raise StorageError(f"the database failed: {type(exc).__name__}") from exc

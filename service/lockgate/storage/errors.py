@@ -1,8 +1,10 @@
-"""What can go wrong with the database, by name. Nothing was written when one of these is raised."""
+"""What can go wrong with the database, by name. Nothing was written when one of these is raised, but for one."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lockgate.errors import LockgateError
+
+REASON_CHARACTERS_MAX: Final = 300  # of a database's own words in a message: three lines of a terminal
 
 
 class StorageError(LockgateError):
@@ -21,3 +23,9 @@ class StorageSchemaError(StorageError):
     """The database's tables are not those of this version of Lockgate."""
 
     code: ClassVar[str] = "storage.schema"
+
+
+class StorageOutcomeError(StorageError):
+    """The database was lost during a commit: all of it was written, or nothing. Look before you repeat it."""
+
+    code: ClassVar[str] = "storage.outcome_unknown"

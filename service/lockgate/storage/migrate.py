@@ -9,19 +9,20 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from lockgate.storage.database import read_transaction, write_transaction
+from lockgate.storage.database import database_exists, migration_transaction, read_transaction
 from lockgate.storage.errors import StorageSchemaError
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def upgrade_schema(engine: Engine, revision: str = "head") -> None:
-    """Create or migrate the tables, in one transaction.
+    """Create or migrate the tables, in one transaction. Of instances that do so together, one waits for the other.
 
     Raises:
+        StorageBusyError: Another migration, or a transaction on a table to be changed, took too long.
         StorageError: The database cannot be written.
     """
-    with write_transaction(engine) as connection:
+    with migration_transaction(engine) as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -34,9 +35,8 @@ def check_schema(engine: Engine) -> None:
         StorageSchemaError: They are not; the message names both revisions and the command that mends it.
         StorageError: The database cannot be read.
     """
-    path = Path(engine.url.database or "")
-    if not path.is_file():  # SQLite would make an empty one
-        raise StorageSchemaError(f"there is no database at {path}; 'lockgate init' makes it")
+    if not database_exists(engine):  # SQLite would make an empty one
+        raise StorageSchemaError(f"there is no database at {engine.url.database}; 'lockgate init' makes it")
     want = ScriptDirectory.from_config(_config()).get_current_head()
     with read_transaction(engine) as connection:
         have = MigrationContext.configure(connection).get_current_revision()

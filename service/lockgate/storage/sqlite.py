@@ -1,0 +1,127 @@
+"""SQLite: how a connection is made, how writers take turns, what its errors mean.
+
+WAL mode with `synchronous=FULL`, so that a committed transaction survives a power cut. Writers take turns on a lock
+file before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several processes starve, because its lock is not
+fair.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, StorageError
+
+FOREIGN_WAIT_S_MAX: Final = 5.0  # for a program that locks the file and knows nothing of the lock file
+_POLL_S: Final = 0.002
+_PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def open_engine(url: URL) -> Engine:
+    """Open a database file; nothing is read or created yet.
+
+    Args:
+        url: Its database is the file's path.
+
+    Raises:
+        StorageError: `url` names no file.
+    """
+    if not url.database or url.database == ":memory:":
+        raise StorageError("want sqlite:////path/to/file, got a URL without a file")
+    engine = create_engine(url, connect_args={"timeout": FOREIGN_WAIT_S_MAX}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_connection)
+    return engine
+
+
+def database_exists(engine: Engine) -> bool:
+    """Tell whether there is a file; to connect would make one."""
+    return Path(engine.url.database or "").is_file()
+
+
+@contextlib.contextmanager
+def turn_to_write(engine: Engine, wait_s: float) -> Iterator[None]:
+    """Wait for this transaction's turn among the writers of all processes.
+
+    Raises:
+        StorageBusyError: It did not come within `wait_s`.
+        StorageError: The lock file cannot be opened.
+    """
+    path = Path(f"{engine.url.database}.lock")
+    try:
+        # A descriptor of our own for each transaction: flock then also queues the threads of one process.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StorageError(f"cannot open the lock file beside the database: {exc.strerror}") from exc
+    try:
+        _lock(descriptor, wait_s)
+        yield
+    finally:
+        os.close(descriptor)  # gives the lock back
+
+
+def begin_read(connection: Connection) -> None:
+    """Begin a transaction that sees one snapshot."""
+    connection.exec_driver_sql("BEGIN")
+
+
+def begin_write(connection: Connection, _wait_s: float) -> None:
+    """Begin a transaction that holds the write lock."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def begin_migration(connection: Connection, wait_s: float) -> None:
+    """Begin a transaction that is the only one to change the tables: every writer is."""
+    begin_write(connection, wait_s)
+
+
+def is_in_transaction(connection: Connection) -> bool:
+    """Tell whether a COMMIT would keep what was done: some errors make SQLite roll back at once."""
+    driver: Any = connection.connection.dbapi_connection
+    return bool(driver.in_transaction)
+
+
+def name_error(error: DBAPIError) -> StorageError:
+    """Return what an error of the driver means to a caller."""
+    reason = str(error.orig)[:REASON_CHARACTERS_MAX]
+    if _code(error) in _BUSY:
+        return StorageBusyError(f"the database is busy: {reason}")
+    return StorageError(f"the database failed: {reason}")
+
+
+def is_outcome_unknown(error: DBAPIError) -> bool:
+    """Tell whether a COMMIT that failed with this may have been done nevertheless.
+
+    When the WAL cannot be synced, SQLite forgets the transaction; but what it wrote is found again after a crash.
+    """
+    return _code(error) == sqlite3.SQLITE_IOERR
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own type
+    connection.isolation_level = None  # transactions begin where this file says, not where the driver guesses
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _lock(descriptor: int, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            if time.monotonic() >= deadline:
+                raise StorageBusyError(f"the database was busy for {wait_s:g} s; try again") from exc
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _code(error: DBAPIError) -> int:
+    return getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE
