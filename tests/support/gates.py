@@ -151,10 +151,12 @@ class GateUnderTest:
         return [orjson.loads(record.body) for record in self.services.log.records(limit=1000, kind=kind)]
 
 
-def make_gate(folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0) -> GateUnderTest:
-    """Make a gate in an empty folder around an engine."""
+def make_gate(
+    folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0, database_url: str | None = None
+) -> GateUnderTest:
+    """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise."""
     clock = FixedClock()
-    database = open_engine(f"sqlite:///{folder / 'lockgate.db'}")
+    database = open_engine(database_url or f"sqlite:///{folder / 'lockgate.db'}")
     upgrade_schema(database)
     signer = create_key_file(folder / "log.key", ORIGIN)
     log = AuditLog(engine=database, signer=signer, clock=clock, catalogue=KindCatalogue(GATE_KINDS), instance="test")

@@ -6,13 +6,12 @@ import uuid
 from typing import Final
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects.sqlite import insert
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.identity.errors import PrincipalUnknownError, TokenUnknownError
 from lockgate.identity.types import NewToken, Principal, TokenInfo
-from lockgate.storage import read_transaction, write_transaction
+from lockgate.storage import read_transaction, upsert, write_transaction
 from lockgate.storage.tables import principal as principal_table
 from lockgate.storage.tables import token as token_table
 
@@ -107,8 +106,7 @@ def write_principal(connection: Connection, principal: Principal, now: EpochNs) 
         "roles": canonicalize(list(principal.roles)).decode(),
         "identities": canonicalize(list(principal.identities)).decode(),
     }
-    statement = insert(principal_table).values(subject=principal.subject, created_ns=now, **row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=row))
+    upsert(connection, principal_table, {"subject": principal.subject, "created_ns": now, **row}, row)
 
 
 def write_token(connection: Connection, subject: str, lifetime_ns: int, now: EpochNs) -> NewToken:

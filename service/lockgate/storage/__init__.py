@@ -10,6 +10,7 @@ exception other than `StorageOutcomeError` left nothing, and that no message sho
 from lockgate.storage.database import database_exists, open_engine, read_transaction, write_transaction
 from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError, StorageSchemaError
 from lockgate.storage.migrate import check_schema, upgrade_schema
+from lockgate.storage.upsert import upsert
 
 __all__ = [
     "StorageBusyError",
@@ -21,5 +22,6 @@ __all__ = [
     "open_engine",
     "read_transaction",
     "upgrade_schema",
+    "upsert",
     "write_transaction",
 ]

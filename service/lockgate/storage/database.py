@@ -77,7 +77,7 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
         try:
             yield connection
         finally:
-            connection.rollback()
+            _roll_back(connection)
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def _writing(engine: Engine, begin: Callable[[Connection], None], wait_s: float)
         try:
             yield connection
         except BaseException:
-            connection.rollback()
+            _roll_back(connection)
             raise
         _commit(kind, connection)
 
@@ -139,10 +139,18 @@ def _begun(engine: Engine, begin: Callable[[Connection], None]) -> Iterator[Conn
         connection.close()
 
 
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except SQLAlchemyError:
+        # A lost connection has rolled back by itself; it must not hide why this transaction ended.
+        connection.invalidate()
+
+
 def _commit(kind: _Kind, connection: Connection) -> None:
     # A driver's commit() without a transaction that can be committed reports success, and nothing was kept.
     if connection.invalidated or not kind.is_in_transaction(connection):
-        connection.rollback()
+        _roll_back(connection)
         raise StorageError("the database had given the transaction up after an error inside it; nothing was written")
     try:
         connection.commit()
