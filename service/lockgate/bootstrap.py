@@ -67,6 +67,8 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         clock=clock,
         catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS}),
         instance=settings.instance,
+        checkpoint_file=settings.checkpoint_file,
+        former_signer=load_key_file(settings.log_former_key_file) if settings.log_former_key_file else None,
     )
 
 

@@ -25,6 +25,8 @@ class Settings:
     data_dir: Path  # the database and the log's key live here unless named apart
     database_url: str
     log_key_file: Path  # the audit log's signing key; its name is the log's origin
+    log_former_key_file: Path | None  # the key of before, which signs too while those who verify change over
+    checkpoint_file: Path  # the log's checkpoints once more, outside the database; one for each machine
     policy_dir: Path
     policy_config_dir: Path | None  # this deployment's own matrix, signers, environments, freezes; None: the folder's
     trust_dir: Path
@@ -64,6 +66,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
         data_dir=data_dir,
         database_url=reader.text("DATABASE_URL", f"sqlite:///{data_dir / 'lockgate.db'}"),
         log_key_file=Path(reader.text("LOG_KEY_FILE", str(data_dir / "log.key"))),
+        log_former_key_file=reader.path("LOG_FORMER_KEY_FILE"),
+        checkpoint_file=Path(reader.text("CHECKPOINT_FILE", str(data_dir / "checkpoints.txt"))),
         policy_dir=Path(reader.text("POLICY_DIR", str(shipped_folder("policies")))),
         policy_config_dir=reader.path("POLICY_CONFIG_DIR"),
         trust_dir=Path(reader.text("TRUST_DIR", str(_PACKAGE / "evidence" / "default_trust"))),

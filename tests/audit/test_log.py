@@ -257,6 +257,25 @@ def test_opening_again_changes_nothing(stand: LogStand) -> None:
         "UPDATE audit_head SET size = 4",
         "UPDATE audit_head SET leaf = zeroblob(32)",
         "UPDATE audit_entry SET body = CAST(replace(body, 'tested', 'faked!') AS BLOB) WHERE seq = 4",
+    ],
+)
+def test_damaged_end_stops_appending(stand: LogStand, statement: str) -> None:
+    """A log that does not end where this process signed it is not appended to, and is not ready."""
+    stand.fill(4)
+    stand.edit(statement)
+    with pytest.raises(LogInconsistentError):
+        stand.log.append(make_event())
+    with pytest.raises(LogInconsistentError):
+        stand.log.check_head()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM audit_entry WHERE seq = 4",
+        "UPDATE audit_head SET size = 4",
+        "UPDATE audit_head SET leaf = zeroblob(32)",
+        "UPDATE audit_entry SET body = CAST(replace(body, 'tested', 'faked!') AS BLOB) WHERE seq = 4",
         "UPDATE audit_entry SET kind = 'gate.decision' WHERE seq = 4",
         "DELETE FROM audit_checkpoint WHERE size = 5",
         "DELETE FROM audit_checkpoint",
@@ -265,12 +284,12 @@ def test_opening_again_changes_nothing(stand: LogStand) -> None:
         "DELETE FROM audit_node WHERE level = 2",
     ],
 )
-def test_damaged_end_stops_appending(stand: LogStand, statement: str) -> None:
-    """A log that does not end where its last checkpoint says is not appended to, and is not ready."""
+def test_damaged_end_stops_a_new_process(stand: LogStand, statement: str) -> None:
+    """A process that did not write the end looks at all of it: records, columns, tree and checkpoint."""
     stand.fill(4)
     stand.edit(statement)
     with pytest.raises(LogInconsistentError):
-        stand.log.append(make_event())
+        stand.reopened().append(make_event())
     with pytest.raises(LogInconsistentError):
         stand.log.check_head()
 
@@ -386,7 +405,7 @@ def test_structlog_processor_raises_when_it_cannot_write(stand: LogStand) -> Non
     processor = AuditProcessor(stand.log, actor=Actor(type="system", id="reviews"), clock=stand.clock)
     with pytest.raises(RecordInvalidError):
         processor(None, "info", {"event": "x", "secret": "y" * 5000})
-    stand.edit("DELETE FROM audit_checkpoint")
+    stand.edit("UPDATE audit_head SET leaf = zeroblob(32)")
     with pytest.raises(LogInconsistentError):
         processor(None, "info", {"event": "x"})
 

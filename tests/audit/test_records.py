@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.audit.errors import RecordInvalidError
+from lockgate.audit.formats import records
 from lockgate.audit.formats.records import parse_record
 from lockgate.canonical_json import RECORD_BYTES_MAX, canonicalize, parse_json
 from lockgate.schemas import SchemaError, check_schema
@@ -100,3 +101,60 @@ def test_attachments_have_one_spelling(names: list[str]) -> None:
         parse_record(canonicalize({**VALID, "attachments": names}))
 
     assert caught.value.code == "audit.record_invalid"
+
+
+STRANGE = st.sampled_from(
+    [*WRONG, 1, True, "log.genesis", "2026-11-23T24:00:00.000000Z", "2026-11-23T07:15:60.000000Z", ["a"], {"owner": 1}]
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.dictionaries(
+        st.sampled_from([*VALID, "subject", "trace", "unknown"]), STRANGE | st.text(max_size=3), max_size=2
+    ),
+    st.dictionaries(st.sampled_from([*VALID["actor"], "unknown"]), STRANGE, max_size=1),
+    st.booleans(),
+)
+def test_remembered_neighbours_change_no_answer(
+    changes: dict[str, Any],
+    actor_changes: dict[str, Any],
+    cold: bool,  # noqa: FBT001 - Hypothesis draws it
+) -> None:
+    """Whatever was read before, a record is accepted exactly when the check field by field accepts it."""
+    if cold:
+        records._known_shared.clear()
+        records._known_dates.clear()
+    parse_record(canonicalize(VALID))
+    record = {**VALID, "actor": {**VALID["actor"], **actor_changes}, **changes}
+    try:
+        records._check_each_field(record)
+        wanted: str | None = None
+    except RecordInvalidError as exc:
+        wanted = str(exc)
+    try:
+        records._check_envelope(record)
+        got: str | None = None
+    except RecordInvalidError as exc:
+        got = str(exc)
+
+    assert got == wanted
+
+
+def test_genesis_is_not_remembered_as_a_neighbour() -> None:
+    """After a genesis record was read, one of its kind at another place is refused all the same."""
+    genesis = {**VALID, "seq": 0, "kind": "log.genesis", "prev": "sha256:" + "0" * 64}
+    parse_record(canonicalize(genesis))
+    with pytest.raises(RecordInvalidError) as caught:
+        parse_record(canonicalize({**genesis, "seq": 1}))
+
+    assert caught.value.code == "audit.record_invalid"
+
+
+def test_no_more_neighbours_are_remembered_than_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of a million people cannot fill the memory."""
+    monkeypatch.setattr(records, "_REMEMBERED_MAX", 10)
+    for number in range(50):
+        parse_record(canonicalize({**VALID, "inst": f"gate-{number}"}))
+
+    assert len(records._known_shared) + len(records._known_dates) <= 11

@@ -50,11 +50,22 @@ class LogStand:
             self.log.append(make_event())
 
     def edit(self, statement: str, *values: object) -> None:
-        """Change the database behind the log's back."""
+        """Change the database behind the log's back, as somebody who may drop its triggers can."""
         connection = sqlite3.connect(self.database)
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
         connection.execute(statement, values)
         connection.commit()
         connection.close()
+
+    def reopened(self) -> AuditLog:
+        """Return the log as another process finds it."""
+        return _open(self.engine, self.signer, self.clock, self.checkpoint_file)
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The file outside the database."""
+        return self.folder / "checkpoints.txt"
 
     def export(self, name: str = "export") -> Path:
         """Export the log."""
@@ -69,9 +80,20 @@ def make_stand(folder: Path) -> LogStand:
     upgrade_schema(engine)
     signer = make_signer(ORIGIN, bytes(range(32)))
     clock = SteppingClock()
-    log = AuditLog(engine=engine, signer=signer, clock=clock, catalogue=KindCatalogue({}), instance="test")
+    log = _open(engine, signer, clock, folder / "checkpoints.txt")
     log.create()
     return LogStand(folder=folder, engine=engine, signer=signer, clock=clock, log=log)
+
+
+def _open(engine: Engine, signer: SeedSigner, clock: SteppingClock, checkpoint_file: Path) -> AuditLog:
+    return AuditLog(
+        engine=engine,
+        signer=signer,
+        clock=clock,
+        catalogue=KindCatalogue({}),
+        instance="test",
+        checkpoint_file=checkpoint_file,
+    )
 
 
 def make_event(text: str = "tested", event_id: str | None = None, attachments: tuple[bytes, ...] = ()) -> Event:

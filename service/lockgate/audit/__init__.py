@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.audit.errors import (
     AuditError,
+    CheckpointFileError,
     DuplicateIDError,
     ExportError,
     KeyInvalidError,
     KindUnknownError,
+    LogBehindError,
+    LogBusyError,
     LogForeignError,
     LogInconsistentError,
     NoEventError,
@@ -27,9 +30,10 @@ from lockgate.audit.errors import (
     SignatureInvalidError,
 )
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.notes import Signer, VerifierKey, parse_verifier_key
 from lockgate.audit.keys import create_key_file, load_key_file
-from lockgate.audit.kinds import APP_EVENT, KindCatalogue
+from lockgate.audit.kinds import KindCatalogue
 from lockgate.audit.types import (
     Actor,
     Committed,
@@ -52,6 +56,7 @@ __all__ = [
     "AuditError",
     "AuditLog",
     "Checkpoint",
+    "CheckpointFileError",
     "Committed",
     "DuplicateIDError",
     "Event",
@@ -59,6 +64,8 @@ __all__ = [
     "KeyInvalidError",
     "KindCatalogue",
     "KindUnknownError",
+    "LogBehindError",
+    "LogBusyError",
     "LogForeignError",
     "LogInconsistentError",
     "NoEventError",

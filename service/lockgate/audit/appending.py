@@ -13,13 +13,15 @@ from sqlalchemy import Connection
 from lockgate.audit import store
 from lockgate.audit.errors import (
     AuditError,
+    LogBehindError,
     LogForeignError,
     LogInconsistentError,
     NoteUnverifiedError,
     ProofInvalidError,
 )
-from lockgate.audit.formats.checkpoints import open_checkpoint
+from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.merkle import (
+    GrowingTree,
     Node,
     check_consistency,
     consistency_spans,
@@ -27,7 +29,6 @@ from lockgate.audit.formats.merkle import (
     leaf_hash,
     nodes_completed_by,
     nodes_of,
-    root_from_inclusion,
     span_hash,
 )
 from lockgate.audit.formats.notes import VerifierKey
@@ -57,33 +58,46 @@ class Growth:
     size: int
     root: bytes
     nodes: dict[Node, bytes]  # the new complete subtrees
-    paths: tuple[tuple[bytes, ...], ...]  # each new record's inclusion path to `root`
+    hashes: dict[Node, bytes]  # these and the old edge: enough for each new record's inclusion path
+
+    def path(self, seq: int) -> tuple[bytes, ...]:
+        """Return a new record's inclusion path to `root`."""
+        return tuple(span_hash(span, self.hashes) for span in inclusion_spans(seq, self.size))
+
+    def edge(self) -> dict[Node, bytes]:
+        """Return the complete subtrees of the new right edge."""
+        return {node: self.hashes[node] for node in nodes_of((0, self.size))}
 
 
-def check_ending(connection: Connection, key: VerifierKey) -> Ending:
+def check_ending(connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey]) -> Ending:
     """Make sure that the stored log ends where its own last checkpoint says.
 
     The steps:
       (1) The log exists.
-      (2) Its newest checkpoint is signed by our key.
+      (2) Its newest checkpoint is signed by one of our keys.
       (3) It covers exactly the records there are.
       (4) The last record's stored bytes hash to the stored head, and name its position.
       (5) The stored nodes of the right edge lead to the signed root.
 
+    Args:
+        connection: In a transaction.
+        head: The log's stored head.
+        keys: Our keys for this log, the one that signs first; all have the log's name.
+
     Raises:
         LogForeignError: Step 1 fails, or in step 2 another key signed.
-        LogInconsistentError: Any other step fails: a restored backup, a deleted tail, an edit, a flipped bit.
+        LogInconsistentError: Any other step fails: an edit, a flipped bit, a half-restored database.
     """
+    log = keys[0].name
     # (1) The log exists.
-    head = store.read_head(connection, key.name)
     if head is None:
-        raise LogForeignError(f"the database holds no log {key.name!r}; create it first")
+        raise LogForeignError(f"the database holds no log {log!r}; create it first")
     # (2) Our key signed its newest checkpoint.
-    note = store.read_last_checkpoint(connection, key.name)
+    note = store.read_last_checkpoint(connection, log)
     if note is None:
         raise LogInconsistentError("the log has records but no checkpoint")
     try:
-        checkpoint = open_checkpoint(note, [key])
+        checkpoint = open_checkpoint(note, keys)
     except NoteUnverifiedError as exc:
         raise LogForeignError("the log's last checkpoint was signed by another key than ours") from exc
     except AuditError as exc:
@@ -92,17 +106,40 @@ def check_ending(connection: Connection, key: VerifierKey) -> Ending:
     if checkpoint.size != head.size:
         raise LogInconsistentError(f"want {checkpoint.size} records, as was signed, got {head.size}")
     # (4) The last record is the head.
-    entry = store.read_entry(connection, key.name, head.size - 1)
+    entry = store.read_entry(connection, log, head.size - 1)
     if entry is None or leaf_hash(entry.body) != head.leaf:
         raise LogInconsistentError("the last record's bytes do not hash to the log's head")
     record = parse_record(entry.body)
     if columns_of(record, head.leaf) != entry.columns:
         raise LogInconsistentError("the last record's columns are not those of its bytes")
     # (5) The stored tree is the signed one.
-    edge = store.read_nodes(connection, key.name, nodes_of((0, head.size)))
+    edge = store.read_nodes(connection, log, nodes_of((0, head.size)))
     if edge.keys() != set(nodes_of((0, head.size))) or span_hash((0, head.size), edge) != checkpoint.root:
         raise LogInconsistentError("the stored tree does not lead to the signed root")
     return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
+
+
+def check_grown(connection: Connection, ending: Ending, signed: Checkpoint) -> None:
+    """Make sure that the stored log begins with what was signed before.
+
+    Args:
+        connection: In the transaction that `ending` was read in.
+        ending: Where the stored log ends.
+        signed: A checkpoint of this log, seen outside this database.
+
+    Raises:
+        LogBehindError: The stored log is shorter.
+        LogInconsistentError: It is another log.
+    """
+    if ending.size < signed.size:
+        raise LogBehindError(
+            f"want the {signed.size} records that were signed, got {ending.size}: was a backup restored? "
+            "'lockgate audit recover' puts the missing records back from an export"
+        )
+    nodes = nodes_of((0, signed.size))
+    stored = store.read_nodes(connection, signed.origin, nodes)
+    if stored.keys() != set(nodes) or span_hash((0, signed.size), stored) != signed.root:
+        raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
 
 
 def grow(ending: Ending, leaves: Sequence[bytes]) -> Growth:
@@ -117,24 +154,20 @@ def grow(ending: Ending, leaves: Sequence[bytes]) -> Growth:
             of this program, found before it is signed. (In 2022 one flipped bit in a leaf made a public log unusable.)
     """
     hashes, new = dict(ending.edge), {}
+    tree = GrowingTree.at(ending.size, [ending.edge[node] for node in nodes_of((0, ending.size))])
     for seq, leaf in enumerate(leaves, ending.size):
         completed = nodes_completed_by(seq, leaf, hashes)
         hashes.update(completed)
         new.update(completed)
+        tree.append(leaf)
     size = ending.size + len(leaves)
     root = span_hash((0, size), hashes)
-    paths = tuple(
-        tuple(span_hash(span, hashes) for span in inclusion_spans(seq, size)) for seq in range(ending.size, size)
-    )
-    try:
-        if any(
-            root_from_inclusion(leaf, seq, size, path) != root
-            for seq, (leaf, path) in enumerate(zip(leaves, paths, strict=True), ending.size)
-        ):
-            raise LogInconsistentError("two ways to compute the new root disagree")
-        if ending.size:
+    if tree.root() != root:
+        raise LogInconsistentError("two ways to compute the new root disagree")
+    if ending.size:
+        try:
             proof = [span_hash(span, hashes) for span in consistency_spans(ending.size, size)]
             check_consistency(ending.size, size, ending.root, root, proof)
-    except ProofInvalidError as exc:
-        raise LogInconsistentError(f"the new tree does not begin with the signed one: {exc}") from exc
-    return Growth(size=size, root=root, nodes=new, paths=paths)
+        except ProofInvalidError as exc:
+            raise LogInconsistentError(f"the new tree does not begin with the signed one: {exc}") from exc
+    return Growth(size=size, root=root, nodes=new, hashes=hashes)

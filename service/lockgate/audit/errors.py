@@ -110,6 +110,12 @@ class LogPolicyInvalidError(AuditError):
     code: ClassVar[str] = "audit.log_policy_invalid"
 
 
+class SubmissionMalformedError(AuditError):
+    """Bytes are not what a log sends to a witness."""
+
+    code: ClassVar[str] = "audit.submission_malformed"
+
+
 class ExportError(AuditError):
     """An export cannot be written or read."""
 

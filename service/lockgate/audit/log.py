@@ -1,31 +1,31 @@
 """The audit log in a database: work, its records, the tree and a signed checkpoint, all in one transaction.
 
-The life of a record: `transact` takes the write lock, makes sure that the stored log still ends where its last signed
-checkpoint says, runs the caller's work, writes its events as records at the end of the chain, computes the new root
-along two code paths, signs it, and commits all of it together. Whatever fails on the way, nothing was written. The
-receipts are ready before the commit, so that nothing that could fail stands between the two.
+The life of a record: `transact` queues a job. Whoever writes for all who wait takes the write lock, makes sure that the
+stored log still is what was signed last, runs each job's work, chains its events behind the last record, reads them
+back, computes the new root along two code paths, signs it, and commits all of it together. The checkpoint then goes to
+a file outside the database, and only then the receipts leave. Whatever fails before the commit, nothing was written.
 """
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from lockgate.audit import store
-from lockgate.audit.appending import BEGINNING, Ending, check_ending, grow
-from lockgate.audit.errors import (
-    DuplicateIDError,
-    LogForeignError,
-    LogInconsistentError,
-    NoEventError,
-    RecordInvalidError,
-)
-from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.append_store import AppendStore
+from lockgate.audit.appending import BEGINNING, Ending, check_ending, check_grown
+from lockgate.audit.batch import Author, Batch
+from lockgate.audit.checkpoint_file import CheckpointFile
+from lockgate.audit.errors import AuditError, LogForeignError, LogInconsistentError, NoEventError
+from lockgate.audit.formats.checkpoints import Checkpoint
+from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
-from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, GENESIS, Place, columns_of, encode_record, parse_record
+from lockgate.audit.group_commit import GroupCommit
 from lockgate.audit.kinds import KindCatalogue
-from lockgate.audit.reading import LogReader, make_receipt
+from lockgate.audit.reading import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs
 from lockgate.ids import new_id
@@ -33,14 +33,20 @@ from lockgate.storage import read_transaction, write_transaction
 
 T = TypeVar("T")
 
-EVENTS_MAX: Final = 64  # in one transaction; the gate writes at most fifty, when promotions run out
-
 
 class AuditLog(LogReader):
     """One log, for writing and reading; safe to use from many threads, and by many processes on one database."""
 
-    def __init__(
-        self, *, engine: Engine, signer: Signer, clock: Clock, catalogue: KindCatalogue, instance: str
+    def __init__(  # noqa: PLR0913 - each argument is one thing a log needs
+        self,
+        *,
+        engine: Engine,
+        signer: Signer,
+        clock: Clock,
+        catalogue: KindCatalogue,
+        instance: str,
+        checkpoint_file: Path | None = None,
+        former_signer: Signer | None = None,
     ) -> None:
         """Take what the log needs; nothing is read or written yet.
 
@@ -50,65 +56,79 @@ class AuditLog(LogReader):
             clock: What the records' times come from.
             catalogue: The kinds that may be written.
             instance: This process's name in its records.
+            checkpoint_file: Where the checkpoints go once more, outside the database. Without it a restored backup is
+                found only by a process that saw what the backup lacks.
+            former_signer: The key of before, which signs too while those who verify change over to the new one.
         """
         super().__init__(engine, signer.verifier_key.name)
-        self._signer = signer
+        self._signers = (signer,) if former_signer is None else (signer, former_signer)
+        self._keys = [each.verifier_key for each in self._signers]
         self._clock = clock
-        self._catalogue = catalogue
-        self._instance = instance
-        self._boot = new_id(clock.now_ns())
+        boot = new_id(clock.now_ns())
+        self._author = Author(log=self.origin, instance=instance, boot=boot, catalogue=catalogue)
+        self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file)
+        self._writers: GroupCommit[_Job[Any]] = GroupCommit(self._write)
+        self._known: Ending | None = None  # where the log ended when this process last wrote
 
     def create(self) -> None:
         """Begin the log with its genesis record, or make sure that the one that is there is ours.
 
         Raises:
-            LogForeignError: The database holds a log of this origin under another key, or only logs of other origins.
-            LogInconsistentError: The stored log contradicts its own checkpoint.
+            LogForeignError: The database holds a log of this origin under another key, or only logs of other origins;
+                or there was such a log before: the checkpoint file is still there.
+            LogInconsistentError: The stored log contradicts what was signed.
             StorageError: The database cannot be written.
         """
+        genesis = Event(
+            id=new_id(self._clock.now_ns()),
+            kind=GENESIS,
+            actor=Actor(type="system", id="lockgate"),
+            body={"key": str(self._keys[0])},
+        )
         with write_transaction(self._engine) as connection:
             logs = store.read_logs(connection)
-            if self.origin in logs:
-                check_ending(connection, self._signer.verifier_key)
-                return
-            if logs:
+            if logs and self.origin not in logs:
                 raise LogForeignError(f"want a database for the log {self.origin!r}, got one of {logs[0]!r}")
-            store.create_head(connection, self.origin)
-            genesis = Event(
-                id=new_id(self._clock.now_ns()),
-                kind=GENESIS,
-                actor=Actor(type="system", id="lockgate"),
-                body={"key": str(self._signer.verifier_key)},
-            )
-            self._extend(connection, BEGINNING, (genesis,))
+            rows = AppendStore(connection, self.origin)
+            rows.add_head()
+            head = rows.lock_head()
+            if head is not None and head.size > 0:
+                self._check_outside(connection, check_ending(connection, head, self._keys))
+                return
+            if self._file is not None and self._file.newest(self._keys) is not None:
+                raise LogForeignError("want no checkpoint file yet for a new log, got one: where is its database?")
+            batch = Batch(rows, BEGINNING, self._author, self._clock.now_ns())
+            batch.chain((genesis,))
+            known = batch.sign(self._signers)
+        self._keep(known, batch.note)
 
     def transact(self, work: Callable[[Connection], Outcome[T]]) -> Committed[T]:
         """Do a piece of work and record it, both or neither.
 
         Args:
             work: Changes the database through the connection it is given and says what to record. It runs while the
-                log's write lock is held, so it must be short and must not call the log again.
+                log's write lock is held, perhaps in another thread, so it must be short and must not call the log
+                again.
 
         Returns:
             The work's value and a receipt for each event, in order, durable.
 
         Raises:
+            LogBusyError: Too many writers wait already.
             NoEventError: The work left no event: a change without a record is refused.
             KindUnknownError: An event's kind is not in the catalogue.
             RecordInvalidError: An event or attachment breaks its format, schema or size.
             DuplicateIDError: The log already holds an event's id.
             LogForeignError: The log was never created, or is another key's.
-            LogInconsistentError: The stored log contradicts its own checkpoint.
+            LogBehindError: The stored log lacks records that were signed: a restored backup, say.
+            LogInconsistentError: The stored log contradicts what was signed.
             StorageError: The database cannot be written.
             Exception: Whatever `work` raises. In each of these cases nothing was written.
+            CheckpointFileError: It is written, but not outside the database too, so it is not acknowledged.
         """
-        with write_transaction(self._engine) as connection:
-            ending = check_ending(connection, self._signer.verifier_key)
-            outcome = work(connection)
-            if not outcome.events:
-                raise NoEventError("want at least one event for work that may have changed the database")
-            receipts = self._extend(connection, ending, outcome.events)
-        return Committed(value=outcome.value, receipts=receipts)
+        job: _Job[T] = _Job(work)
+        self._writers.submit(job)
+        return job.result()
 
     def append(self, event: Event) -> Receipt:
         """Record an event that changes nothing else.
@@ -117,64 +137,123 @@ class AuditLog(LogReader):
             AuditError: As for `transact`.
             StorageError: The database cannot be written.
         """
-        return self.transact(lambda _: Outcome(value=None, events=(event,))).receipts[0]
+        self._author.catalogue.check(event)  # here, not in the batch: the others need not wait for it
+        job: _Job[None] = _Job(None, (event,))
+        self._writers.submit(job)
+        return job.result().receipts[0]
 
     def check_head(self) -> None:
         """Make sure that the next append would find the log whole at its end; for a readiness probe.
 
         Raises:
             LogForeignError: The log was never created, or is another key's.
-            LogInconsistentError: The stored log contradicts its own checkpoint.
+            LogInconsistentError: The stored log contradicts what was signed.
+            CheckpointFileError: The file outside the database cannot be read.
             StorageError: The database cannot be read.
         """
         with read_transaction(self._engine) as connection:
-            check_ending(connection, self._signer.verifier_key)
+            ending = check_ending(connection, store.read_head(connection, self.origin), self._keys)
+            self._check_outside(connection, ending)
 
-    def _extend(self, connection: Connection, ending: Ending, events: tuple[Event, ...]) -> tuple[Receipt, ...]:
-        if len(events) > EVENTS_MAX:
-            raise RecordInvalidError(f"want at most {EVENTS_MAX} events in one transaction, got {len(events)}")
-        entries = self._chain(connection, ending, events)
-        store.add_entries(connection, self.origin, entries)
-        # From the bytes that the database gives back, not from those it was given: only what is stored gets signed.
-        stored = store.read_entries(
-            connection, self.origin, after=ending.size - 1, limit=len(entries) + 1, kind=None, actor=None
-        )
-        leaves = [leaf_hash(entry.body) for entry in stored]
-        if leaves != [entry.columns.leaf for entry in entries]:
-            raise LogInconsistentError("the database gave back other records than it was given")
-        growth = grow(ending, leaves)
-        note = sign_checkpoint(Checkpoint(origin=self.origin, size=growth.size, root=growth.root), self._signer)
-        store.add_nodes(connection, self.origin, growth.nodes)
-        store.add_checkpoint(connection, self.origin, growth.size, note)
-        store.move_head(connection, self.origin, store.Head(size=growth.size, leaf=leaves[-1]))
-        return tuple(make_receipt(entry, path, note) for entry, path in zip(entries, growth.paths, strict=True))
+    def _write(self, jobs: Sequence["_Job[Any]"]) -> None:
+        try:
+            if self._file is not None:
+                self._file.settle()
+            with write_transaction(self._engine) as connection:
+                rows = AppendStore(connection, self.origin)
+                ending = self._find_ending(connection, rows)
+                # Within one log time never goes backwards, whatever the machine's clock does.
+                ts = EpochNs(max(self._clock.now_ns(), ending.ts))
+                batch = Batch(rows, ending, self._author, ts)
+                for job in jobs:
+                    self._run(job, connection, rows, batch)
+                known = batch.sign(self._signers)
+            self._keep(known, batch.note)
+        except Exception as exc:  # noqa: BLE001 - each caller is told, in its own thread
+            for job in jobs:
+                job.fail(exc)
+        else:
+            for job in jobs:
+                job.done = True
 
-    def _chain(self, connection: Connection, ending: Ending, events: tuple[Event, ...]) -> list[store.Entry]:
-        # Within one log time never goes backwards, whatever the machine's clock does.
-        ts = EpochNs(max(self._clock.now_ns(), ending.ts))
-        prev = ending.leaf
-        entries: list[store.Entry] = []
-        seen: set[str] = set()
-        for seq, event in enumerate(events, ending.size):
-            place = Place(
-                log=self.origin,
-                seq=seq,
-                prev=prev,
-                ts=ts,
-                instance=self._instance,
-                boot=self._boot,
-                schema_sha256=self._catalogue.check(event),
-            )
-            body = encode_record(event, place)
-            for document in event.attachments:
-                if len(document) > ATTACHMENT_BYTES_MAX:
-                    raise RecordInvalidError(
-                        f"want at most {ATTACHMENT_BYTES_MAX} bytes of attachment, got {len(document)}"
-                    )
-                store.add_attachment(connection, self.origin, document)
-            if event.id in seen or store.find_seq(connection, self.origin, event.id) is not None:
-                raise DuplicateIDError("the log already holds a record with this event's id")
-            seen.add(event.id)
-            prev = leaf_hash(body)
-            entries.append(store.Entry(body=body, columns=columns_of(parse_record(body), prev)))
-        return entries
+    def _run(self, job: "_Job[Any]", connection: Connection, rows: AppendStore, batch: Batch) -> None:
+        try:
+            if job.work is None:
+                job.recorded(batch, batch.chain(job.events))
+                return
+            with rows.undone_on_error():
+                outcome = job.work(connection)
+                self._check_events(outcome.events)
+                job.value = outcome.value
+                job.recorded(batch, batch.chain(outcome.events))
+        except DBAPIError:
+            raise  # the transaction may be gone, and with it the other jobs' changes
+        except Exception as exc:  # noqa: BLE001 - this caller's own affair; the other jobs go on
+            job.fail(exc)
+
+    def _check_events(self, events: Sequence[Event]) -> None:
+        if not events:
+            raise NoEventError("want at least one event for work that may have changed the database")
+        for event in events:
+            self._author.catalogue.check(event)
+
+    def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
+        head, known = rows.lock_head(), self._known
+        if head is not None and known is not None and (head.size, head.leaf) == (known.size, known.leaf):
+            # Nobody else wrote: the tree goes on from what this process signed. The last record is looked at again.
+            if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
+                raise LogInconsistentError("the last record's bytes do not hash to the log's head")
+            return known
+        ending = check_ending(connection, head, self._keys)
+        self._check_outside(connection, ending)
+        return ending
+
+    def _check_outside(self, connection: Connection, ending: Ending) -> None:
+        # What this process signed itself; and before it wrote anything, what the file outside says was signed.
+        signed = None
+        if self._known is not None:
+            signed = Checkpoint(origin=self.origin, size=self._known.size, root=self._known.root)
+        elif self._file is not None:
+            signed = self._file.newest(self._keys)
+        if signed is not None:
+            check_grown(connection, ending, signed)
+
+    def _keep(self, known: Ending | None, note: bytes) -> None:
+        if known is None:
+            return
+        self._known = known
+        if self._file is not None:
+            self._file.write(note)
+
+
+class _Job(Generic[T]):
+    """What one caller wants done, and what became of it."""
+
+    def __init__(self, work: Callable[[Connection], Outcome[T]] | None, events: tuple[Event, ...] = ()) -> None:
+        self.work = work
+        self.events = events
+        self.value: Any = None
+        self.done = False  # durable, here and outside
+        self._batch: Batch | None = None
+        self._positions = range(0)
+        self._error: Exception | None = None
+
+    def recorded(self, batch: Batch, positions: range) -> None:
+        """Note where in which batch the events went."""
+        self._batch, self._positions = batch, positions
+
+    def fail(self, error: Exception) -> None:
+        """Note why nothing came of it; the first reason counts."""
+        self._error = self._error or error
+
+    def result(self) -> Committed[T]:
+        """Return what was made durable, or raise why nothing was. Called by the caller's own thread.
+
+        The receipts are put together here, so that no other writer waits for it.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._batch is None or not self.done:
+            raise AuditError("the writer was stopped in the middle; whether the record was written is not known")
+        batch = self._batch
+        return Committed(value=self.value, receipts=tuple(map(batch.receipt, self._positions)))

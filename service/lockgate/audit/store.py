@@ -1,15 +1,21 @@
 """The log's rows in SQL. The caller holds the transaction; nothing here decides anything."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_
 
 from lockgate.audit.formats.merkle import Node
 from lockgate.audit.formats.records import Columns
-from lockgate.digests import sha256_hex
-from lockgate.storage.tables import audit_attachment, audit_checkpoint, audit_entry, audit_head, audit_node
+from lockgate.storage.tables import (
+    audit_attachment,
+    audit_checkpoint,
+    audit_cosigned,
+    audit_entry,
+    audit_head,
+    audit_node,
+)
 
 STREAM_ROWS: Final = 256  # rows held at once while a whole log streams by: 8 MiB of the largest records
 
@@ -20,6 +26,7 @@ class Head:
 
     size: int
     leaf: bytes  # leaf hash of record size-1; 32 zero bytes when empty
+    first_seq: int = 0  # records before it were pruned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,24 +44,8 @@ def read_logs(connection: Connection) -> list[str]:
 
 def read_head(connection: Connection, log: str) -> Head | None:
     """Return the log's end, or None if there is no such log."""
-    row = connection.execute(select(audit_head.c.size, audit_head.c.leaf).where(audit_head.c.log == log)).one_or_none()
-    return None if row is None else Head(size=row.size, leaf=row.leaf)
-
-
-def create_head(connection: Connection, log: str) -> None:
-    """Make an empty log."""
-    connection.execute(insert(audit_head).values(log=log, size=0, leaf=bytes(32)))
-
-
-def move_head(connection: Connection, log: str, head: Head) -> None:
-    """Set the log's end."""
-    connection.execute(update(audit_head).where(audit_head.c.log == log).values(size=head.size, leaf=head.leaf))
-
-
-def add_entries(connection: Connection, log: str, entries: Iterable[Entry]) -> None:
-    """Add records."""
-    rows = [{"log": log, "body": entry.body, **asdict(entry.columns)} for entry in entries]
-    connection.execute(insert(audit_entry), rows)
+    row = connection.execute(select(audit_head).where(audit_head.c.log == log)).one_or_none()
+    return None if row is None else Head(size=row.size, leaf=row.leaf, first_seq=row.first_seq)
 
 
 def read_entry(connection: Connection, log: str, seq: int) -> Entry | None:
@@ -96,12 +87,6 @@ def find_seq(connection: Connection, log: str, event_id: str) -> int | None:
     return connection.scalars(query).one_or_none()
 
 
-def add_nodes(connection: Connection, log: str, nodes: Mapping[Node, bytes]) -> None:
-    """Add hashes of complete subtrees."""
-    rows = [{"log": log, "level": level, "idx": index, "hash": digest} for (level, index), digest in nodes.items()]
-    connection.execute(insert(audit_node), rows)
-
-
 def read_nodes(connection: Connection, log: str, nodes: Sequence[Node]) -> dict[Node, bytes]:
     """Return the hashes of complete subtrees; one that is not stored is left out."""
     if not nodes:
@@ -110,11 +95,6 @@ def read_nodes(connection: Connection, log: str, nodes: Sequence[Node]) -> dict[
         audit_node.c.log == log, tuple_(audit_node.c.level, audit_node.c.idx).in_(nodes)
     )
     return {(row.level, row.idx): row.hash for row in connection.execute(query)}
-
-
-def add_checkpoint(connection: Connection, log: str, size: int, note: bytes) -> None:
-    """Add a signed checkpoint."""
-    connection.execute(insert(audit_checkpoint).values(log=log, size=size, note=note))
 
 
 def read_last_checkpoint(connection: Connection, log: str) -> bytes | None:
@@ -135,11 +115,16 @@ def stream_checkpoints(connection: Connection, log: str) -> Iterator[bytes]:
     yield from connection.scalars(query.execution_options(yield_per=STREAM_ROWS))
 
 
-def add_attachment(connection: Connection, log: str, body: bytes) -> None:
-    """Add a document under its SHA-256; one that is there already stays."""
-    sha256 = sha256_hex(body)
-    if read_attachment(connection, log, sha256) is None:
-        connection.execute(insert(audit_attachment).values(log=log, sha256=sha256, body=body))
+def add_cosigned(connection: Connection, log: str, size: int, note: bytes) -> None:
+    """Keep a checkpoint with the lines of witnesses, in the place of one of the same size."""
+    connection.execute(delete(audit_cosigned).where(audit_cosigned.c.log == log, audit_cosigned.c.size == size))
+    connection.execute(insert(audit_cosigned).values(log=log, size=size, note=note))
+
+
+def read_newest_cosigned(connection: Connection, log: str) -> bytes | None:
+    """Return the newest checkpoint that a witness signed too."""
+    query = select(audit_cosigned.c.note).where(audit_cosigned.c.log == log)
+    return connection.scalars(query.order_by(audit_cosigned.c.size.desc()).limit(1)).one_or_none()
 
 
 def read_attachment(connection: Connection, log: str, sha256: str) -> bytes | None:
@@ -160,5 +145,14 @@ def _entries(log: str) -> Select[Any]:
 
 
 def _entry(row: Row[Any]) -> Entry:
-    columns = Columns(seq=row.seq, leaf=row.leaf, prev=row.prev, id=row.id, kind=row.kind, ts=row.ts, actor=row.actor)
+    columns = Columns(
+        seq=row.seq,
+        leaf=row.leaf,
+        prev=row.prev,
+        id=row.id,
+        kind=row.kind,
+        ts=row.ts,
+        actor=row.actor,
+        subject=row.subject,
+    )
     return Entry(body=row.body, columns=columns)

@@ -8,7 +8,7 @@ from typing import Final
 
 from structlog.typing import EventDict, WrappedLogger
 
-from lockgate.audit.kinds import APP_EVENT
+from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor, Event
 from lockgate.canonical_json import JSON, SAFE_INTEGER_MAX

@@ -26,6 +26,7 @@ class Event:
     kind: str  # dotted lower case, for example "gate.decision"; its body's schema is registered under it
     actor: Actor
     body: Mapping[str, Any]  # within the record profile of lockgate.canonical_json
+    subject: str | None = None  # what it is about, "<type>:<name>", for example "model:fraud-detector"
     trace: str | None = None  # the request id
     attachments: tuple[bytes, ...] = ()  # documents that the log keeps and the record names by SHA-256
 

@@ -35,6 +35,7 @@ audit_head = Table(
     Column("log", String(255), primary_key=True),  # the log's origin
     Column("size", BigInteger, nullable=False),
     Column("leaf", LargeBinary(32), nullable=False),  # leaf hash of record size-1; 32 zero bytes when empty
+    Column("first_seq", BigInteger, nullable=False, server_default="0"),  # records before it were pruned
 )
 
 audit_entry = Table(
@@ -49,10 +50,12 @@ audit_entry = Table(
     Column("kind", String(64), nullable=False),
     Column("ts", String(27), nullable=False),
     Column("actor", String(255), nullable=False),
+    Column("subject", String(255)),
     UniqueConstraint("log", "id"),
     UniqueConstraint("log", "prev"),  # a fork inside one database is impossible
     Index(None, "log", "kind", "seq"),
     Index(None, "log", "actor", "seq"),
+    Index(None, "log", "subject", "seq"),
 )
 
 audit_node = Table(
@@ -72,12 +75,29 @@ audit_checkpoint = Table(
     Column("note", LargeBinary, nullable=False),  # the signed note, exact bytes
 )
 
+audit_cosigned = Table(
+    "audit_cosigned",
+    metadata,
+    Column("log", String(255), primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),  # the checkpoint of this size with the lines of witnesses
+)
+
 audit_attachment = Table(
     "audit_attachment",
     metadata,
     Column("log", String(255), primary_key=True),
     Column("sha256", String(64), primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False, server_default="0"),  # the newest record that names it
+)
+
+audit_erased = Table(
+    "audit_erased",
+    metadata,
+    Column("log", String(255), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("seq", BigInteger, nullable=False),  # the log.erase record
 )
 
 # --- identity ------------------------------------------------------------------------------------------------------

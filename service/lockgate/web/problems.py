@@ -6,7 +6,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from lockgate.audit import AuditError, RecordInvalidError, RecordUnknownError
+from lockgate.audit import AuditError, LogBusyError, RecordInvalidError, RecordUnknownError
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
@@ -51,6 +51,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (PolicyFailureError, 500, "The policy gave no usable answer"),
     (RecordInvalidError, 413, "The decision is too large to record"),
     (RecordUnknownError, 404, "No such record"),
+    (LogBusyError, 503, "Too many at once"),
     (AuditError, 503, "The audit log cannot record"),
     (StorageError, 503, "The database is not available"),
 )

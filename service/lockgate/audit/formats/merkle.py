@@ -39,6 +39,13 @@ class GrowingTree:
         self.size = 0
         self._edge: list[bytes] = []  # from the largest subtree to the smallest
 
+    @classmethod
+    def at(cls, size: int, edge: Sequence[bytes]) -> "GrowingTree":
+        """Continue a tree of which only its size and the hashes of `nodes_of((0, size))` are known."""
+        tree = cls()
+        tree.size, tree._edge = size, list(edge)
+        return tree
+
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash."""
         self._edge.append(leaf)

@@ -1,0 +1,82 @@
+"""Group commit: many callers at once, one of them writes for all who wait.
+
+A durable commit takes as long for a hundred records as for one. So whoever comes while nobody writes, writes; whoever
+comes meanwhile waits, and when the write is done the first of them writes for all who wait by then. There is always at
+most one writer in a process, as with a thread of its own, but no thread to start, to hand a single caller's work to and
+back, or to lose in a fork (docs/adr/0007-group-commit.md).
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from lockgate.audit.errors import LogBusyError
+
+J = TypeVar("J")
+
+WAITING_MAX: Final = 4096  # jobs; Tessera's pushback. Half a second of work; past that a caller is told to come back
+BATCH_MAX: Final = 512  # jobs in one write; past that a batch gains little and its first caller waits
+
+
+class GroupCommit(Generic[J]):
+    """Hands jobs to `write` in batches, in the order in which they came, one batch at a time."""
+
+    def __init__(self, write: Callable[[Sequence[J]], None], *, waiting_max: int = WAITING_MAX) -> None:
+        """Take what writes.
+
+        Args:
+            write: Writes a batch and notes each job's outcome in the job. It is called by one thread at a time.
+            waiting_max: How many jobs may wait.
+        """
+        self._write = write
+        self._waiting_max = waiting_max
+        self._lock = threading.Lock()
+        self._waiting: deque[_Turn[J]] = deque()
+        self._writing = False
+
+    def submit(self, job: J) -> None:
+        """Wait until the job was part of a batch that `write` is done with.
+
+        Raises:
+            LogBusyError: Too many jobs wait already; this one was not taken.
+            BaseException: What `write` raised, when this caller wrote.
+        """
+        turn = _Turn(job)
+        with self._lock:
+            if len(self._waiting) >= self._waiting_max:
+                raise LogBusyError(f"want fewer than {self._waiting_max} waiting writers; try again")
+            self._waiting.append(turn)
+            leads, self._writing = not self._writing, True
+        if not leads:
+            turn.called.acquire()  # until it was written for us, or it is our turn to write
+            if turn.written:
+                return
+        self._write_for_all()
+
+    def _write_for_all(self) -> None:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+        try:
+            self._write([turn.job for turn in batch])
+        finally:
+            with self._lock:
+                following = self._waiting[0] if self._waiting else None
+                self._writing = following is not None
+            if following is not None:  # first, so that the next write begins while the others go their ways
+                following.called.release()
+            for turn in batch[1:]:
+                turn.written = True
+                turn.called.release()
+
+
+class _Turn(Generic[J]):
+    """One caller in the queue."""
+
+    __slots__ = ("called", "job", "written")
+
+    def __init__(self, job: J) -> None:
+        self.job = job
+        self.written = False
+        self.called = threading.Lock()  # a lock as a one-time signal: taken now, given back by whoever calls
+        self.called.acquire()
