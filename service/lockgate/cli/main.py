@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "status": "promotions:status",
     "token": "tokens:token",
     "withdraw": "promotions:withdraw",
+    "witness": "witness:witness",
 }
 """Which file of this room holds which command."""
 

@@ -1,9 +1,8 @@
 """What an operator runs beside the service: init, db upgrade, serve."""
 
 import re
-import socket
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import click
 from sqlalchemy import inspect
@@ -11,24 +10,17 @@ from sqlalchemy import inspect
 from lockgate.audit import create_key_file, load_key_file, store
 from lockgate.bootstrap import prepare_database
 from lockgate.cli.exit_codes import ExitCode
+from lockgate.cli.listening import check_address
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
-from lockgate.errors import ConfigError, LockgateError
+from lockgate.errors import ConfigError
 from lockgate.storage import open_engine, read_transaction, upgrade_schema
 from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
 
 DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
 WORKERS_MAX: Final = 64
-PORT_MAX: Final = 65535
-_ADDRESS: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", re.ASCII)
-
-
-class ListenError(LockgateError):
-    """The address to serve on cannot be had."""
-
-    code: ClassVar[str] = "serve.address"
 
 
 def _origin(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -127,24 +119,10 @@ def serve(settings: Settings, bind: str, workers: int) -> int:
     Example:
       lockgate serve --bind 127.0.0.1:8080
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    if not _ADDRESS.fullmatch(bind) or int(bind.rpartition(":")[2]) > PORT_MAX:
-        raise click.BadParameter("want HOST:PORT, as 127.0.0.1:8080 or [::1]:8080", param_hint="--bind")
-    _try_address(bind)
+    check_address(bind)
     try:
         Server(settings, bind=bind, workers=workers).run()
     except SystemExit as exc:  # gunicorn ends so, always; its own codes mean other things than ours
         if exc.code:
             return ExitCode.UNDECIDED
     return ExitCode.ALLOW
-
-
-def _try_address(bind: str) -> None:
-    # Gunicorn tries five times and says so in lines of its own; an address that is taken is told here, in one.
-    host, _, port = bind.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn will
-            trial.bind((host.strip("[]"), int(port)))
-    except OSError as exc:
-        raise ListenError(f"cannot listen on {bind}: {exc.strerror}") from exc
