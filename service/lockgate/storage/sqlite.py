@@ -6,10 +6,7 @@ fair.
 """
 
 import contextlib
-import fcntl
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, StorageError
+from lockgate.storage.turns import take_turn
 
 FOREIGN_WAIT_S_MAX: Final = 5.0  # for a program that locks the file and knows nothing of the lock file
 _POLL_S: Final = 0.002
@@ -48,23 +46,14 @@ def database_exists(engine: Engine) -> bool:
 
 @contextlib.contextmanager
 def turn_to_write(engine: Engine, wait_s: float) -> Iterator[None]:
-    """Wait for this transaction's turn among the writers of all processes.
+    """Wait for this transaction's turn among the writers of all threads and processes.
 
     Raises:
         StorageBusyError: It did not come within `wait_s`.
-        StorageError: The lock file cannot be opened.
+        StorageError: The lock files cannot be opened.
     """
-    path = Path(f"{engine.url.database}.lock")
-    try:
-        # A descriptor of our own for each transaction: flock then also queues the threads of one process.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StorageError(f"cannot open the lock file beside the database: {exc.strerror}") from exc
-    try:
-        _lock(descriptor, wait_s)
+    with take_turn(engine, f"{engine.url.database}", wait_s):
         yield
-    finally:
-        os.close(descriptor)  # gives the lock back
 
 
 def begin_read(connection: Connection) -> None:
@@ -108,19 +97,6 @@ def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  
     connection.isolation_level = None  # transactions begin where this file says, not where the driver guesses
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _lock(descriptor: int, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            if time.monotonic() >= deadline:
-                raise StorageBusyError(f"the database was busy for {wait_s:g} s; try again") from exc
-            time.sleep(_POLL_S)
-        else:
-            return
 
 
 def _code(error: DBAPIError) -> int:
