@@ -116,6 +116,12 @@ class SubmissionMalformedError(AuditError):
     code: ClassVar[str] = "audit.submission_malformed"
 
 
+class OutboundError(AuditError):
+    """Somebody else's server gave no whole answer within the limits."""
+
+    code: ClassVar[str] = "audit.outbound_failed"
+
+
 class ExportError(AuditError):
     """An export cannot be written or read."""
 
