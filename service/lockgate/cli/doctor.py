@@ -22,7 +22,14 @@ from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa_binary import find_opa
 from lockgate.rendering import plain
-from lockgate.storage import StorageBusyError, StorageError, StorageSchemaError, check_schema, open_engine
+from lockgate.storage import (
+    StorageBusyError,
+    StorageError,
+    StorageSchemaError,
+    check_schema,
+    database_exists,
+    open_engine,
+)
 from lockgate.system_clock import SystemClock
 
 # The clock was right at least once after this: a machine without a battery wakes up in 1970 or on its build day.
@@ -151,9 +158,9 @@ def _must_be_its_owners(path: Path, next_step: str) -> None:
 
 def _database(settings: Settings) -> str:
     engine = open_engine(settings.database_url)
-    path = engine.url.database or ""
-    if not Path(path).is_file():  # opening it would make an empty one
-        raise _UnfitError(f"there is no database at {path}", _INIT)
+    place = engine.url.set(query={}).render_as_string()  # a password in either part stays out
+    if not database_exists(engine):  # opening it would make an empty one
+        raise _UnfitError(f"there is no database at {place}", _INIT)
     try:
         check_schema(engine)
     except StorageSchemaError as exc:
@@ -162,7 +169,7 @@ def _database(settings: Settings) -> str:
         raise _UnfitError(str(exc), "try again; if it stays so, find out which process holds it") from exc
     except StorageError as exc:
         next_step = "if this is not the gate's file, correct LOCKGATE_DATABASE_URL; if it is, put the backup back"
-        raise _UnfitError(f"{path} cannot be used: {exc}", next_step) from exc
+        raise _UnfitError(f"{place} cannot be used: {exc}", next_step) from exc
     return "the tables are those of this version"
 
 

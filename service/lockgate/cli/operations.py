@@ -1,7 +1,6 @@
 """What an operator runs beside the service: init, db upgrade, serve."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 import click
@@ -15,7 +14,7 @@ from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
-from lockgate.storage import open_engine, read_transaction, upgrade_schema
+from lockgate.storage import database_exists, grant_service_role, open_engine, read_transaction, upgrade_schema
 from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
 
@@ -72,7 +71,7 @@ def init(settings: Settings, origin: str) -> int:
 
 def _refuse_orphaned_log(settings: Settings) -> None:
     engine = open_engine(settings.database_url)
-    if not Path(engine.url.database or "").is_file():
+    if not database_exists(engine):
         return
     with read_transaction(engine) as connection:
         there = inspect(connection).has_table(audit_head.name) and store.read_logs(connection)
@@ -99,6 +98,23 @@ def upgrade(settings: Settings) -> int:
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     upgrade_schema(open_engine(settings.database_url))
     click.echo("the tables are those of this version", err=True)
+    return ExitCode.ALLOW
+
+
+@db.command()
+@click.option("--role", required=True, metavar="NAME", help="The role that the service connects as.")
+@settings_options
+def grants(settings: Settings, role: str) -> int:
+    """Give a PostgreSQL role the rights of the service, and no more.
+
+    Run it as the owner of the tables, after each 'lockgate db upgrade'. Prints the statements that it ran. The role can
+    add audit records, but not change or delete them.
+
+    \b
+    Example:
+      LOCKGATE_DATABASE_URL=postgresql://owner@db.example/lockgate lockgate db grants --role lockgate_service
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    emit("".join(f"{statement};\n" for statement in grant_service_role(open_engine(settings.database_url), role)))
     return ExitCode.ALLOW
 
 

@@ -9,6 +9,7 @@ exception other than `StorageOutcomeError` left nothing, and that no message sho
 
 from lockgate.storage.database import database_exists, open_engine, read_transaction, write_transaction
 from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError, StorageSchemaError
+from lockgate.storage.grants import grant_service_role
 from lockgate.storage.migrate import check_schema, upgrade_schema
 from lockgate.storage.upsert import upsert
 
@@ -19,6 +20,7 @@ __all__ = [
     "StorageSchemaError",
     "check_schema",
     "database_exists",
+    "grant_service_role",
     "open_engine",
     "read_transaction",
     "upgrade_schema",

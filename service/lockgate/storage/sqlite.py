@@ -1,8 +1,7 @@
 """SQLite: how a connection is made, how writers take turns, what its errors mean.
 
-WAL mode with `synchronous=FULL`, so that a committed transaction survives a power cut. Writers take turns on a lock
-file before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several processes starve, because its lock is not
-fair.
+WAL mode with `synchronous=FULL`, so that a committed transaction survives a power cut. Writers take turns (`turns.py`)
+before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several processes starve.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, Sto
 from lockgate.storage.turns import take_turn
 
 FOREIGN_WAIT_S_MAX: Final = 5.0  # for a program that locks the file and knows nothing of the lock file
-_POLL_S: Final = 0.002
+POOL_WAIT_S_MAX: Final = 5.0  # for a connection that another thread has; there are 15
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -34,7 +33,12 @@ def open_engine(url: URL) -> Engine:
     """
     if not url.database or url.database == ":memory:":
         raise StorageError("want sqlite:////path/to/file, got a URL without a file")
-    engine = create_engine(url, connect_args={"timeout": FOREIGN_WAIT_S_MAX}, hide_parameters=True)
+    engine = create_engine(
+        url,
+        pool_timeout=POOL_WAIT_S_MAX,
+        hide_parameters=True,  # values of rows stay out of messages and tracebacks
+        connect_args={"timeout": FOREIGN_WAIT_S_MAX},
+    )
     event.listen(engine, "connect", _prepare_connection)
     return engine
 
@@ -44,16 +48,9 @@ def database_exists(engine: Engine) -> bool:
     return Path(engine.url.database or "").is_file()
 
 
-@contextlib.contextmanager
-def turn_to_write(engine: Engine, wait_s: float) -> Iterator[None]:
-    """Wait for this transaction's turn among the writers of all threads and processes.
-
-    Raises:
-        StorageBusyError: It did not come within `wait_s`.
-        StorageError: The lock files cannot be opened.
-    """
-    with take_turn(engine, f"{engine.url.database}", wait_s):
-        yield
+def turn_to_write(engine: Engine, wait_s: float) -> contextlib.AbstractContextManager[None]:
+    """Return what waits for this transaction's turn among the writers of all threads and processes."""
+    return take_turn(engine, engine.url.database or "", wait_s)
 
 
 def begin_read(connection: Connection) -> None:
@@ -80,7 +77,7 @@ def is_in_transaction(connection: Connection) -> bool:
 def name_error(error: DBAPIError) -> StorageError:
     """Return what an error of the driver means to a caller."""
     reason = str(error.orig)[:REASON_CHARACTERS_MAX]
-    if _code(error) in _BUSY:
+    if _extended_code(error) & _PRIMARY_CODE in _BUSY:
         return StorageBusyError(f"the database is busy: {reason}")
     return StorageError(f"the database failed: {reason}")
 
@@ -90,7 +87,7 @@ def is_outcome_unknown(error: DBAPIError) -> bool:
 
     When the WAL cannot be synced, SQLite forgets the transaction; but what it wrote is found again after a crash.
     """
-    return _code(error) == sqlite3.SQLITE_IOERR
+    return _extended_code(error) == sqlite3.SQLITE_IOERR_FSYNC
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own type
@@ -99,5 +96,5 @@ def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _code(error: DBAPIError) -> int:
-    return getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE
+def _extended_code(error: DBAPIError) -> int:
+    return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)  # the driver's own errors have none
