@@ -9,6 +9,8 @@ from lockgate.policy.opa_binary import OPA_VERSION, find_opa
 from lockgate.policy.wasm import WasmEngine
 from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 
+pytest_plugins = ["support.databases"]
+
 
 @pytest.fixture(scope="session")
 def opa_binary() -> Path:

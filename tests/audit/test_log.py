@@ -6,19 +6,25 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError
 
 import lockgate
 from lockgate.audit import (
     Actor,
+    AuditError,
     AuditLog,
+    CheckpointFileError,
     DuplicateIDError,
     Event,
     KindCatalogue,
     KindUnknownError,
+    LogBehindError,
     LogForeignError,
     LogInconsistentError,
     NoEventError,
@@ -36,10 +42,12 @@ from lockgate.audit.formats.merkle import check_consistency, leaf_hash, node_has
 from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.formats.proofs import InclusionProof, format_proof
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.log import _Job
 from lockgate.audit.structlog_processor import AuditProcessor
 from lockgate.digests import sha256_hex
+from lockgate.storage import StorageError
 from lockgate.storage.tables import audit_attachment
-from support.audit_logs import ORIGIN, LogStand, make_event, verify_export
+from support.audit_logs import ORIGIN, LogStand, make_event, make_stand, verify_export
 
 PROCESSES = 3
 THREADS = 4
@@ -50,18 +58,26 @@ from lockgate.audit import AuditLog, KindCatalogue
 from lockgate.audit.formats.notes import make_signer
 from lockgate.storage import open_engine
 from support.audit_logs import ORIGIN, SteppingClock, make_event
-engine = open_engine("sqlite:///" + sys.argv[1])
+engine = open_engine(sys.argv[1])
 log = AuditLog(engine=engine, signer=make_signer(ORIGIN, bytes(range(32))), clock=SteppingClock(),
-               catalogue=KindCatalogue({}), instance="child")
+               catalogue=KindCatalogue({}), instance="child", checkpoint_file=Path(sys.argv[3]))
 for _ in range(int(sys.argv[2])):
     print(log.append(make_event()).seq, flush=True)
 """
 
 
+@pytest.fixture
+def stand(tmp_path: Path, database_url: str) -> Iterator[LogStand]:
+    """A log with nothing but its genesis record; every test here runs on both databases."""
+    made = make_stand(tmp_path, database_url)
+    yield made
+    made.engine.dispose()
+
+
 def _writer(stand: LogStand, count: int) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(lockgate.__file__).parents[1])])
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(stand.database), str(count)],
+        [sys.executable, "-c", WRITER, stand.url, str(count), str(stand.checkpoint_file)],
         stdout=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": path},
@@ -175,7 +191,7 @@ def test_attachment_comes_back(stand: LogStand) -> None:
         stand.log.transact(lambda _: Outcome(value=0, events=(make_event(attachments=(b"document",)),)))
 
     assert stand.log.attachment(sha256_hex(b"document")) == b"document"
-    stand.edit("UPDATE audit_attachment SET body = x'00'")
+    stand.change("audit_attachment", "body", "seq = 2", _zeros)
     with pytest.raises(LogInconsistentError):
         stand.log.attachment(sha256_hex(b"document"))
 
@@ -250,56 +266,166 @@ def test_opening_again_changes_nothing(stand: LogStand) -> None:
             foreign.append(make_event())
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM audit_entry WHERE seq = 4",
-        "UPDATE audit_head SET size = 4",
-        "UPDATE audit_head SET leaf = zeroblob(32)",
-        "UPDATE audit_entry SET body = CAST(replace(body, 'tested', 'faked!') AS BLOB) WHERE seq = 4",
-    ],
-)
-def test_damaged_end_stops_appending(stand: LogStand, statement: str) -> None:
+def _zeros(_before: bytes) -> bytes:
+    return bytes(32)
+
+
+def _fake(before: bytes) -> bytes:
+    return before.replace(b"tested", b"faked!")
+
+
+DAMAGE: dict[str, Callable[[LogStand], None]] = {
+    "last-record-gone": lambda stand: stand.edit("DELETE FROM audit_entry WHERE seq = 4"),
+    "head-too-small": lambda stand: stand.edit("UPDATE audit_head SET size = 4"),
+    "head-of-another-record": lambda stand: stand.change("audit_head", "leaf", "size = 5", _zeros),
+    "last-record-edited": lambda stand: stand.change("audit_entry", "body", "seq = 4", _fake),
+}
+OLDER_DAMAGE: dict[str, Callable[[LogStand], None]] = {
+    "column-edited": lambda stand: stand.edit("UPDATE audit_entry SET kind = 'gate.decision' WHERE seq = 4"),
+    "last-checkpoint-gone": lambda stand: stand.edit("DELETE FROM audit_checkpoint WHERE size = 5"),
+    "all-checkpoints-gone": lambda stand: stand.edit("DELETE FROM audit_checkpoint"),
+    "checkpoint-edited": lambda stand: stand.change(
+        "audit_checkpoint", "note", "size = 5", lambda note: note.replace(b"\n5\n", b"\n4\n")
+    ),
+    "node-edited": lambda stand: stand.change("audit_node", "hash", "level = 2", _zeros),
+    "node-gone": lambda stand: stand.edit("DELETE FROM audit_node WHERE level = 2"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_end_stops_appending(stand: LogStand, damage: str) -> None:
     """A log that does not end where this process signed it is not appended to, and is not ready."""
     stand.fill(4)
-    stand.edit(statement)
+    DAMAGE[damage](stand)
     with pytest.raises(LogInconsistentError):
         stand.log.append(make_event())
     with pytest.raises(LogInconsistentError):
         stand.log.check_head()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM audit_entry WHERE seq = 4",
-        "UPDATE audit_head SET size = 4",
-        "UPDATE audit_head SET leaf = zeroblob(32)",
-        "UPDATE audit_entry SET body = CAST(replace(body, 'tested', 'faked!') AS BLOB) WHERE seq = 4",
-        "UPDATE audit_entry SET kind = 'gate.decision' WHERE seq = 4",
-        "DELETE FROM audit_checkpoint WHERE size = 5",
-        "DELETE FROM audit_checkpoint",
-        "UPDATE audit_checkpoint SET note = CAST(replace(note, '5', '4') AS BLOB) WHERE size = 5",
-        "UPDATE audit_node SET hash = zeroblob(32) WHERE level = 2",
-        "DELETE FROM audit_node WHERE level = 2",
-    ],
-)
-def test_damaged_end_stops_a_new_process(stand: LogStand, statement: str) -> None:
+@pytest.mark.parametrize("damage", [*DAMAGE, *OLDER_DAMAGE])
+def test_damaged_end_stops_a_new_process(stand: LogStand, damage: str) -> None:
     """A process that did not write the end looks at all of it: records, columns, tree and checkpoint."""
     stand.fill(4)
-    stand.edit(statement)
+    {**DAMAGE, **OLDER_DAMAGE}[damage](stand)
     with pytest.raises(LogInconsistentError):
         stand.reopened().append(make_event())
     with pytest.raises(LogInconsistentError):
         stand.log.check_head()
 
 
-def test_restored_backup_is_named(stand: LogStand) -> None:
-    """Records that were signed and are gone are told apart from other damage, by both counts."""
+def test_signed_and_stored_counts_are_named(stand: LogStand) -> None:
+    """A database that contradicts its own newest checkpoint says by how much."""
     stand.fill(4)
     stand.edit("DELETE FROM audit_checkpoint WHERE size = 5")
     with pytest.raises(LogInconsistentError, match="want 4 records, as was signed, got 5"):
         stand.log.check_head()
+
+
+def test_a_restored_backup_is_refused(stand: LogStand) -> None:
+    """A database that lost what was signed gets no record more, from this process or a new one, and says what helps."""
+    stand.fill(4)
+    stand.cut(3)
+    for log in (stand.log, stand.reopened()):
+        with pytest.raises(LogBehindError, match=r"want the 5 records that were signed, got 3.*lockgate audit recover"):
+            log.append(make_event())
+        with pytest.raises(LogBehindError):
+            log.check_head()
+
+    assert [record.seq for record in stand.log.records()] == [0, 1, 2]
+
+
+def test_a_log_rewritten_elsewhere_is_refused(stand: LogStand) -> None:
+    """A log of the right length that is not the one that was signed is refused by whoever holds the checkpoint file."""
+    stand.fill(4)
+    stand.cut(3)
+    elsewhere = stand.reopened(elsewhere=True)
+    for _ in range(3):
+        elsewhere.append(make_event())
+    for log in (stand.log, stand.reopened()):
+        with pytest.raises(LogInconsistentError, match="the first 5 records are not those that were signed"):
+            log.append(make_event())
+
+
+def test_a_deleted_database_is_not_begun_anew(stand: LogStand) -> None:
+    """A new log is refused where the checkpoint file tells of an old one."""
+    stand.fill(1)
+    for table in ("audit_entry", "audit_node", "audit_checkpoint", "audit_head"):
+        stand.edit(f"DELETE FROM {table}")  # noqa: S608 - a test's own names
+    with pytest.raises(LogForeignError, match="where is its database"):
+        stand.reopened().create()
+
+
+def test_nothing_is_acknowledged_that_is_not_outside_too(stand: LogStand) -> None:
+    """When the checkpoint file cannot be written the caller is told so; the log goes on when it can be again."""
+    stand.checkpoint_file.unlink()
+    stand.checkpoint_file.mkdir()
+    for _ in range(2):
+        with pytest.raises(CheckpointFileError):
+            stand.log.append(make_event())
+
+    assert _size(stand) == 2  # the first is durable all the same; the second was not tried
+    stand.checkpoint_file.rmdir()
+    assert stand.log.append(make_event()).seq == 2
+    assert stand.checkpoint_file.read_bytes().count(b"gate.example/audit\n") == 2
+
+
+def test_one_bad_job_harms_no_other(stand: LogStand) -> None:
+    """In one transaction the job that fails is undone alone; the others' changes and records stay."""
+
+    def work(name: str, *, fail: bool) -> Callable[[Connection], Outcome[str]]:
+        def run(connection: Connection) -> Outcome[str]:
+            connection.execute(insert(audit_attachment).values(log=ORIGIN, sha256=name * 64, body=b""))
+            if fail:
+                raise ZeroDivisionError
+            return Outcome(value=name, events=(make_event(name),))
+
+        return run
+
+    jobs: list[_Job[str]] = [_Job(work(name, fail=name == "b")) for name in "abc"]
+    jobs.append(_Job(work("a", fail=False)))  # the row is there already
+    stand.log._write(jobs)
+
+    assert [jobs[0].result().value, jobs[2].result().value] == ["a", "c"]
+    with pytest.raises(ZeroDivisionError):
+        jobs[1].result()
+    with pytest.raises(StorageError, match="refused a row"):
+        jobs[3].result()
+    assert verify_export(stand.export(), stand.signer).size == 3
+    with pytest.raises(RecordUnknownError):
+        stand.log.attachment("b" * 64)
+
+
+def test_a_stopped_writer_acknowledges_nothing(stand: LogStand) -> None:
+    """When the thread that writes for all is interrupted, nobody gets a receipt, and nothing is written."""
+
+    def interrupt(_connection: Connection) -> Outcome[str]:
+        raise KeyboardInterrupt
+
+    jobs: list[_Job[Any]] = [_Job(None, (make_event(),)), _Job(interrupt)]
+    with pytest.raises(KeyboardInterrupt):
+        stand.log._write(jobs)
+    with pytest.raises(AuditError, match="not known"):
+        jobs[0].result()
+
+    assert _size(stand) == 1
+
+
+def test_records_are_append_only(stand: LogStand) -> None:
+    """The database itself refuses to change or delete what is recorded, until somebody drops its triggers."""
+    stand.fill(1)
+    for statement in (
+        "UPDATE audit_entry SET actor = 'mallory'",
+        "DELETE FROM audit_entry",
+        "DELETE FROM audit_checkpoint",
+        "UPDATE audit_checkpoint SET size = size + 1",
+        "UPDATE audit_node SET level = 9",
+        "DELETE FROM audit_node",
+        "UPDATE audit_head SET size = 1",
+        "DELETE FROM audit_head",
+    ):
+        with stand.engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+            connection.exec_driver_sql(statement)
 
 
 def test_proofs_hold_between_all_sizes(stand: LogStand) -> None:
@@ -405,7 +531,7 @@ def test_structlog_processor_raises_when_it_cannot_write(stand: LogStand) -> Non
     processor = AuditProcessor(stand.log, actor=Actor(type="system", id="reviews"), clock=stand.clock)
     with pytest.raises(RecordInvalidError):
         processor(None, "info", {"event": "x", "secret": "y" * 5000})
-    stand.edit("UPDATE audit_head SET leaf = zeroblob(32)")
+    stand.change("audit_head", "leaf", "size = 1", _zeros)
     with pytest.raises(LogInconsistentError):
         processor(None, "info", {"event": "x"})
 

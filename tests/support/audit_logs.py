@@ -1,9 +1,10 @@
 """A real log in a real database, in a folder of the test's own."""
 
-import sqlite3
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -15,6 +16,14 @@ from lockgate.clock import EpochNs
 from lockgate.storage import open_engine, upgrade_schema
 
 ORIGIN = "gate.example/audit"
+
+
+_TRIGGERS: Final = {
+    "sqlite": "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": (
+        "SELECT relname, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
+    ),
+}
 
 
 class SteppingClock:
@@ -44,6 +53,11 @@ class LogStand:
         """The SQLite file."""
         return self.folder / "lockgate.db"
 
+    @property
+    def url(self) -> str:
+        """The database's URL, its password too."""
+        return self.engine.url.render_as_string(hide_password=False)
+
     def fill(self, count: int) -> None:
         """Append events."""
         for _ in range(count):
@@ -51,16 +65,30 @@ class LogStand:
 
     def edit(self, statement: str, *values: object) -> None:
         """Change the database behind the log's back, as somebody who may drop its triggers can."""
-        connection = sqlite3.connect(self.database)
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(statement, values)
-        connection.commit()
-        connection.close()
+        with self.engine.connect() as connection:
+            postgresql = connection.dialect.name == "postgresql"
+            for table, trigger in connection.exec_driver_sql(_TRIGGERS[connection.dialect.name]).all():
+                connection.exec_driver_sql(f"DROP TRIGGER {trigger}" + (f" ON {table}" if postgresql else ""))
+            connection.exec_driver_sql(statement.replace("?", "%s") if postgresql else statement, values)
+            connection.commit()
 
-    def reopened(self) -> AuditLog:
-        """Return the log as another process finds it."""
-        return _open(self.engine, self.signer, self.clock, self.checkpoint_file)
+    def change(self, table: str, column: str, where: str, change: Callable[[bytes], bytes]) -> None:
+        """Change the bytes in one column of one row behind the log's back."""
+        with self.engine.connect() as connection:
+            before = connection.exec_driver_sql(f"SELECT {column} FROM {table} WHERE {where}").scalar_one()  # noqa: S608 - a test's own names
+        self.edit(f"UPDATE {table} SET {column} = ? WHERE {where}", change(before))  # noqa: S608 - same
+
+    def cut(self, size: int) -> None:
+        """Make the database what it was when it held `size` records, as restoring a backup does."""
+        (leaf,) = [record.leaf for record in self.log.records(after=size - 2, limit=1)]
+        self.edit("DELETE FROM audit_entry WHERE seq >= ?", size)
+        self.edit("DELETE FROM audit_node WHERE ((idx + 1) << level) > ?", size)
+        self.edit("DELETE FROM audit_checkpoint WHERE size > ?", size)
+        self.edit("UPDATE audit_head SET size = ?, leaf = ?", size, leaf)
+
+    def reopened(self, *, elsewhere: bool = False) -> AuditLog:
+        """Return the log as another process finds it; elsewhere: on a machine without the checkpoint file."""
+        return _open(self.engine, self.signer, self.clock, None if elsewhere else self.checkpoint_file)
 
     @property
     def checkpoint_file(self) -> Path:
@@ -74,10 +102,11 @@ class LogStand:
         return out
 
 
-def make_stand(folder: Path) -> LogStand:
-    """Make a log with its genesis record."""
-    engine = open_engine(f"sqlite:///{folder / 'lockgate.db'}")
-    upgrade_schema(engine)
+def make_stand(folder: Path, url: str | None = None) -> LogStand:
+    """Make a log with its genesis record, in the database at `url` or in a new SQLite file."""
+    engine = open_engine(url or f"sqlite:///{folder / 'lockgate.db'}")
+    if url is None:
+        upgrade_schema(engine)
     signer = make_signer(ORIGIN, bytes(range(32)))
     clock = SteppingClock()
     log = _open(engine, signer, clock, folder / "checkpoints.txt")
@@ -85,7 +114,7 @@ def make_stand(folder: Path) -> LogStand:
     return LogStand(folder=folder, engine=engine, signer=signer, clock=clock, log=log)
 
 
-def _open(engine: Engine, signer: SeedSigner, clock: SteppingClock, checkpoint_file: Path) -> AuditLog:
+def _open(engine: Engine, signer: SeedSigner, clock: SteppingClock, checkpoint_file: Path | None) -> AuditLog:
     return AuditLog(
         engine=engine,
         signer=signer,

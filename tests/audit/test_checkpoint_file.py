@@ -1,0 +1,96 @@
+"""The checkpoints outside the database: the newest is found whatever lies around it."""
+
+from pathlib import Path
+
+import pytest
+
+from lockgate.audit.checkpoint_file import CheckpointFile
+from lockgate.audit.errors import CheckpointFileError
+from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.formats.notes import make_signer
+
+SIGNER = make_signer("gate.example/audit", bytes(range(32)))
+KEYS = [SIGNER.verifier_key]
+
+
+def _note(size: int, seed: bytes = bytes(range(32))) -> bytes:
+    signer = make_signer("gate.example/audit", seed)
+    return sign_checkpoint(Checkpoint(origin="gate.example/audit", size=size, root=bytes([size % 256]) * 32), signer)
+
+
+def test_nothing_is_known_without_a_file(tmp_path: Path) -> None:
+    """Before the first checkpoint there is no file and no newest checkpoint."""
+    assert CheckpointFile(tmp_path / "checkpoints.txt").newest(KEYS) is None
+
+
+def test_the_largest_counts_wherever_it_stands(tmp_path: Path) -> None:
+    """Processes that share a file write in no certain order; the largest size is the newest."""
+    file = CheckpointFile(tmp_path / "checkpoints.txt")
+    for size in (1, 3, 2):
+        file.write(_note(size))
+    newest = file.newest(KEYS)
+
+    assert newest is not None
+    assert newest.size == 3
+
+
+@pytest.mark.parametrize("torn", [b"\ngate.example/au", b"\ngate.example/audit\n9\nAAAA", b"\n\n\n", b"\xff\xfe junk"])
+def test_a_torn_write_hides_nothing(tmp_path: Path, torn: bytes) -> None:
+    """A note before and a note after a torn one are found."""
+    path = tmp_path / "checkpoints.txt"
+    file = CheckpointFile(path)
+    file.write(_note(1))
+    path.write_bytes(path.read_bytes() + torn)
+    before = file.newest(KEYS)
+    file.write(_note(2))
+    after = file.newest(KEYS)
+
+    assert before is not None
+    assert after is not None
+    assert (before.size, after.size) == (1, 2)
+
+
+def test_a_long_file_is_read_at_its_end(tmp_path: Path) -> None:
+    """The newest is found in a file that is longer than what is read of it."""
+    path = tmp_path / "checkpoints.txt"
+    path.write_bytes(b"".join(b"\n" + _note(size) for size in range(1, 1200)))
+    newest = CheckpointFile(path).newest(KEYS)
+
+    assert newest is not None
+    assert newest.size == 1199
+
+
+def test_what_another_key_signed_does_not_count(tmp_path: Path) -> None:
+    """A note with a larger size that our key did not sign is passed over; a file of nothing else is refused."""
+    path = tmp_path / "checkpoints.txt"
+    file = CheckpointFile(path)
+    file.write(_note(9, seed=bytes(32)))
+    with pytest.raises(CheckpointFileError, match="got none that its key signed"):
+        file.newest(KEYS)
+    file.write(_note(2))
+    newest = file.newest(KEYS)
+
+    assert newest is not None
+    assert newest.size == 2
+
+
+def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
+    """A note that finds no room is kept and written when there is."""
+    path = tmp_path / "folder" / "checkpoints.txt"
+    file = CheckpointFile(path)
+    with pytest.raises(CheckpointFileError):
+        file.write(_note(1))
+    with pytest.raises(CheckpointFileError):
+        file.settle()
+    path.parent.mkdir()
+    file.settle()
+    file.settle()
+
+    assert path.read_bytes() == b"\n" + _note(1)
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A file that is there and cannot be read is not taken for none."""
+    (tmp_path / "checkpoints.txt").mkdir()
+    with pytest.raises(CheckpointFileError, match=r"cannot read .*checkpoints\.txt"):
+        CheckpointFile(tmp_path / "checkpoints.txt").newest(KEYS)
