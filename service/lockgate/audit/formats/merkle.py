@@ -35,30 +35,33 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 class GrowingTree:
     """A tree that only grows at its end, holding one hash for each complete subtree on its right edge."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._edge: list[bytes] = []  # from the largest subtree to the smallest
+    def __init__(self, size: int = 0, edge: Sequence[bytes] = ()) -> None:
+        """Begin with nothing, or with a tree that is known by its edge.
 
-    @classmethod
-    def at(cls, size: int, edge: Sequence[bytes]) -> "GrowingTree":
-        """Continue a tree of which only its size and the hashes of `nodes_of((0, size))` are known."""
-        tree = cls()
-        tree.size, tree._edge = size, list(edge)
-        return tree
+        Args:
+            size: The number of leaves so far.
+            edge: The hash of each complete subtree of `nodes_of((0, size))`, from left to right.
+        """
+        if len(edge) != size.bit_count():
+            raise ProofInvalidError(f"want {size.bit_count()} hashes for the edge of {size} leaves, got {len(edge)}")
+        _check_hashes(edge)
+        self.size = size
+        self._edge = list(edge)  # from the largest subtree to the smallest
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash."""
-        self._edge.append(leaf)
-        merges = self.size
+    def append(self, digest: bytes, level: int = 0) -> None:
+        """Add one leaf hash, or that of a complete subtree of `2**level` leaves, where `size` is a multiple of them."""
+        self._edge.append(digest)
+        merges = self.size >> level
         while merges & 1:  # each trailing one bit of the old size is a subtree that is now complete
             right = self._edge.pop()
             self._edge.append(node_hash(self._edge.pop(), right))
             merges >>= 1
-        self.size += 1
+        self.size += 1 << level
 
-    def root(self) -> bytes:
-        """Return the root over all leaves so far."""
-        return _fold(self._edge) if self._edge else EMPTY_ROOT
+    def root(self, tail: bytes | None = None) -> bytes:
+        """Return the root over all leaves so far, or over these and others whose folded subtrees are `tail`."""
+        hashes = self._edge if tail is None else [*self._edge, tail]
+        return _fold(hashes) if hashes else EMPTY_ROOT
 
 
 def nodes_of(span: Span) -> list[Node]:
