@@ -6,7 +6,7 @@ from typing import Final
 import click
 from flask import Flask
 
-from lockgate.audit import SeedSigner, create_key_file, load_key_file
+from lockgate.audit import Signer, create_key_file, load_key_file
 from lockgate.audit.formats.cosignatures import witness_key_of
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, LogPolicy, parse_log_policy
 from lockgate.cli.exit_codes import ExitCode
@@ -113,7 +113,7 @@ def serve(data_dir: Path, logs_file: Path | None, bind: str) -> int:
     return ExitCode.ALLOW
 
 
-def _load_signer(data_dir: Path) -> SeedSigner:
+def _load_signer(data_dir: Path) -> Signer:
     return load_key_file(data_dir / _KEY)
 
 
