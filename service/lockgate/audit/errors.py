@@ -17,10 +17,30 @@ class RecordInvalidError(AuditError):
     code: ClassVar[str] = "audit.record_invalid"
 
 
+class BodyInvalidError(RecordInvalidError):
+    """An event's body has no canonical form, or breaks the schema of its kind.
+
+    Attributes:
+        pointer: Where, as a JSON Pointer (RFC 6901) into the body.
+    """
+
+    code: ClassVar[str] = "audit.body_invalid"
+
+    def __init__(self, message: str, pointer: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
 class KindUnknownError(AuditError):
-    """An event's kind is not in the catalogue."""
+    """An event's kind is neither in the catalogue nor registered in the log."""
 
     code: ClassVar[str] = "audit.kind_unknown"
+
+
+class KindInvalidError(AuditError):
+    """A kind cannot be registered: its name is not a module's to take, or its schema is not one to hold bodies to."""
+
+    code: ClassVar[str] = "audit.kind_invalid"
 
 
 class DuplicateIDError(AuditError):
@@ -74,6 +94,36 @@ class RecordUnknownError(AuditError):
     code: ClassVar[str] = "audit.record_unknown"
 
 
+class ErasedError(AuditError):
+    """The attachment was erased on purpose, and a `log.erase` record says so."""
+
+    code: ClassVar[str] = "audit.erased"
+
+
+class RecordPrunedError(AuditError):
+    """The record was deleted after it was archived, and a `log.prune` record says so; the archive holds it."""
+
+    code: ClassVar[str] = "audit.record_pruned"
+
+
+class RetentionRefusedError(AuditError):
+    """What shall be erased or pruned must stay or is not there; nothing was deleted."""
+
+    code: ClassVar[str] = "audit.retention_refused"
+
+
+class ArchiveInvalidError(AuditError):
+    """An archive cannot stand in for the records that shall be pruned; nothing was deleted."""
+
+    code: ClassVar[str] = "audit.archive_invalid"
+
+
+class DisclosureInvalidError(AuditError):
+    """Bytes are not a disclosure, or not the one that was committed to."""
+
+    code: ClassVar[str] = "audit.disclosure_invalid"
+
+
 class KeyInvalidError(AuditError):
     """A key's text or file cannot be used."""
 
@@ -120,6 +170,36 @@ class OutboundError(AuditError):
     """Somebody else's server gave no whole answer within the limits."""
 
     code: ClassVar[str] = "audit.outbound_failed"
+
+
+class SignerError(AuditError):
+    """The program that keeps the key gave no signature of it."""
+
+    code: ClassVar[str] = "audit.signer_failed"
+
+
+class KeyChangeError(AuditError):
+    """A change of keys is refused: it would leave records that nobody could believe."""
+
+    code: ClassVar[str] = "audit.key_change_refused"
+
+
+class RecoveryError(AuditError):
+    """An export cannot put back what the log lacks; nothing was changed."""
+
+    code: ClassVar[str] = "audit.recovery_refused"
+
+
+class AnchorError(AuditError):
+    """What is to be recorded as an anchor does not attest a checkpoint of this log; nothing was recorded."""
+
+    code: ClassVar[str] = "audit.anchor_refused"
+
+
+class TimestampTrustError(AuditError):
+    """The certificates of time-stamping authorities cannot be used."""
+
+    code: ClassVar[str] = "audit.timestamp_trust_invalid"
 
 
 class ExportError(AuditError):
