@@ -1,5 +1,11 @@
-"""The databases of `support.databases`."""
+"""The databases of `support.databases`, and one with a table to play with."""
 
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from lockgate.storage import open_engine, write_transaction
 from support.databases import (
     _closed_connections,
     database_url,
@@ -21,3 +27,13 @@ __all__ = [
     "postgresql_server",
     "postgresql_url",
 ]
+
+
+@pytest.fixture
+def database(empty_database_url: str) -> Iterator[Engine]:
+    """A database of either kind with the table of `support.things`."""
+    engine = open_engine(empty_database_url)
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE thing (name VARCHAR(1000) PRIMARY KEY)")
+    yield engine
+    engine.dispose()

@@ -71,7 +71,6 @@ def open_engine(url: URL) -> Engine:
         max_overflow=0,
         pool_timeout=POOL_WAIT_S_MAX,
         pool_use_lifo=True,  # the rest may go cold, and is dropped where a server or proxy ends it
-        pool_reset_on_return=None,  # every transaction here ends before its connection goes back
         hide_parameters=True,  # values of rows stay out of messages and tracebacks
         use_native_hstore=False,  # saves a query
         connect_args={

@@ -6,7 +6,6 @@ before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several process
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
