@@ -9,7 +9,10 @@ from lockgate.audit.errors import LogInconsistentError, RecordUnknownError
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.merkle import Span, consistency_spans, inclusion_spans, nodes_of, span_hash
 from lockgate.audit.formats.proofs import InclusionProof, format_proof
-from lockgate.audit.types import Receipt, StoredRecord
+from lockgate.audit.formats.tiles import Tile
+from lockgate.audit.queries import find_records
+from lockgate.audit.tiling import read_tile
+from lockgate.audit.types import Receipt, RecordFilter, StoredRecord
 from lockgate.digests import sha256_hex
 from lockgate.storage import read_transaction
 
@@ -62,12 +65,32 @@ class LogReader:
             kind: Only this kind.
             actor: Only by the actor with this id.
         """
-        start = -1 if after is None else after
+        return self.find(RecordFilter(kind=kind, actor=actor), after=after, limit=limit)
+
+    def find(
+        self, wanted: RecordFilter, *, after: int | None = None, limit: int = 100, newest_first: bool = False
+    ) -> tuple[StoredRecord, ...]:
+        """Return a page of the records that a filter means.
+
+        Args:
+            wanted: Which records.
+            after: The last position already seen, in the order asked for; None for the beginning.
+            limit: How many at most, up to `RECORDS_PAGE_MAX`.
+            newest_first: The order.
+
+        Raises:
+            LogInconsistentError: A record that is needed to find a time is missing.
+            StorageError: The database cannot be read.
+        """
         with read_transaction(self._engine) as connection:
-            entries = store.read_entries(
-                connection, self.origin, after=start, limit=min(limit, RECORDS_PAGE_MAX), kind=kind, actor=actor
+            return find_records(
+                connection,
+                self.origin,
+                wanted,
+                after=after,
+                limit=min(limit, RECORDS_PAGE_MAX),
+                newest_first=newest_first,
             )
-        return tuple(StoredRecord(seq=entry.columns.seq, body=entry.body, leaf=entry.columns.leaf) for entry in entries)
 
     def checkpoint(self) -> bytes:
         """Return the newest signed checkpoint, exact bytes.
@@ -80,6 +103,34 @@ class LogReader:
         if note is None:
             raise RecordUnknownError("the log holds no checkpoint")
         return note
+
+    def published_checkpoint(self) -> bytes:
+        """Return the newest signed checkpoint, with the lines of witnesses where they have signed this very one.
+
+        Raises:
+            RecordUnknownError: The log was never created.
+        """
+        with read_transaction(self._engine) as connection:
+            note = store.read_last_checkpoint(connection, self.origin)
+            cosigned = store.read_newest_cosigned(connection, self.origin)
+        if note is None:
+            raise RecordUnknownError("the log holds no checkpoint")
+        if cosigned is not None and read_checkpoint(cosigned).size == read_checkpoint(note).size:
+            return cosigned
+        return note
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile (C2SP tlog-tiles). Its bytes never change, whatever the log's size.
+
+        Raises:
+            RecordUnknownError: The log does not reach that far, or what the tile held was pruned.
+            LogInconsistentError: A part of it is missing.
+        """
+        with read_transaction(self._engine) as connection:
+            head = store.read_head(connection, self.origin)
+            if head is None or not tile.in_tree(head.size, head.first_seq):
+                raise RecordUnknownError(f"the log has no tile {tile.path}")
+            return read_tile(connection, self.origin, tile)
 
     def inclusion_proof(self, seq: int, size: int) -> tuple[bytes, ...]:
         """Return the path from a record to the root over the first `size` records.

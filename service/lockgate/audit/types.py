@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 
 T = TypeVar("T")
@@ -63,6 +64,17 @@ class StoredRecord:
     seq: int
     body: bytes  # the hashed bytes
     leaf: bytes  # 32 bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which records somebody wants to see: those that meet each condition given."""
+
+    kind: str | None = None
+    actor: str | None = None  # the actor's id
+    subject: str | None = None
+    since: EpochNs | None = None  # written at this time or later
+    until: EpochNs | None = None  # written before this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
