@@ -79,7 +79,7 @@ def canonicalize(
 
     Source: RFC 8785.
     """
-    if not _surely_in_profile(value, integer_max, depth_max):
+    if not is_surely_in_profile(value, integer_max=integer_max, depth_max=depth_max):
         _check_profile(value, integer_max=integer_max, depth_max=depth_max)
     try:
         # Sorted by bytes, not by locale: hashes depend on it. Keys are ASCII, so this is RFC 8785's UTF-16 order.
@@ -108,9 +108,10 @@ def parse_canonical(
         CanonicalJSONError: `data` is JSON in another spelling, or outside the profile.
     """
     if len(data) <= min(bytes_max, JSON_NODES_MAX):  # no text has more nodes than bytes
-        value = _parse_quickly(data, integer_max=integer_max, depth_max=depth_max)
-        if value is not None:
+        value = load_own_spelling(data)
+        if value is not None and is_surely_in_profile(value, integer_max=integer_max, depth_max=depth_max):
             return value
+    # The slow way decides in every doubt, and says what is wrong.
     value = parse_json(data, bytes_max=bytes_max, depth_max=depth_max)
     if canonicalize(value, integer_max=integer_max, bytes_max=bytes_max, depth_max=depth_max) != data:
         raise CanonicalJSONError("want the canonical spelling of this JSON value")
@@ -145,51 +146,48 @@ def parse_json(data: bytes, *, bytes_max: int, depth_max: int = JSON_DEPTH_MAX, 
         raise MalformedJSONError("want one JSON value in UTF-8") from exc
 
 
-def _parse_quickly(data: bytes, *, integer_max: int, depth_max: int) -> Any:  # noqa: ANN401 - as above
-    """Return the value of bytes that are surely canonical, which nearly all are; None sends the reader the slow way.
+def load_own_spelling(data: bytes) -> Any:  # noqa: ANN401 - as above
+    """Return the value of bytes that the writer would write for it again, or None; most that we read are such.
 
-    A value that the writer spells with these very bytes has each key once and in order, no white space, valid UTF-8
-    and no lone surrogate; the rest of the profile is seen on the value. What is refused, the slow way refuses by name.
+    They have each key once and in order, no white space, valid UTF-8, no lone surrogate and no U+0000. The rest of the
+    profile is not looked at: ask `is_surely_in_profile`.
     """
     try:
         value = orjson.loads(data)
-        in_profile = _surely_in_profile(value, integer_max, depth_max)
-        canonical = in_profile and orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
-    except (TypeError, ValueError):  # orjson's two errors
+        is_own = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
+    except (TypeError, ValueError):  # orjson's two errors; the writer's is for a depth that no caller allows
         return None
-    return value if canonical and not _may_hold_nul(data) else None
+    return value if is_own and not _may_hold_nul(data) else None
 
 
-def _surely_in_profile(value: object, integer_max: int, depth_max: int) -> bool:
-    """Tell whether a value is in the profile but for U+0000; False means that `_check_profile` must decide."""
-    if type(value) is dict:
-        if not _known_keys.issuperset(value) and not _are_keys(value):
-            return False
-        children: Iterable[object] = value.values()
-    elif type(value) is list:
-        children = value
-    else:
-        children = (value,)
-        depth_max += 1  # a scalar is not a level
-    if depth_max == 0:
-        return False
-    for child in children:
-        if type(child) is str:
+def is_surely_in_profile(value: object, *, integer_max: int = SAFE_INTEGER_MAX, depth_max: int) -> bool:
+    """Tell whether a value is in the profile but for U+0000 and surrogates; False means that nothing is known."""
+    return _are_surely_in_profile((value,), integer_max, depth_max)
+
+
+def _are_surely_in_profile(values: Iterable[object], integer_max: int, depth_max: int) -> bool:
+    # Asked of every value of every record, so in the order of their frequency and with few calls.
+    for value in values:
+        kind = type(value)
+        if kind is str:
             continue
-        if type(child) is dict or type(child) is list:
-            if not _surely_in_profile(child, integer_max, depth_max - 1):
+        if kind is dict:
+            if not _known_keys.issuperset(value) and not _are_keys(value):  # type: ignore[arg-type] # it is a dict
                 return False
-        elif type(child) is int:
-            if not -integer_max <= child <= integer_max:
+            children: Iterable[object] = value.values()  # type: ignore[attr-defined] # same
+        elif kind is list:
+            children = value  # type: ignore[assignment] # it is a list
+        elif kind is int:
+            if not -integer_max <= value <= integer_max:  # type: ignore[operator] # it is an integer
                 return False
-        elif child is not None and child is not True and child is not False:
+            continue
+        elif kind is bool or value is None:
+            continue
+        else:
+            return False
+        if not depth_max or not _are_surely_in_profile(children, integer_max, depth_max - 1):
             return False
     return True
-
-
-def _may_hold_nul(text: bytes) -> bool:
-    # U+0000, or a backslash and "u0000". Most texts have no backslash, and to look for one byte costs a third.
-    return b"\\" in text and rb"\u0000" in text
 
 
 def _are_keys(names: Collection[object]) -> bool:
@@ -198,6 +196,11 @@ def _are_keys(names: Collection[object]) -> bool:
     if len(_known_keys) + len(names) <= _KNOWN_KEYS_MAX:
         _known_keys.update(names)
     return True
+
+
+def _may_hold_nul(text: bytes) -> bool:
+    # U+0000, or a backslash and "u0000". Most texts have no backslash, and to look for one byte costs a third.
+    return b"\\" in text and rb"\u0000" in text
 
 
 def _check_profile(value: object, *, integer_max: int, depth_max: int) -> None:
