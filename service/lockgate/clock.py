@@ -34,8 +34,7 @@ class Clock(Protocol):
 
 def format_timestamp(when: EpochNs) -> str:
     """Write a time as RFC 3339 with exactly six fractional digits and `Z`, cutting off below the microsecond."""
-    moment = _EPOCH + timedelta(microseconds=when // _NS_PER_US)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    return (_EPOCH + timedelta(microseconds=when // _NS_PER_US)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_timestamp(text: str) -> EpochNs:
@@ -47,7 +46,7 @@ def parse_timestamp(text: str) -> EpochNs:
     if not _TIMESTAMP.fullmatch(text):
         raise TimestampError("want YYYY-MM-DDTHH:MM:SS.ffffffZ")
     try:
-        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise TimestampError("want a real instant as YYYY-MM-DDTHH:MM:SS.ffffffZ") from exc
     return EpochNs((moment - _EPOCH) // timedelta(microseconds=1) * _NS_PER_US)

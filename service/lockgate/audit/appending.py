@@ -5,7 +5,7 @@ previously signed".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Connection
@@ -23,6 +23,7 @@ from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.merkle import (
     GrowingTree,
     Node,
+    Span,
     check_consistency,
     consistency_spans,
     inclusion_spans,
@@ -59,10 +60,16 @@ class Growth:
     root: bytes
     nodes: dict[Node, bytes]  # the new complete subtrees
     hashes: dict[Node, bytes]  # these and the old edge: enough for each new record's inclusion path
+    spans: dict[Span, bytes] = field(default_factory=dict)  # hashes that the paths share, once computed
 
     def path(self, seq: int) -> tuple[bytes, ...]:
-        """Return a new record's inclusion path to `root`."""
-        return tuple(span_hash(span, self.hashes) for span in inclusion_spans(seq, self.size))
+        """Return a new record's inclusion path to `root`; several threads may ask at once."""
+        return tuple(self._span(span) for span in inclusion_spans(seq, self.size))
+
+    def _span(self, span: Span) -> bytes:
+        if span not in self.spans:
+            self.spans[span] = span_hash(span, self.hashes)
+        return self.spans[span]
 
     def edge(self) -> dict[Node, bytes]:
         """Return the complete subtrees of the new right edge."""
@@ -154,7 +161,7 @@ def grow(ending: Ending, leaves: Sequence[bytes]) -> Growth:
             of this program, found before it is signed. (In 2022 one flipped bit in a leaf made a public log unusable.)
     """
     hashes, new = dict(ending.edge), {}
-    tree = GrowingTree.at(ending.size, [ending.edge[node] for node in nodes_of((0, ending.size))])
+    tree = GrowingTree(ending.size, [ending.edge[node] for node in nodes_of((0, ending.size))])
     for seq, leaf in enumerate(leaves, ending.size):
         completed = nodes_completed_by(seq, leaf, hashes)
         hashes.update(completed)
