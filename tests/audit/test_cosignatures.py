@@ -151,10 +151,11 @@ def test_only_checkpoints_are_cosigned() -> None:
 
 
 def test_kept_note_has_only_known_lines_once() -> None:
-    """Keeping a note drops unknown lines and repetitions, and refuses one without a known line."""
+    """Keeping a note drops unknown lines and all but the first of a key, and refuses one without a known line."""
     stranger = cosign(NOTE, OTHER, NOW)
     line = NOTE.partition(b"\n\n")[2]
     padded = add_cosignatures(NOTE + line, [stranger, cosign(NOTE, WITNESS, NOW)])
+    padded = add_cosignatures(padded, [cosign(NOTE, WITNESS, EpochNs(NOW + 10**9))])
 
     assert keep_signatures(padded, [LOG.verifier_key]) == NOTE
     assert keep_signatures(padded, [LOG.verifier_key, KEY]) == COSIGNED

@@ -122,7 +122,7 @@ def add_cosignatures(note: bytes, cosignatures: Iterable[Cosignature]) -> bytes:
 
 
 def keep_signatures(note: bytes, keys: Sequence[NoteKey]) -> bytes:
-    """Return a note with none but the lines that name one of these keys, each line once. Nothing is verified.
+    """Return a note with none but the first line that names each of these keys. Nothing is verified.
 
     Whoever keeps a note that came from elsewhere keeps only what he verified: anybody can add lines.
 
@@ -130,12 +130,14 @@ def keep_signatures(note: bytes, keys: Sequence[NoteKey]) -> bytes:
         NoteMalformedError: `note` is not a signed note, or no line names one of these keys.
     """
     text, signatures = split_note(note)
-    lines = {
-        signature_line(key, signature.data): None for signature in signatures for key in keys if signature.names(key)
-    }
+    lines: dict[NoteKey, str] = {}
+    for signature in signatures:
+        for key in keys:
+            if signature.names(key):
+                lines.setdefault(key, signature_line(key, signature.data))
     if not lines:
         raise NoteMalformedError("want a note with a signature line of a known key")
-    return f"{text}\n{''.join(lines)}".encode()
+    return f"{text}\n{''.join(lines.values())}".encode()
 
 
 def _verify(key: WitnessKey, data: bytes, text: str) -> Cosignature:

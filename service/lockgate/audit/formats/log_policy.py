@@ -23,7 +23,7 @@ from lockgate.audit.formats.cosignatures import WitnessKey, parse_witness_key, v
 from lockgate.audit.formats.notes import VerifierKey, parse_verifier_key
 from lockgate.clock import EpochNs
 
-POLICY_CHARS_MAX: Final = 128 * 1024  # sixty-four of each kind of line, and as much again of comments
+POLICY_CHARS_MAX: Final = 128 * 1024  # sixty-four lines of each kind at their usual lengths, and comments
 LINES_MAX: Final = 64  # of each kind: twice what C2SP asks a reader to accept
 NAME_CHARS_MAX: Final = 255  # as a key's name
 URL_CHARS_MAX: Final = 2048
