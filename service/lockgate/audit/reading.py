@@ -4,8 +4,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import store
-from lockgate.audit.errors import LogInconsistentError, RecordUnknownError
+from lockgate.audit import retention_store, store
+from lockgate.audit.errors import (
+    AuditError,
+    ErasedError,
+    LogInconsistentError,
+    RecordPrunedError,
+    RecordUnknownError,
+)
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.merkle import Span, consistency_spans, inclusion_spans, nodes_of, span_hash
 from lockgate.audit.formats.proofs import InclusionProof, format_proof
@@ -13,7 +19,7 @@ from lockgate.audit.formats.tiles import Tile
 from lockgate.audit.queries import find_records
 from lockgate.audit.tiling import read_tile
 from lockgate.audit.types import Receipt, RecordFilter, StoredRecord
-from lockgate.digests import sha256_hex
+from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.storage import read_transaction
 
 RECORDS_PAGE_MAX: Final = 1000  # 32 MiB of the largest records
@@ -36,6 +42,7 @@ class LogReader:
 
         Raises:
             RecordUnknownError: There is no such record.
+            RecordPrunedError: It was pruned.
             StorageError: The database cannot be read.
         """
         with read_transaction(self._engine) as connection:
@@ -46,12 +53,13 @@ class LogReader:
 
         Raises:
             RecordUnknownError: There is no such record.
+            RecordPrunedError: There is none any more; of a pruned log nobody can tell whether there was one.
             StorageError: The database cannot be read.
         """
         with read_transaction(self._engine) as connection:
             seq = store.find_seq(connection, self.origin, event_id)
             if seq is None:
-                raise RecordUnknownError("the log holds no record with this id")
+                raise self._absent(connection, "record with this id")
             return self._receipt(connection, seq)
 
     def records(
@@ -137,6 +145,7 @@ class LogReader:
 
         Raises:
             RecordUnknownError: `seq` is not below `size`, or `size` is beyond the log.
+            RecordPrunedError: The path needs hashes that were pruned with their records.
         """
         if not 0 <= seq < size:
             raise RecordUnknownError("want a seq from 0 and below the size")
@@ -148,6 +157,7 @@ class LogReader:
 
         Raises:
             RecordUnknownError: Not 0 < old <= new, or `new` is beyond the log.
+            RecordPrunedError: The proof needs hashes that were pruned with their records.
         """
         if not 0 < old <= new:
             raise RecordUnknownError("want sizes with 0 < old <= new")
@@ -159,12 +169,16 @@ class LogReader:
 
         Raises:
             RecordUnknownError: There is none.
+            ErasedError: It was erased.
+            RecordPrunedError: There is none any more; of a pruned log nobody can tell whether there was one.
             LogInconsistentError: What is stored under this digest is something else.
         """
         with read_transaction(self._engine) as connection:
             body = store.read_attachment(connection, self.origin, sha256)
-        if body is None:
-            raise RecordUnknownError("the log holds no attachment with this SHA-256")
+            if body is None and retention_store.read_erased(connection, self.origin, [Sha256Hex(sha256)]):
+                raise ErasedError("the attachment with this SHA-256 was erased")
+            if body is None:
+                raise self._absent(connection, "attachment with this SHA-256")
         if sha256_hex(body) != sha256:
             raise LogInconsistentError("the attachment's bytes do not hash to the digest that they are kept under")
         return body
@@ -174,6 +188,9 @@ class LogReader:
         # The smallest checkpoint that covers it is the one of its own transaction, so that the bytes never change.
         note = store.read_checkpoint_covering(connection, self.origin, seq)
         if entry is None or note is None:
+            head = store.read_head(connection, self.origin)
+            if head is not None and 0 <= seq < head.first_seq:
+                raise RecordPrunedError(f"record {seq} was pruned, with all before {head.first_seq}; see the archive")
             raise RecordUnknownError(f"the log holds no record {seq}")
         size = read_checkpoint(note).size
         return make_receipt(entry, self._hashes(connection, size, inclusion_spans(seq, size)), note)
@@ -182,11 +199,20 @@ class LogReader:
         head = store.read_head(connection, self.origin)
         if head is None or size > head.size:
             raise RecordUnknownError(f"the log holds fewer than {size} records")
-        nodes = store.read_nodes(connection, self.origin, [node for span in spans for node in nodes_of(span)])
-        try:
-            return tuple(span_hash(span, nodes) for span in spans)
-        except KeyError as exc:
-            raise LogInconsistentError("a node of the stored tree is missing") from exc
+        wanted = [node for span in spans for node in nodes_of(span)]
+        nodes = store.read_nodes(connection, self.origin, wanted)
+        missing = set(wanted) - nodes.keys()
+        if missing and all(retention_store.is_pruned(node, head.first_seq) for node in missing):
+            raise RecordPrunedError(f"the proof needs hashes that were pruned with the records before {head.first_seq}")
+        if missing:
+            raise LogInconsistentError("a node of the stored tree is missing")
+        return tuple(span_hash(span, nodes) for span in spans)
+
+    def _absent(self, connection: Connection, what: str) -> AuditError:
+        head = store.read_head(connection, self.origin)
+        if head is not None and head.first_seq > 0:
+            return RecordPrunedError(f"the log holds no {what} any more; records before {head.first_seq} were pruned")
+        return RecordUnknownError(f"the log holds no {what}")
 
 
 def make_receipt(entry: store.Entry, path: tuple[bytes, ...], note: bytes) -> Receipt:

@@ -11,6 +11,7 @@ from lockgate.storage.database import database_exists, open_engine, read_transac
 from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError, StorageSchemaError
 from lockgate.storage.grants import grant_service_role
 from lockgate.storage.migrate import check_schema, upgrade_schema
+from lockgate.storage.remnants import clear_remnants
 from lockgate.storage.upsert import upsert
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "StorageOutcomeError",
     "StorageSchemaError",
     "check_schema",
+    "clear_remnants",
     "database_exists",
     "grant_service_role",
     "open_engine",
