@@ -8,10 +8,11 @@ from lockgate.audit.append_store import AppendStore
 from lockgate.audit.appending import Ending, Growth, grow
 from lockgate.audit.errors import DuplicateIDError, LogInconsistentError, RecordInvalidError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns, Place, encode_record
-from lockgate.audit.kinds import KindCatalogue
+from lockgate.audit.log_kinds import LogKinds
 from lockgate.audit.reading import make_receipt
 from lockgate.audit.store import Entry, Head
 from lockgate.audit.types import Event, Receipt
@@ -27,7 +28,7 @@ class Author:
     log: str  # the origin
     instance: str
     boot: str  # a UUID of this run of it
-    catalogue: KindCatalogue
+    kinds: LogKinds
 
 
 class Batch:
@@ -42,6 +43,11 @@ class Batch:
         self._ids: set[str] = set()
         self._growth: Growth | None = None
         self.note = b""  # the checkpoint over the log with this batch; empty until it is signed
+
+    @property
+    def registers_kinds(self) -> bool:
+        """Whether a kind of record is registered in it."""
+        return any(entry.columns.kind == KIND for entry in self._entries)
 
     def chain(self, events: Sequence[Event]) -> range:
         """Give events their places; all of them or, if this raises, none.
@@ -118,7 +124,7 @@ class Batch:
             ts=self._ts,
             instance=author.instance,
             boot=author.boot,
-            schema_sha256=author.catalogue.schema_sha256(event.kind),
+            schema_sha256=author.kinds.schema_sha256(event.kind),
         )
         body = encode_record(event, place)
         columns = Columns(

@@ -1,9 +1,14 @@
-"""The kinds of record that may be written, each with the schema of its body."""
+"""The kinds of record that may be written, each with the schema of its body. Pure.
 
-from collections.abc import Mapping
+Three sources: the log's own kinds and those that Lockgate ships (`KindCatalogue`), and those that a module registered
+in the log by a `log.kind` record (`lockgate.audit.log_kinds`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lockgate.audit.errors import KindUnknownError, RecordInvalidError
+from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError
 from lockgate.audit.formats.kind_names import (
     ANCHOR,
     APP_EVENT,
@@ -18,7 +23,8 @@ from lockgate.audit.formats.kind_names import (
     READ,
     RECOVER,
 )
-from lockgate.audit.types import Event
+from lockgate.audit.kind_schemas import KindSchema
+from lockgate.audit.types import Actor, Event
 from lockgate.canonical_json import CanonicalJSONError, canonicalize
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
 
@@ -36,40 +42,55 @@ OWN_KINDS: Final[Mapping[str, str]] = {
     READ: "v1/audit/read_made",
     KIND: "v1/audit/kind",
 }
+# The first words of the kinds that Lockgate ships, now or later: nobody may speak in the log's or the gate's name.
+RESERVED_WORDS: Final = frozenset({"app", "gate", "identity", "log"})
+_KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
 
 
 class KindCatalogue:
-    """The log's own kinds and those that a module registers, each with the schema of its body."""
+    """The log's own kinds and those that ship with Lockgate, each with the schema of its body."""
 
-    def __init__(self, registered: Mapping[str, str]) -> None:
-        """Take a module's kinds: kind -> name of the schema of its body.
+    def __init__(self, shipped: Mapping[str, str]) -> None:
+        """Take the kinds of Lockgate's rooms: kind -> name of the schema of its body, for example `v1/api/decision`.
 
         Raises:
             KindUnknownError: One of them would change the meaning of one of the log's own.
         """
-        taken = registered.keys() & OWN_KINDS.keys()
+        taken = shipped.keys() & OWN_KINDS.keys()
         if taken:
             raise KindUnknownError(f"want kinds of the module's own, got {sorted(taken)}")
-        self._schemas: Mapping[str, str] = {**OWN_KINDS, **registered}
+        self._schemas: Mapping[str, str] = {**OWN_KINDS, **shipped}
 
-    def check(self, event: Event) -> None:
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._schemas
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemas)
+
+    def check(self, event: Event) -> str:
         """Make sure that an event may be written.
+
+        Returns:
+            The SHA-256 of the schema that its body was held to.
 
         Raises:
             KindUnknownError: Its kind is not in the catalogue.
-            RecordInvalidError: Its body has no canonical form or breaks its schema.
+            BodyInvalidError: Its body has no canonical form or breaks its schema.
+            KindInvalidError: It registers a kind that cannot be registered.
         """
         name = self._schema(event.kind)
+        check_canonical(event)
         try:
-            canonicalize(dict(event.body))  # before the schema: it also bounds what the validator is made to read
             check_schema(name, event.body)
-        except CanonicalJSONError as exc:
-            raise RecordInvalidError(f"the body of {event.kind} has no canonical form: {exc}") from exc
         except SchemaError as exc:
-            raise RecordInvalidError(f"the body of {event.kind} breaks {name} at '{exc.pointer}': {exc}") from exc
+            message = f"the body of {event.kind} breaks {name} at '{exc.pointer}': {exc}"
+            raise BodyInvalidError(message, exc.pointer) from exc
+        if event.kind == KIND:
+            self._check_registration(event)
+        return schema_sha256(name)
 
     def schema_sha256(self, kind: str) -> str:
-        """Return the SHA-256 of the schema of a kind's body, in hex.
+        """Return the SHA-256 of the schema of a kind's body.
 
         Raises:
             KindUnknownError: The kind is not in the catalogue.
@@ -81,3 +102,48 @@ class KindCatalogue:
         if name is None:
             raise KindUnknownError(f"want a registered kind, got {kind[:64]!r}")
         return name
+
+    def _check_registration(self, event: Event) -> None:
+        check_name(event.body["kind"])
+        if event.body["kind"] in self:
+            raise KindInvalidError(f"want a kind that Lockgate does not ship, got {event.body['kind']}")
+        if len(event.attachments) != 1 or event.body["schema"] != f"sha256:{KindSchema(event.attachments[0]).sha256}":
+            raise KindInvalidError("want the schema that the body names as the one attachment")
+
+
+def check_canonical(event: Event) -> None:
+    """Make sure that a body has a canonical form. Before the schema: it also bounds what a validator is made to read.
+
+    Raises:
+        BodyInvalidError: It has none.
+    """
+    try:
+        canonicalize(dict(event.body))
+    except CanonicalJSONError as exc:
+        raise BodyInvalidError(f"the body of {event.kind} has no canonical form: {exc}", "") from exc
+
+
+def check_name(kind: str) -> None:
+    """Make sure that a kind is a module's to register.
+
+    Raises:
+        KindInvalidError: It is not of the form of a kind, or in the name of the log or the gate.
+    """
+    if not _KIND.fullmatch(kind):
+        raise KindInvalidError(
+            f"want a kind of dotted lower-case words, 3 to 64 characters, as access.review, got {kind[:64]!r}"
+        )
+    word = kind.partition(".")[0]
+    if word in RESERVED_WORDS:
+        raise KindInvalidError(f"want a kind that does not begin with '{word}.', which is Lockgate's own")
+
+
+def registration(kind: str, schema: bytes, *, event_id: str, actor: Actor) -> Event:
+    """Return the event that registers a kind with the schema of its body.
+
+    Raises:
+        KindInvalidError: The name is not a module's to take, or the schema cannot be used.
+    """
+    check_name(kind)
+    body = {"kind": kind, "schema": f"sha256:{KindSchema(schema).sha256}"}
+    return Event(id=event_id, kind=KIND, actor=actor, subject=f"kind:{kind}", body=body, attachments=(schema,))

@@ -24,10 +24,12 @@ from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.group_commit import GroupCommit
-from lockgate.audit.kinds import KindCatalogue
+from lockgate.audit.kinds import KindCatalogue, registration
+from lockgate.audit.log_kinds import LogKinds, read_registrations
 from lockgate.audit.reading import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs
+from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
 
@@ -54,7 +56,7 @@ class AuditLog(LogReader):
             engine: Of `lockgate.storage.open_engine`, with its tables in place.
             signer: Whose key signs the checkpoints; the key's name is the log's origin.
             clock: What the records' times come from.
-            catalogue: The kinds that may be written.
+            catalogue: The kinds that may be written, besides those registered in the log.
             instance: This process's name in its records.
             checkpoint_file: Where the checkpoints go once more, outside the database. Without it a restored backup is
                 found only by a process that saw what the backup lacks.
@@ -65,7 +67,8 @@ class AuditLog(LogReader):
         self._keys = [each.verifier_key for each in self._signers]
         self._clock = clock
         boot = new_id(clock.now_ns())
-        self._author = Author(log=self.origin, instance=instance, boot=boot, catalogue=catalogue)
+        self._kinds = LogKinds(catalogue, self.origin)
+        self._author = Author(log=self.origin, instance=instance, boot=boot, kinds=self._kinds)
         self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file)
         self._writers: GroupCommit[_Job[Any]] = GroupCommit(self._write)
         self._known: Ending | None = None  # where the log ended when this process last wrote
@@ -137,10 +140,32 @@ class AuditLog(LogReader):
             AuditError: As for `transact`.
             StorageError: The database cannot be written.
         """
-        self._author.catalogue.check(event)  # here, not in the batch: the others need not wait for it
-        job: _Job[None] = _Job(None, (event,))
+        # Checked here where that can be, not in the batch: the others need not wait for it.
+        checked = self._kinds.check(event) if event.kind in self._kinds else None
+        job: _Job[None] = _Job(None, (event,), checked)
         self._writers.submit(job)
         return job.result().receipts[0]
+
+    def register_kind(self, kind: str, schema: bytes, actor: Actor) -> Receipt | None:
+        """Let records of a module's own kind be written from now on, in every process; the newest schema counts.
+
+        Args:
+            kind: Dotted lower-case words, for example `access.review`.
+            schema: The bytes of a JSON Schema file for its bodies; the log keeps them.
+            actor: Who registers it.
+
+        Returns:
+            The receipt of the `log.kind` record; None if the kind has this schema already.
+
+        Raises:
+            KindInvalidError: The name is not a module's to take, or the schema cannot be used.
+            AuditError: As for `transact`.
+            StorageError: The database cannot be written.
+        """
+        event = registration(kind, schema, event_id=new_id(self._clock.now_ns()), actor=actor)
+        with read_transaction(self._engine) as connection:
+            newest = {made.kind: made.schema_sha256 for made in read_registrations(connection, self.origin)}
+        return None if newest.get(kind) == sha256_hex(schema) else self.append(event)
 
     def check_head(self) -> None:
         """Make sure that the next append would find the log whole at its end; for a readiness probe.
@@ -162,6 +187,7 @@ class AuditLog(LogReader):
             with write_transaction(self._engine) as connection:
                 rows = AppendStore(connection, self.origin)
                 ending = self._find_ending(connection, rows)
+                self._kinds.catch_up(connection, ending.size)
                 # Within one log time never goes backwards, whatever the machine's clock does.
                 ts = EpochNs(max(self._clock.now_ns(), ending.ts))
                 batch = Batch(rows, ending, self._author, ts)
@@ -169,6 +195,8 @@ class AuditLog(LogReader):
                     self._run(job, connection, rows, batch)
                 known = batch.sign(self._signers)
             self._keep(known, batch.note)
+            if known is not None and not batch.registers_kinds:
+                self._kinds.skip_to(known.size)
         except Exception as exc:  # noqa: BLE001 - each caller is told, in its own thread
             for job in jobs:
                 job.fail(exc)
@@ -179,6 +207,8 @@ class AuditLog(LogReader):
     def _run(self, job: "_Job[Any]", connection: Connection, rows: AppendStore, batch: Batch) -> None:
         try:
             if job.work is None:
+                if job.checked != self._kinds.schema_sha256(job.events[0].kind):
+                    self._check_events(job.events)  # not checked yet, or under a schema of before
                 job.recorded(batch, batch.chain(job.events))
                 return
             with rows.undone_on_error():
@@ -195,7 +225,7 @@ class AuditLog(LogReader):
         if not events:
             raise NoEventError("want at least one event for work that may have changed the database")
         for event in events:
-            self._author.catalogue.check(event)
+            self._kinds.check(event)
 
     def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
         head, known = rows.lock_head(), self._known
@@ -229,9 +259,15 @@ class AuditLog(LogReader):
 class _Job(Generic[T]):
     """What one caller wants done, and what became of it."""
 
-    def __init__(self, work: Callable[[Connection], Outcome[T]] | None, events: tuple[Event, ...] = ()) -> None:
+    def __init__(
+        self,
+        work: Callable[[Connection], Outcome[T]] | None,
+        events: tuple[Event, ...] = (),
+        checked: str | None = None,
+    ) -> None:
         self.work = work
         self.events = events
+        self.checked = checked  # the SHA-256 of the schema that the one event was held to before it queued
         self.value: Any = None
         self.done = False  # durable, here and outside
         self._batch: Batch | None = None

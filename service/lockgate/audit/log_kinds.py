@@ -1,0 +1,116 @@
+"""The kinds of one log: those of its catalogue, and those that modules registered in it by a `log.kind` record.
+
+A body is held to the newest schema that was registered before the transaction that writes its record: the writer looks
+for registrations under the log's write lock whenever somebody else wrote, so that no process writes under a stale one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from lockgate.audit import store
+from lockgate.audit.errors import KindInvalidError, KindUnknownError
+from lockgate.audit.formats.kind_names import KIND
+from lockgate.audit.formats.records import parse_record
+from lockgate.audit.kind_schemas import KIND_SCHEMA_BYTES_MAX, KindSchema
+from lockgate.audit.kinds import KindCatalogue, check_canonical
+from lockgate.audit.types import Event
+from lockgate.digests import sha256_hex
+from lockgate.storage.tables import audit_entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A `log.kind` record."""
+
+    kind: str
+    schema_sha256: str
+    seq: int
+
+
+def read_registrations(connection: Connection, log: str, first: int = 0) -> list[Registration]:
+    """Return the registrations from position `first` on, in order; of one kind the last counts."""
+    query = select(audit_entry.c.seq, audit_entry.c.body).where(audit_entry.c.log == log, audit_entry.c.kind == KIND)
+    rows = connection.execute(query.where(audit_entry.c.seq >= first).order_by(audit_entry.c.seq))
+    return [_registration(row.seq, parse_record(row.body)["body"]) for row in rows]
+
+
+class LogKinds:
+    """Holds the events of one log to the schemas of their kinds."""
+
+    def __init__(self, catalogue: KindCatalogue, log: str) -> None:
+        self._catalogue = catalogue
+        self._log = log
+        self._registered: dict[str, KindSchema | None] = {}  # None: the schema is gone, or not one that we can use
+        self._read_to = 0  # the registrations before this position are known
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._catalogue or kind in self._registered
+
+    def check(self, event: Event) -> str:
+        """Make sure that an event may be written, as far as is known.
+
+        Returns:
+            The SHA-256 of the schema that its body was held to.
+
+        Raises:
+            KindUnknownError: Its kind is neither in the catalogue nor registered, or its schema cannot be had.
+            BodyInvalidError: Its body has no canonical form or breaks its schema.
+            KindInvalidError: It registers a kind that cannot be registered.
+        """
+        if event.kind in self._catalogue:
+            return self._catalogue.check(event)
+        schema = self._schema(event.kind)
+        check_canonical(event)
+        schema.check(event.body)
+        return schema.sha256
+
+    def schema_sha256(self, kind: str) -> str:
+        """Return the SHA-256 of the schema of a kind's body.
+
+        Raises:
+            KindUnknownError: The kind is neither in the catalogue nor registered, or its schema cannot be had.
+        """
+        if kind in self._catalogue:
+            return self._catalogue.schema_sha256(kind)
+        return self._schema(kind).sha256
+
+    def catch_up(self, connection: Connection, size: int) -> None:
+        """Learn of the kinds that were registered since the last look.
+
+        Args:
+            connection: In the transaction that is about to write.
+            size: The log's.
+        """
+        if self._read_to >= size:
+            return
+        for made in read_registrations(connection, self._log, self._read_to):
+            self._registered[made.kind] = _load(connection, self._log, made)
+        self._read_to = size
+
+    def skip_to(self, size: int) -> None:
+        """Note that between the last look and this size nothing was registered."""
+        self._read_to = size
+
+    def _schema(self, kind: str) -> KindSchema:
+        schema = self._registered.get(kind)
+        if schema is None:
+            gone = ", whose schema can be read" if kind in self._registered else ""
+            raise KindUnknownError(f"want a registered kind{gone}, got {kind[:64]!r}")
+        return schema
+
+
+def _registration(seq: int, body: dict[str, Any]) -> Registration:
+    return Registration(kind=body["kind"], schema_sha256=body["schema"].removeprefix("sha256:"), seq=seq)
+
+
+def _load(connection: Connection, log: str, made: Registration) -> KindSchema | None:
+    # A schema that was erased, or that another version of Lockgate accepted, stops the writing of its kind alone.
+    data = store.read_attachment(connection, log, made.schema_sha256)
+    if data is None or len(data) > KIND_SCHEMA_BYTES_MAX or sha256_hex(data) != made.schema_sha256:
+        return None
+    try:
+        return KindSchema(data)
+    except KindInvalidError:
+        return None
