@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 
 from lockgate.administration import IDENTITY_KINDS
-from lockgate.audit import AuditLog, KindCatalogue, load_key_file
+from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, load_signer
 from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
@@ -63,13 +63,24 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
     """
     return AuditLog(
         engine=database,
-        signer=load_key_file(settings.log_key_file),
+        signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
         catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS}),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
-        former_signer=load_key_file(settings.log_former_key_file) if settings.log_former_key_file else None,
+        former_signer=load_former_signer(settings),
     )
+
+
+def load_former_signer(settings: Settings) -> Signer | None:
+    """Return what signs with the log's key of before, while keys change.
+
+    Raises:
+        KeyInvalidError: The key's file is unusable.
+    """
+    if settings.log_former_key_file is None:
+        return None
+    return load_signer(settings.log_former_key_file, settings.log_former_signer_command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +125,7 @@ def build_services(settings: Settings) -> Services:
         gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=gate_settings),
         register=Register(database=database, log=log, clock=clock),
         log=log,
-        log_key=str(load_key_file(settings.log_key_file).verifier_key),
+        log_key=str(load_public_key(settings.log_key_file)),
         identities=IdentityStore(database, clock),
         engine=engine,
         trust=trust,

@@ -4,6 +4,7 @@ There is no insecure default: what decides trust or holds data must be named, or
 """
 
 import os
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,15 @@ class Settings:
     database_url: str
     log_key_file: Path  # the audit log's signing key; its name is the log's origin
     log_former_key_file: Path | None  # the key of before, which signs too while those who verify change over
+    log_signer_command: tuple[str, ...]  # a program that keeps the key of `log_key_file`; empty: the file holds it
+    log_former_signer_command: tuple[str, ...]  # the same for the key of before
     checkpoint_file: Path  # the log's checkpoints once more, outside the database; one for each machine
+    audit_policy: Path | None  # the C2SP policy file that names the log's witnesses
+    tsa_urls: tuple[str, ...]  # RFC 3161 authorities that anchor the log, the preferred one first
+    tsa_roots: Path | None  # their certificates, PEM
+    heartbeat_interval_s: float  # a record is written at least this often
+    cosign_interval_s: float  # how often witnesses are asked
+    anchor_interval_s: float  # how often a checkpoint is anchored
     policy_dir: Path
     policy_config_dir: Path | None  # this deployment's own matrix, signers, environments, freezes; None: the folder's
     trust_dir: Path
@@ -67,7 +76,15 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
         database_url=reader.text("DATABASE_URL", f"sqlite:///{data_dir / 'lockgate.db'}"),
         log_key_file=Path(reader.text("LOG_KEY_FILE", str(data_dir / "log.key"))),
         log_former_key_file=reader.path("LOG_FORMER_KEY_FILE"),
+        log_signer_command=reader.words("LOG_SIGNER_COMMAND"),
+        log_former_signer_command=reader.words("LOG_FORMER_SIGNER_COMMAND"),
         checkpoint_file=Path(reader.text("CHECKPOINT_FILE", str(data_dir / "checkpoints.txt"))),
+        audit_policy=reader.path("AUDIT_POLICY"),
+        tsa_urls=reader.words("TSA_URLS"),
+        tsa_roots=reader.path("TSA_ROOTS"),
+        heartbeat_interval_s=reader.seconds("HEARTBEAT_INTERVAL_S", 600, at_least=2, at_most=7 * 86400),
+        cosign_interval_s=reader.seconds("COSIGN_INTERVAL_S", 60, at_most=86400),
+        anchor_interval_s=reader.seconds("ANCHOR_INTERVAL_S", 3600, at_most=31 * 86400),
         policy_dir=Path(reader.text("POLICY_DIR", str(shipped_folder("policies")))),
         policy_config_dir=reader.path("POLICY_CONFIG_DIR"),
         trust_dir=Path(reader.text("TRUST_DIR", str(_PACKAGE / "evidence" / "default_trust"))),
@@ -110,14 +127,21 @@ class _Reader:
         value = self._values.get(f"LOCKGATE_{name}")
         return Path(value) if value else None
 
-    def seconds(self, name: str, default: float, *, at_most: float) -> float:
+    def words(self, name: str) -> tuple[str, ...]:
+        try:
+            return tuple(shlex.split(self._values.get(f"LOCKGATE_{name}") or ""))
+        except ValueError as exc:
+            raise ConfigError(f"LOCKGATE_{name}: want words as a shell reads them: {exc}") from exc
+
+    def seconds(self, name: str, default: float, *, at_least: float = 0, at_most: float) -> float:
         text = self._values.get(f"LOCKGATE_{name}") or str(default)
         try:
             value = float(text)
         except ValueError as exc:
             raise ConfigError(f"LOCKGATE_{name}: want a number of seconds, got {text[:20]!r}") from exc
-        if not 0 < value <= at_most:  # also refuses NaN
-            raise ConfigError(f"LOCKGATE_{name}: want more than 0 and at most {at_most:g} seconds, got {text[:20]}")
+        if value < at_least or not 0 < value <= at_most:  # the second also refuses NaN
+            want = f"at least {at_least:g}" if at_least else "more than 0"
+            raise ConfigError(f"LOCKGATE_{name}: want {want} and at most {at_most:g} seconds, got {text[:20]}")
         return value
 
 

@@ -63,7 +63,19 @@ def test_openssl_verifies_the_same_token(authority: Authority, token: bytes, tmp
     (tmp_path / "token").write_bytes(token)
     (tmp_path / "message").write_bytes(MESSAGE)
     (tmp_path / "roots.pem").write_bytes(authority.pem)
-    command = "openssl ts -verify -data message -token_in -in token -CAfile roots.pem -attime".split()
+    command = [
+        "openssl",
+        "ts",
+        "-verify",
+        "-data",
+        "message",
+        "-token_in",
+        "-in",
+        "token",
+        "-CAfile",
+        "roots.pem",
+        "-attime",
+    ]
     done = subprocess.run([*command, str(AT // 10**9)], cwd=tmp_path, capture_output=True, check=False)
 
     assert (done.returncode, b"Verification: OK" in done.stdout + done.stderr) == (0, True), done.stderr

@@ -28,11 +28,12 @@ from lockgate.audit.errors import (
     RecordInvalidError,
     RecordUnknownError,
     SignatureInvalidError,
+    SignerError,
 )
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.notes import Signer, VerifierKey, parse_verifier_key
-from lockgate.audit.keys import create_key_file, load_key_file
+from lockgate.audit.keys import create_key_file, load_key_file, load_public_key, load_signer
 from lockgate.audit.kinds import KindCatalogue
 from lockgate.audit.types import (
     Actor,
@@ -79,11 +80,14 @@ __all__ = [
     "RecordUnknownError",
     "SignatureInvalidError",
     "Signer",
+    "SignerError",
     "StoredRecord",
     "Verification",
     "VerifierKey",
     "create_key_file",
     "load_key_file",
+    "load_public_key",
+    "load_signer",
     "open_checkpoint",
     "parse_verifier_key",
     "verify_log",

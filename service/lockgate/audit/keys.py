@@ -1,12 +1,26 @@
-"""The log's signing key in a file: one line, the private text form of `lockgate.audit.formats.notes`."""
+"""The log's key in a file: one line, a text form of `lockgate.audit.formats.notes`.
+
+The private form where this process signs by itself; the public form where another program does.
+"""
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from lockgate.audit.command_signer import CommandSigner
 from lockgate.audit.errors import KeyInvalidError
-from lockgate.audit.formats.notes import SeedSigner, format_signer, make_signer, parse_signer
+from lockgate.audit.formats.notes import (
+    PRIVATE_PREFIX,
+    SeedSigner,
+    Signer,
+    VerifierKey,
+    format_signer,
+    make_signer,
+    parse_signer,
+    parse_verifier_key,
+)
 
 KEY_FILE_BYTES_MAX: Final = 4096  # one line; the longest name takes a third of it
 _OTHERS: Final = 0o007
@@ -45,15 +59,46 @@ def load_key_file(path: Path) -> SeedSigner:
     Raises:
         KeyInvalidError: The file is missing, holds no key, or is open to everybody; the message holds none of it.
     """
+    text, mode = _read(path)
+    if mode & _OTHERS:
+        raise KeyInvalidError(f"want a key file that others cannot touch (chmod o= {path})")
+    return parse_signer(text)
+
+
+def load_public_key(path: Path) -> VerifierKey:
+    """Read the public half of a key from a file that holds either form.
+
+    Raises:
+        KeyInvalidError: As `load_key_file`; a file with the public form may be open to everybody.
+    """
+    text, _ = _read(path)
+    return load_key_file(path).verifier_key if text.startswith(PRIVATE_PREFIX) else parse_verifier_key(text)
+
+
+def load_signer(path: Path, command: Sequence[str] = ()) -> Signer:
+    """Return what signs: the key in a file, or a program that keeps the key.
+
+    Args:
+        path: The file: with the private key, or, for a program, with the public key alone.
+        command: The program and its arguments; empty for none.
+
+    Raises:
+        KeyInvalidError: The file cannot be used, or the private key lies beside a program that is to keep it.
+    """
+    if not command:
+        return load_key_file(path)
+    text, _ = _read(path)
+    if text.startswith(PRIVATE_PREFIX):
+        raise KeyInvalidError(f"want the public key alone in {path} when a program keeps the private one")
+    return CommandSigner(verifier_key=parse_verifier_key(text), command=tuple(command))
+
+
+def _read(path: Path) -> tuple[str, int]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(KEY_FILE_BYTES_MAX + 1)
+            return file.read(KEY_FILE_BYTES_MAX + 1).decode().removesuffix("\n"), mode
     except OSError as exc:
         raise KeyInvalidError(f"cannot read the key file {path}: {exc.strerror}") from exc
-    if mode & _OTHERS:
-        raise KeyInvalidError(f"want a key file that others cannot touch (chmod o= {path})")
-    try:
-        return parse_signer(data.decode().removesuffix("\n"))
     except UnicodeDecodeError as exc:
         raise KeyInvalidError(f"want one line of text in the key file {path}") from exc

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import click
 
-from lockgate.audit import AuditLog, LogForeignError, load_key_file, open_checkpoint
+from lockgate.audit import AuditLog, LogForeignError, load_public_key, open_checkpoint
 from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
@@ -143,7 +143,7 @@ def _log_key(settings: Settings) -> str:
         settings.log_key_file,
         f"if there was a log, put its key back from the backup; if there never was one, {_INIT}",
     )
-    return f"of {load_key_file(settings.log_key_file).verifier_key.name}; its owner's alone"
+    return f"of {load_public_key(settings.log_key_file).name}; its owner's alone"
 
 
 def _must_be_its_owners(path: Path, next_step: str) -> None:
@@ -189,7 +189,7 @@ def _clock(settings: Settings) -> str:
     if now < _EARLIEST:
         raise _UnfitError(f"it is {format_timestamp(now)} by this machine")
     log = _open_log(settings)
-    size = open_checkpoint(log.checkpoint(), [load_key_file(settings.log_key_file).verifier_key]).size
+    size = open_checkpoint(log.checkpoint(), [load_public_key(settings.log_key_file)]).size
     newest = parse_canonical(log.records(after=size - 2, limit=1)[0].body)["ts"]
     if now < parse_timestamp(newest):
         raise _UnfitError(f"it is {format_timestamp(now)} by this machine, but a record was made at {newest}")

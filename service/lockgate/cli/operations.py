@@ -6,7 +6,7 @@ from typing import Final
 import click
 from sqlalchemy import inspect
 
-from lockgate.audit import create_key_file, load_key_file, store
+from lockgate.audit import create_key_file, load_public_key, store
 from lockgate.bootstrap import prepare_database
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.listening import check_address
@@ -59,13 +59,13 @@ def init(settings: Settings, origin: str) -> int:
     except OSError as exc:
         raise ConfigError(f"LOCKGATE_DATA_DIR: cannot make the folder: {exc.strerror}") from exc
     if settings.log_key_file.exists():
-        signer = load_key_file(settings.log_key_file)
+        key = load_public_key(settings.log_key_file)
     else:
-        signer = create_key_file(settings.log_key_file, origin)
-    if signer.verifier_key.name != origin:
-        raise ConfigError(f"want --origin {signer.verifier_key.name}, which the key in the data folder is for")
+        key = create_key_file(settings.log_key_file, origin).verifier_key
+    if key.name != origin:
+        raise ConfigError(f"want --origin {key.name}, which the key in the data folder is for")
     prepare_database(settings)
-    emit(f"{signer.verifier_key}\n")
+    emit(f"{key}\n")
     return ExitCode.ALLOW
 
 

@@ -31,7 +31,7 @@ _ED25519: Final = b"\x01"
 _SEED_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
 _SIGNATURE_PREFIX: Final = "\N{EM DASH} "
-_PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
+PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class NoteSignature(NamedTuple):
 
 
 class Signer(Protocol):
-    """What can sign a note: a key in a file today."""
+    """What can sign a note: a key in this process, or another program that keeps one."""
 
     @property
     def verifier_key(self) -> VerifierKey:
@@ -85,7 +85,11 @@ class Signer(Protocol):
         ...
 
     def sign(self, text: bytes) -> bytes:
-        """Return the Ed25519 signature of `text`, 64 bytes."""
+        """Return the Ed25519 signature of `text`, 64 bytes.
+
+        Raises:
+            SignerError: There is none.
+        """
         ...
 
 
@@ -117,7 +121,7 @@ def make_signer(name: str, seed: bytes) -> SeedSigner:
 def format_signer(signer: SeedSigner) -> str:
     """Write a private key's text form. It is secret."""
     key = signer.verifier_key
-    return f"{_PRIVATE_PREFIX}{key.name}+{key.key_id.hex()}+{_encode(_ED25519 + signer.seed)}"
+    return f"{PRIVATE_PREFIX}{key.name}+{key.key_id.hex()}+{_encode(_ED25519 + signer.seed)}"
 
 
 def parse_signer(text: str) -> SeedSigner:
@@ -126,7 +130,7 @@ def parse_signer(text: str) -> SeedSigner:
     Raises:
         KeyInvalidError: `text` is anything else; the message holds none of it.
     """
-    name, _, encoded = text.removeprefix(_PRIVATE_PREFIX).split("+", 2) if text.count("+") >= 4 else ("", "", "")  # noqa: PLR2004 - PRIVATE+KEY+name+id+key
+    name, _, encoded = text.removeprefix(PRIVATE_PREFIX).split("+", 2) if text.count("+") >= 4 else ("", "", "")  # noqa: PLR2004 - PRIVATE+KEY+name+id+key
     data = _decode(encoded)
     if data is None or data[:1] != _ED25519:
         raise KeyInvalidError("want PRIVATE+KEY+<name>+<key ID>+<base64 of an Ed25519 seed>")

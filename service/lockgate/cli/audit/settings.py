@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lockgate.audit import (
     VerifierKey,
-    load_key_file,
+    load_public_key,
 )
 from lockgate.config import load_settings
 
@@ -20,4 +20,4 @@ def configured_log(data_dir: Path | None) -> tuple[str, VerifierKey]:
         KeyInvalidError: The log's key file is unusable.
     """
     settings = load_settings() if data_dir is None else load_settings(data_dir=str(data_dir))
-    return settings.database_url, load_key_file(settings.log_key_file).verifier_key
+    return settings.database_url, load_public_key(settings.log_key_file)
