@@ -79,6 +79,13 @@ def test_key_id_alone_does_not_make_a_known_witness() -> None:
     assert verify_cosignatures(NOTE + line.encode(), [KEY]) == ()
 
 
+def test_name_and_key_id_together_make_a_known_witness() -> None:
+    """A line with a known key ID and another name is of an unknown key."""
+    line = cosign(NOTE, WITNESS, NOW).line.replace("w1", "w9")
+
+    assert verify_cosignatures(NOTE + line.encode(), [KEY]) == ()
+
+
 @pytest.mark.parametrize(
     "note",
     [
