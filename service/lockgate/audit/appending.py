@@ -19,7 +19,7 @@ from lockgate.audit.errors import (
     NoteUnverifiedError,
     ProofInvalidError,
 )
-from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
 from lockgate.audit.formats.merkle import (
     GrowingTree,
     Node,
@@ -34,6 +34,7 @@ from lockgate.audit.formats.merkle import (
 )
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import GENESIS_PREV, columns_of, parse_record
+from lockgate.audit.retention_store import is_pruned
 from lockgate.clock import EpochNs, parse_timestamp
 
 
@@ -129,6 +130,10 @@ def check_ending(connection: Connection, head: store.Head | None, keys: Sequence
 def check_grown(connection: Connection, ending: Ending, signed: Checkpoint) -> None:
     """Make sure that the stored log begins with what was signed before.
 
+    Where the log was pruned past `signed`, the hashes that would prove it are gone, and the checkpoint that the
+    database kept of that size must do: a fork by accident has another one, or none. It is the pruned log's one weak
+    spot, and only for a process that last wrote before the pruning: whoever can edit the database can copy a row.
+
     Args:
         connection: In the transaction that `ending` was read in.
         ending: Where the stored log ends.
@@ -145,8 +150,19 @@ def check_grown(connection: Connection, ending: Ending, signed: Checkpoint) -> N
         )
     nodes = nodes_of((0, signed.size))
     stored = store.read_nodes(connection, signed.origin, nodes)
-    if stored.keys() != set(nodes) or span_hash((0, signed.size), stored) != signed.root:
+    missing = set(nodes) - stored.keys()
+    root = _kept_root(connection, signed, missing) if missing else span_hash((0, signed.size), stored)
+    if root != signed.root:
         raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
+
+
+def _kept_root(connection: Connection, signed: Checkpoint, missing: set[Node]) -> bytes | None:
+    head = store.read_head(connection, signed.origin)
+    note = store.read_checkpoint_covering(connection, signed.origin, signed.size - 1)
+    if head is None or note is None or not all(is_pruned(node, head.first_seq) for node in missing):
+        return None
+    kept = read_checkpoint(note)
+    return kept.root if kept.size == signed.size else None
 
 
 def grow(ending: Ending, leaves: Sequence[bytes]) -> Growth:
