@@ -140,8 +140,7 @@ class AuditLog(LogReader):
             AuditError: As for `transact`.
             StorageError: The database cannot be written.
         """
-        # Checked here where that can be, not in the batch: the others need not wait for it.
-        checked = self._kinds.check(event) if event.kind in self._kinds else None
+        checked = self._kinds.check_early(event)  # here, not in the batch: the others need not wait for it
         job: _Job[None] = _Job(None, (event,), checked)
         self._writers.submit(job)
         return job.result().receipts[0]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from lockgate.audit import store
-from lockgate.audit.errors import KindInvalidError, KindUnknownError
+from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError
 from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.kind_schemas import KIND_SCHEMA_BYTES_MAX, KindSchema
@@ -45,11 +45,25 @@ class LogKinds:
         self._registered: dict[str, KindSchema | None] = {}  # None: the schema is gone, or not one that we can use
         self._read_to = 0  # the registrations before this position are known
 
-    def __contains__(self, kind: str) -> bool:
-        return kind in self._catalogue or kind in self._registered
+    def check_early(self, event: Event) -> str | None:
+        """Check an event before it waits for its turn to be written.
+
+        Returns:
+            The SHA-256 of the schema that its body was held to; None where only the writer can tell, since another
+            process may have registered another schema meanwhile.
+
+        Raises:
+            AuditError: As `check`, of a kind that ships with Lockgate.
+        """
+        if event.kind in self._catalogue:
+            return self._catalogue.check(event)
+        try:
+            return self.check(event)
+        except (KindUnknownError, BodyInvalidError):
+            return None
 
     def check(self, event: Event) -> str:
-        """Make sure that an event may be written, as far as is known.
+        """Make sure that an event may be written, as far as is known since the last look.
 
         Returns:
             The SHA-256 of the schema that its body was held to.
