@@ -1,4 +1,4 @@
-"""The databases of `support.databases`, and one with a table to play with."""
+"""A database of either kind, with a table to play with."""
 
 from collections.abc import Iterator
 
@@ -6,27 +6,6 @@ import pytest
 from sqlalchemy import Engine
 
 from lockgate.storage import open_engine, write_transaction
-from support.databases import (
-    _closed_connections,
-    database_url,
-    empty_database_url,
-    migrated_postgresql,
-    migrated_sqlite,
-    new_database,
-    postgresql_server,
-    postgresql_url,
-)
-
-__all__ = [
-    "_closed_connections",
-    "database_url",
-    "empty_database_url",
-    "migrated_postgresql",
-    "migrated_sqlite",
-    "new_database",
-    "postgresql_server",
-    "postgresql_url",
-]
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ SERVICE_PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "approval": _APPEND,
     "idempotency": _APPEND,
 }
+_WHO: Final = (
+    "SELECT current_schema(), pg_get_userbyid(relowner), pg_has_role(current_user, relowner, 'USAGE') "
+    "FROM pg_class WHERE oid = 'audit_head'::regclass"  # one migration made them all
+)
 
 
 def grant_service_role(engine: Engine, role: str) -> tuple[str, ...]:
@@ -52,7 +56,9 @@ def grant_service_role(engine: Engine, role: str) -> tuple[str, ...]:
         raise StorageError("want a role of the service's own, got 'public', which is everybody")
     quote = engine.dialect.identifier_preparer.quote_identifier
     with write_transaction(engine) as connection:
-        owner, schema = connection.exec_driver_sql("SELECT current_user, current_schema()").one()
+        schema, owner, is_owner = connection.exec_driver_sql(_WHO).one()
+        if not is_owner:  # the server would only warn
+            raise StorageError("want the owner of the tables to grant rights on them, got another role")
         if role == owner:
             raise StorageError("want a role beside the owner of the tables, got the owner itself")
         statements = [
