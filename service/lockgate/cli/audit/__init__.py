@@ -9,6 +9,7 @@ from lockgate.cli.lazy_group import LazyGroup
 _COMMANDS: Final = {
     "export": "audit.records:export_command",
     "key": "audit.records:key",
+    "kind": "audit.kinds:kind_group",
     "show": "audit.records:show",
     "verify": "audit.verify:verify",
     "verify-receipt": "audit.verify:verify_receipt_command",
