@@ -11,9 +11,12 @@ database; it is loaded when first asked for, so that whoever only verifies does 
 from typing import TYPE_CHECKING, Any
 
 from lockgate.audit.errors import (
+    ArchiveInvalidError,
     AuditError,
     CheckpointFileError,
+    DisclosureInvalidError,
     DuplicateIDError,
+    ErasedError,
     ExportError,
     KeyInvalidError,
     KindUnknownError,
@@ -26,7 +29,9 @@ from lockgate.audit.errors import (
     NoteUnverifiedError,
     ProofInvalidError,
     RecordInvalidError,
+    RecordPrunedError,
     RecordUnknownError,
+    RetentionRefusedError,
     SignatureInvalidError,
     SignerError,
 )
@@ -54,12 +59,15 @@ if TYPE_CHECKING:
 __all__ = [
     "APP_EVENT",
     "Actor",
+    "ArchiveInvalidError",
     "AuditError",
     "AuditLog",
     "Checkpoint",
     "CheckpointFileError",
     "Committed",
+    "DisclosureInvalidError",
     "DuplicateIDError",
+    "ErasedError",
     "Event",
     "ExportError",
     "KeyInvalidError",
@@ -77,7 +85,9 @@ __all__ = [
     "ProofInvalidError",
     "Receipt",
     "RecordInvalidError",
+    "RecordPrunedError",
     "RecordUnknownError",
+    "RetentionRefusedError",
     "SignatureInvalidError",
     "Signer",
     "SignerError",

@@ -11,6 +11,7 @@ from lockgate.promotion.errors import (
     ApprovalStaleError,
     ContendedError,
     EvaluationTooOldError,
+    EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
     NotPermittedError,
@@ -21,6 +22,7 @@ from lockgate.promotion.errors import (
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
+from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
@@ -46,6 +48,7 @@ __all__ = [
     "Decision",
     "EvaluationTooOldError",
     "Evaluator",
+    "EvidenceErasedError",
     "Gate",
     "GateSettings",
     "IdempotencyKeyInvalidError",
@@ -62,4 +65,5 @@ __all__ = [
     "Verdict",
     "approval_document",
     "decide",
+    "open_needs",
 ]

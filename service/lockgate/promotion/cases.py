@@ -2,11 +2,12 @@
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import AuditLog, LogInconsistentError, RecordUnknownError
+from lockgate.audit import AuditLog, ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
+from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
 from lockgate.storage import read_transaction
@@ -40,6 +41,7 @@ class CaseReader:
         """Gather the case of a promotion that is decided anew.
 
         Raises:
+            EvidenceErasedError: A bundle of the request was erased on purpose.
             LogInconsistentError: The log does not hold a bundle of the request any more.
             StorageError: The database failed.
         """
@@ -58,7 +60,9 @@ class CaseReader:
     def _bundle(self, sha256: Sha256Hex) -> bytes:
         try:
             return self._log.attachment(sha256)
-        except RecordUnknownError as exc:
+        except ErasedError as exc:
+            raise EvidenceErasedError("the evidence of this promotion was erased; request anew with evidence") from exc
+        except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned
             raise LogInconsistentError("the log does not hold a bundle of this promotion any more") from exc
 
 

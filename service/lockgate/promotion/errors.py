@@ -23,6 +23,12 @@ class PromotionClosedError(PromotionError):
     code: ClassVar[str] = "promotion.closed"
 
 
+class EvidenceErasedError(PromotionError):
+    """Evidence of the promotion was erased from the log, so it cannot be decided anew; only a new request can."""
+
+    code: ClassVar[str] = "promotion.evidence_erased"
+
+
 class ApprovalStaleError(PromotionError):
     """What the approver saw is not what the gate holds now: digest, transition, evidence or policy moved."""
 

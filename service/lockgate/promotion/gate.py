@@ -25,6 +25,7 @@ from lockgate.promotion.errors import (
     ApprovalsFullError,
     ApprovalStaleError,
     EvaluationTooOldError,
+    EvidenceErasedError,
     IdempotencyKeyInvalidError,
     NotPermittedError,
 )
@@ -145,6 +146,7 @@ class Gate:
             SchemaError: `body` is not an approval request.
             PromotionUnknownError: There is no such promotion.
             PromotionClosedError: It is not pending.
+            EvidenceErasedError: Its evidence was erased.
             NotPermittedError: The principal does not hold the role they approve in.
             ApprovalStaleError: What they approve is not what the gate holds now.
             ApprovalRepeatedError: They already said exactly this.
@@ -196,6 +198,8 @@ class Gate:
                     return self._decide_anew(promotion, existing, None, occasion)[1]
             except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError):
                 return answer  # the failure is recorded; where the promotion stands can be told all the same
+            except EvidenceErasedError:
+                return answer  # nothing can be decided anew; approving says so
 
         return settle(attempt)
 

@@ -7,7 +7,14 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from lockgate.audit import AuditError, AuditLog, LogInconsistentError, Outcome, RecordUnknownError
+from lockgate.audit import (
+    AuditError,
+    AuditLog,
+    LogInconsistentError,
+    Outcome,
+    RecordPrunedError,
+    RecordUnknownError,
+)
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import Principal
@@ -58,6 +65,7 @@ class Register:
 
         Raises:
             PromotionUnknownError: There is no such promotion.
+            RecordPrunedError: The decision was pruned: it is in the log's archive.
             AuditError: The log does not hold the decision.
             StorageError: The database failed.
         """
@@ -115,15 +123,15 @@ class Register:
             if row is None:
                 raise PromotionUnknownError("want the id of a promotion, got one that is not here")
             approvals = store.read_approvals(connection, promotion_id)
-        for approval in approvals:
-            # A row counts only if the log has the same word: whoever can write the table cannot write the log.
-            if self._body(approval.id, APPROVAL) != approval_document(approval):
-                raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
         promotion = _promotion(row, now)
         if promotion.state is not PromotionState.PENDING:
             raise PromotionClosedError(
                 f"want a pending promotion, got one that is {promotion.state.value}; request anew"
             )
+        for approval in approvals:  # after the state: of a closed promotion they may have been pruned
+            # A row counts only if the log has the same word: whoever can write the table cannot write the log.
+            if self._body(approval.id, APPROVAL) != approval_document(approval):
+                raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
         return promotion, approvals
 
     def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> PromotionAnswer:
@@ -206,7 +214,7 @@ class Register:
     def _body(self, event_id: str, kind: str) -> dict[str, Any]:
         try:
             record: dict[str, Any] = parse_canonical(self._log.receipt_by_id(event_id).record)
-        except RecordUnknownError as exc:
+        except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned
             raise LogInconsistentError(f"want a {kind} record {event_id} in the log, got none") from exc
         body: dict[str, Any] = record["body"] if record["kind"] == kind else {}
         return body

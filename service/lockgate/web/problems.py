@@ -6,7 +6,14 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from lockgate.audit import AuditError, LogBusyError, RecordInvalidError, RecordUnknownError
+from lockgate.audit import (
+    AuditError,
+    ErasedError,
+    LogBusyError,
+    RecordInvalidError,
+    RecordPrunedError,
+    RecordUnknownError,
+)
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
@@ -17,6 +24,7 @@ from lockgate.promotion import (
     ApprovalStaleError,
     ContendedError,
     EvaluationTooOldError,
+    EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
     NotPermittedError,
@@ -42,6 +50,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (NotPermittedError, 403, "Not permitted"),
     (PromotionUnknownError, 404, "No such promotion"),
     (PromotionClosedError, 409, "The promotion is closed"),
+    (EvidenceErasedError, 409, "The evidence was erased"),
     (ApprovalStaleError, 409, "The promotion moved since it was looked at"),
     (ApprovalRepeatedError, 409, "Already approved"),
     (ApprovalsFullError, 409, "Too many approvals"),
@@ -51,6 +60,8 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (PolicyFailureError, 500, "The policy gave no usable answer"),
     (RecordInvalidError, 413, "The decision is too large to record"),
     (RecordUnknownError, 404, "No such record"),
+    (ErasedError, 410, "The attachment was erased"),
+    (RecordPrunedError, 410, "The record was pruned"),
     (LogBusyError, 503, "Too many at once"),
     (AuditError, 503, "The audit log cannot record"),
     (StorageError, 503, "The database is not available"),

@@ -1,0 +1,32 @@
+"""What open promotions still need of the audit log: whoever prunes it asks, in the same transaction."""
+
+from sqlalchemy import Connection, select
+
+from lockgate.audit.pruning import Needs
+from lockgate.clock import EpochNs
+from lockgate.digests import Sha256Hex
+from lockgate.promotion.parsing import request_from_row
+from lockgate.promotion.types import PromotionState
+from lockgate.storage.tables import approval, idempotency, promotion
+
+
+def open_needs(connection: Connection, now: EpochNs) -> Needs:
+    """Return the records and attachments without which a promotion that can still be decided could not be.
+
+    That is: its newest decision, its approvals, the answer to its idempotency key, and its bundles. What is closed
+    needs nothing: asked for later, its decision is in the archive.
+
+    Args:
+        connection: In the transaction that prunes.
+        now: Whatever is pending and has not run out by then is open.
+    """
+    is_open = (promotion.c.state == PromotionState.PENDING.value) & (promotion.c.expires_ns > now)
+    records: set[str] = set()
+    bundles: set[Sha256Hex] = set()
+    for row in connection.execute(select(promotion.c.decision_id, promotion.c.request).where(is_open)):
+        records.add(row.decision_id)
+        bundles.update(item.bundle_sha256 for item in request_from_row(row.request).evidence)
+    opened = select(promotion.c.id).where(is_open)
+    records.update(connection.scalars(select(approval.c.id).where(approval.c.promotion_id.in_(opened))))
+    records.update(connection.scalars(select(idempotency.c.decision_id).where(idempotency.c.promotion_id.in_(opened))))
+    return Needs(records=tuple(sorted(records)), attachments=tuple(sorted(bundles)))
