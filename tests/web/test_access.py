@@ -14,6 +14,8 @@ READING = [
     "/v1/audit/key",
     "/v1/audit/proofs/inclusion?seq=0&size=1",
     "/v1/audit/proofs/consistency?old=1&new=1",
+    "/audit/checkpoint",
+    "/audit/tile/0/000.p/1",
     "/v1/policy",
     "/v1/policy/rules",
     "/metrics",
@@ -32,7 +34,9 @@ def test_every_route_of_the_application_is_in_these_tests(gate: GateUnderTest) -
     """A new route must be given a place here."""
     known = {path.partition("?")[0].replace(ANY_ID, "*") for _, path in EVERYTHING} | {"/livez", "/readyz"}
     routes = {
-        rule.rule.replace("<uuid:promotion_id>", "*").replace("<int(max=999999999999999999):seq>", "0")
+        rule.rule.replace("<uuid:promotion_id>", "*")
+        .replace("<int(max=999999999999999999):seq>", "0")
+        .replace("<path:tile>", "0/000.p/1")
         for rule in gate.client.application.url_map.iter_rules()
     }
 
@@ -81,7 +85,13 @@ def test_an_unknown_path_tells_nothing_to_strangers(gate: GateUnderTest) -> None
 
 
 FORBIDDEN = {
-    "rita": {("GET", "/v1/audit/records"), ("GET", "/v1/audit/key"), ("GET", "/metrics")},
+    "rita": {
+        ("GET", "/v1/audit/records"),
+        ("GET", "/v1/audit/key"),
+        ("GET", "/audit/checkpoint"),
+        ("GET", "/audit/tile/entries/000.p/1"),
+        ("GET", "/metrics"),
+    },
     "ravi": {("POST", f"/v1/promotions/{ANY_ID}/approvals"), ("GET", "/v1/audit/checkpoint")},
     "leo": {("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/withdraw"), ("GET", "/metrics")},
     "aude": {("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/approvals")},

@@ -58,7 +58,7 @@ def test_the_log_is_served_as_it_is(gate: GateUnderTest) -> None:
     gate.request()
     log = gate.services.log
     page = gate.call("GET", "/v1/audit/records?limit=1", "aude").json
-    rest = gate.call("GET", f"/v1/audit/records?after={page['next_cursor']}", "aude").json
+    rest = gate.call("GET", f"/v1/audit/records?after={page['next_cursor']}&limit=1", "aude").json
     receipt = gate.call("GET", "/v1/audit/records/1", "aude").json
     inclusion = gate.call("GET", "/v1/audit/proofs/inclusion?seq=0&size=2", "aude").json
 
@@ -176,9 +176,9 @@ def test_the_description_is_openapi_3_1_and_names_every_route(gate: GateUnderTes
     described = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     served = {
         (
-            rule.rule.replace("<uuid:promotion_id>", "{promotion_id}").replace(
-                "<int(max=999999999999999999):seq>", "{seq}"
-            ),
+            rule.rule.replace("<uuid:promotion_id>", "{promotion_id}")
+            .replace("<int(max=999999999999999999):seq>", "{seq}")
+            .replace("<path:tile>", "{tile}"),
             method,
         )
         for rule in gate.client.application.url_map.iter_rules()

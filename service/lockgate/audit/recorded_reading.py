@@ -4,7 +4,7 @@ The record is durable before the answer leaves. If it cannot be written there is
 """
 
 import uuid
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from lockgate.audit.errors import RecordInvalidError
 from lockgate.audit.formats.checkpoints import read_checkpoint
@@ -13,7 +13,7 @@ from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor, Event, Receipt, RecordFilter, StoredRecord
 from lockgate.clock import format_timestamp
 
-ExportFormat = Literal["folder", "ocsf", "csv"]
+ExportFormat: TypeAlias = Literal["folder", "ocsf", "csv"]
 _TIMES: Final = ("since", "until")
 
 

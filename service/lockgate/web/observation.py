@@ -60,7 +60,7 @@ def register_observation(app: Flask, metrics: Metrics) -> None:
         if "problem_code" in g:
             metrics.problems.labels(g.problem_code).inc()
         response.headers["X-Request-Id"] = g.trace
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")  # a view may say that its answer never changes
         response.headers["X-Content-Type-Options"] = "nosniff"
         principal = g.get("principal")
         structlog.get_logger().info(

@@ -39,15 +39,15 @@ def integer(name: str, default: int | None = None, *, at_most: int = 10**18) -> 
     return int(text)
 
 
-def page_limit() -> int:
+def page_limit(*, at_most: int = PAGE_ITEMS_MAX) -> int:
     """Read `limit`: how many items a page holds.
 
     Raises:
-        ParameterError: It is not from 1 to `PAGE_ITEMS_MAX`.
+        ParameterError: It is not from 1 to `at_most`.
     """
-    limit = integer("limit", PAGE_ITEMS_DEFAULT, at_most=PAGE_ITEMS_MAX)
+    limit = integer("limit", PAGE_ITEMS_DEFAULT, at_most=at_most)
     if limit == 0:
-        raise ParameterError(f"want limit from 1 to {PAGE_ITEMS_MAX}")
+        raise ParameterError(f"want limit from 1 to {at_most}")
     return limit
 
 

@@ -1,18 +1,35 @@
-"""The audit log, read-only: records, checkpoint, key, proofs."""
+"""The audit log, read-only: records, checkpoint, key, proofs, and the log in tiles (C2SP tlog-tiles).
+
+Whoever reads records is recorded before the answer leaves. Tiles, checkpoints, keys and proofs are what a machine that
+verifies asks for again and again; they are not recorded.
+"""
 
 import re
 from typing import Final
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
+from lockgate.audit import Actor, RecordUnknownError
+from lockgate.audit.formats.tiles import parse_tile_path
+from lockgate.audit.queries import parse_bound
+from lockgate.audit.reading import RECORDS_PAGE_MAX
+from lockgate.audit.recorded_reading import RecordedReader
+from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
+from lockgate.clock import EpochNs, TimestampError
 from lockgate.identity import Permission
-from lockgate.web.authentication import needs
+from lockgate.web.authentication import caller, needs
 from lockgate.web.documents import receipt_document
 from lockgate.web.parameters import allow_only, integer, page_limit, text
+from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
-_KIND: Final = re.compile(r"[a-z]+(\.[a-z_]+)+", re.ASCII)
+_KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
+_NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+_ORDER: Final = re.compile(r"asc|desc", re.ASCII)
+# A tile's bytes never change, so a cache may keep them for the longest time it knows; but only the caller's own cache:
+# they were given to a caller who may read the log.
+_FOR_EVER: Final = "private, max-age=31536000, immutable"
 
 
 def audit_blueprint(services: Services) -> Blueprint:
@@ -20,13 +37,18 @@ def audit_blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("audit", __name__)
     log = services.log
 
+    def reader() -> RecordedReader:
+        principal = caller()
+        return RecordedReader(log, Actor(type=principal.type, id=principal.subject, roles=principal.roles), g.trace)
+
     @blueprint.get("/v1/audit/records")
     @needs(Permission.READ_AUDIT)
     def records() -> Response:
-        allow_only("after", "limit", "kind")
-        limit = page_limit()
+        allow_only("after", "limit", "order", "kind", "actor", "subject", "since", "until")
+        limit = page_limit(at_most=RECORDS_PAGE_MAX)
         after = integer("after") if "after" in request.args else None
-        page = log.records(after=after, limit=limit, kind=text("kind", _KIND) or None)
+        newest_first = text("order", _ORDER) == "desc"
+        page = reader().find(_wanted(), after=after, limit=limit, newest_first=newest_first)
         document = {
             "items": [{"seq": record.seq, "record": record.body.decode()} for record in page],
             "next_cursor": str(page[-1].seq) if len(page) == limit else "",
@@ -37,7 +59,7 @@ def audit_blueprint(services: Services) -> Blueprint:
     @needs(Permission.READ_AUDIT)
     def record(seq: int) -> Response:
         allow_only()
-        return json_response("v1/api/receipt", receipt_document(log.receipt(seq)))
+        return json_response("v1/api/receipt", receipt_document(reader().receipt(seq)))
 
     @blueprint.get("/v1/audit/checkpoint")
     @needs(Permission.READ_AUDIT)
@@ -65,4 +87,44 @@ def audit_blueprint(services: Services) -> Blueprint:
         hashes = log.consistency_proof(integer("old"), integer("new"))
         return json_response("v1/api/audit_proof", {"hashes": [item.hex() for item in hashes]})
 
+    @blueprint.get("/audit/checkpoint")
+    @needs(Permission.READ_AUDIT)
+    def published_checkpoint() -> Response:
+        allow_only()
+        return Response(log.published_checkpoint(), mimetype="text/plain")
+
+    @blueprint.get("/audit/tile/<path:tile>", merge_slashes=False)
+    @needs(Permission.READ_AUDIT)
+    def tile(tile: str) -> Response:
+        allow_only()
+        wanted = parse_tile_path(tile)
+        if wanted is None:
+            raise RecordUnknownError("want <level>/<N> or entries/<N>, with .p/<W> for a tile that is not whole")
+        response = Response(log.tile(wanted), mimetype="application/octet-stream")
+        response.headers["Cache-Control"] = _FOR_EVER
+        return response
+
     return blueprint
+
+
+def _wanted() -> RecordFilter:
+    return RecordFilter(
+        kind=_condition("kind", _KIND),
+        actor=_condition("actor", _NAME),
+        subject=_condition("subject", _NAME),
+        since=_time("since"),
+        until=_time("until"),
+    )
+
+
+def _condition(name: str, form: re.Pattern[str]) -> str | None:
+    if request.args.get(name) == "":  # it would match everything
+        raise ParameterError(f"want {name} not to be empty")
+    return text(name, form) or None
+
+
+def _time(name: str) -> EpochNs | None:
+    try:
+        return parse_bound(request.args[name]) if name in request.args else None
+    except TimestampError as exc:
+        raise ParameterError(f"{name}: {exc}") from exc

@@ -87,15 +87,24 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/records",
-        summary="Records of the audit log, oldest first",
+        summary="Records of the audit log; the query is recorded before it is answered",
         answers={200: "audit_records"},
         problems=(400, 503),
-        query={"after": "Only records behind this seq", "limit": "Items on a page, 1 to 100", "kind": "One kind only"},
+        query={
+            "after": "next_cursor of the page before: the last seq already seen, in this order",
+            "limit": "Items on a page, 1 to 1000",
+            "order": "asc, oldest first, or desc, newest first",
+            "kind": "One kind only",
+            "actor": "Only by the actor with this id",
+            "subject": "Only about this subject",
+            "since": "Written at this time or later, for example 2026-11-23T09:00:00Z",
+            "until": "Written before this time",
+        },
     ),
     Operation(
         method="get",
         path="/v1/audit/records/{seq}",
-        summary="One record with its receipt",
+        summary="One record with its receipt; the read is recorded before it is answered",
         answers={200: "receipt"},
         problems=(400, 404, 503),
     ),
@@ -130,6 +139,20 @@ OPERATIONS: Final = (
         problems=(400, 404, 503),
         query={"old": "The smaller tree's size", "new": "The larger tree's size"},
         required_query=("old", "new"),
+    ),
+    Operation(
+        method="get",
+        path="/audit/checkpoint",
+        summary="The newest signed checkpoint, with the lines of witnesses where they signed it (C2SP tlog-tiles)",
+        answers={200: "text/plain"},
+        problems=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/tile/{tile}",
+        summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
+        answers={200: "application/octet-stream"},
+        problems=(400, 404, 503),
     ),
     Operation(
         method="get",
@@ -245,6 +268,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if "{seq}" in operation.path:
         number = {"type": "integer", "minimum": 0}
         parameters.append({"name": "seq", "in": "path", "required": True, "schema": number})
+    if "{tile}" in operation.path:
+        tile = {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]}
+        parameters.append({"name": "tile", "in": "path", "required": True, "schema": tile})
     parameters.extend(
         {
             "name": name,
