@@ -1,5 +1,6 @@
 """Who may call, changed and recorded: a principal or token never changes without a record in the audit log."""
 
+import secrets
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from lockgate.audit import Actor, AuditLog, Event, Outcome
+from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import Clock, format_timestamp
 from lockgate.identity import NewToken, Principal
 from lockgate.identity.store import end_token, write_principal, write_token
@@ -22,18 +24,22 @@ _OPERATOR: Final = Actor(type="system", id="command-line")
 class Administration:
     """Changes principals and tokens; the change and its record are one transaction."""
 
-    def __init__(self, log: AuditLog, clock: Clock) -> None:
+    def __init__(self, log: AuditLog, clock: Clock, draw: Draw = secrets.token_bytes) -> None:
         self._log = log
         self._clock = clock
+        self._draw = draw
 
     def put_principal(self, principal: Principal) -> None:
         """Create a principal, or replace the roles and identities of an existing one.
+
+        The record only commits to the identities, a person's addresses: they lie in attachments, which can be erased.
 
         Raises:
             AuditError: The change could not be recorded, so there is none.
             StorageError: The database failed.
         """
         now = self._clock.now_ns()
+        identities = [commit("identity", identity, self._draw) for identity in principal.identities]
 
         def work(connection: Connection) -> Outcome[None]:
             write_principal(connection, principal, now)
@@ -42,10 +48,11 @@ class Administration:
                 "subject": principal.subject,
                 "type": principal.type,
                 "roles": list(principal.roles),
-                "identities": list(principal.identities),
+                "identities": sorted(identity.commitment for identity in identities),
                 "changed_at": format_timestamp(now),
             }
-            return Outcome(value=None, events=(_event(PRINCIPAL, document),))
+            event = _event(PRINCIPAL, document, *(identity.document for identity in identities))
+            return Outcome(value=None, events=(event,))
 
         self._log.transact(work)
 
@@ -101,5 +108,5 @@ class Administration:
         self._log.transact(work)
 
 
-def _event(kind: str, body: dict[str, Any]) -> Event:
-    return Event(id=str(uuid.uuid4()), kind=kind, actor=_OPERATOR, body=body)
+def _event(kind: str, body: dict[str, Any], *attachments: bytes) -> Event:
+    return Event(id=str(uuid.uuid4()), kind=kind, actor=_OPERATOR, body=body, attachments=attachments)
