@@ -42,7 +42,7 @@ audit_entry = Table(
     "audit_entry",
     metadata,
     Column("log", String(255), primary_key=True),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # one record at each place: no fork
     Column("body", LargeBinary, nullable=False),
     Column("leaf", LargeBinary(32), nullable=False),
     Column("prev", LargeBinary(32), nullable=False),
@@ -52,7 +52,6 @@ audit_entry = Table(
     Column("actor", String(255), nullable=False),
     Column("subject", String(255)),
     UniqueConstraint("log", "id"),
-    UniqueConstraint("log", "prev"),  # a fork inside one database is impossible
     Index(None, "log", "kind", "seq"),
     Index(None, "log", "actor", "seq"),
     Index(None, "log", "subject", "seq"),
@@ -65,6 +64,7 @@ audit_node = Table(
     Column("level", Integer, primary_key=True, autoincrement=False),  # 0 = leaves
     Column("idx", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary(32), nullable=False),  # of a complete subtree of 2**level leaves
+    sqlite_with_rowid=False,  # else each of these small rows is written twice
 )
 
 audit_checkpoint = Table(

@@ -45,6 +45,10 @@ def upgrade() -> None:
     """Go up to this revision."""
     op.add_column("audit_head", sa.Column("first_seq", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("audit_entry", sa.Column("subject", sa.String(length=255), nullable=True))
+    # Each place holds one record by the primary key, so that the log cannot fork; an index over hashes beside it costs
+    # a page written for each record.
+    with op.batch_alter_table("audit_entry") as entries:
+        entries.drop_constraint(op.f("uq_audit_entry_log_prev"), type_="unique")
     op.create_index(op.f("ix_audit_entry_log_subject_seq"), "audit_entry", ["log", "subject", "seq"], unique=False)
     op.add_column("audit_attachment", sa.Column("seq", sa.BigInteger(), nullable=False, server_default="0"))
     # Who names an older attachment is not known here, so it is kept as long as the newest record.
@@ -67,6 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("log", "sha256", name=op.f("pk_audit_erased")),
     )
     if op.get_bind().dialect.name == "sqlite":
+        _rebuild_nodes(with_rowid=False)
         for name, (table, event, condition) in _GUARDS.items():
             when = f"WHEN {condition} " if condition else ""
             op.execute(
@@ -97,6 +102,21 @@ def upgrade() -> None:
         )
 
 
+def _rebuild_nodes(*, with_rowid: bool) -> None:
+    op.rename_table("audit_node", "audit_node_before")
+    op.create_table(
+        "audit_node",
+        sa.Column("log", sa.String(length=255), nullable=False),
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("idx", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("log", "level", "idx", name=op.f("pk_audit_node")),
+        sqlite_with_rowid=with_rowid,
+    )
+    op.execute("INSERT INTO audit_node SELECT log, level, idx, hash FROM audit_node_before")
+    op.drop_table("audit_node_before")
+
+
 def downgrade() -> None:
     """Go back to the revision before; erasures and cosignatures are lost, and a pruned log cannot go back."""
     postgresql = op.get_bind().dialect.name != "sqlite"
@@ -111,6 +131,10 @@ def downgrade() -> None:
     op.drop_table("audit_erased")
     op.drop_table("audit_cosigned")
     op.drop_index(op.f("ix_audit_entry_log_subject_seq"), table_name="audit_entry")
+    with op.batch_alter_table("audit_entry") as entries:
+        entries.create_unique_constraint(op.f("uq_audit_entry_log_prev"), ["log", "prev"])
+    if not postgresql:
+        _rebuild_nodes(with_rowid=True)
     op.drop_column("audit_attachment", "seq")
     op.drop_column("audit_entry", "subject")
     op.drop_column("audit_head", "first_seq")
