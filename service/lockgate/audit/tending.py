@@ -1,0 +1,188 @@
+"""Tending a log: what it needs besides its writers, by one process beside them.
+
+In each round: look whether the log is whole at its end; write a heartbeat where there was silence, so that a log that
+was cut short differs from one of which nothing was asked; ask witnesses to cosign; have a checkpoint anchored. Each act
+finds out from the log itself whether it is due, so that rounds may be missed, doubled or interrupted. One act that
+fails never stops the others. Nothing of this is needed for a record to be durable and provable.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+
+from lockgate.audit import store
+from lockgate.audit.anchors import TimestampAuthorities, anchor_event, ask_authorities, due_checkpoint
+from lockgate.audit.errors import AuditError
+from lockgate.audit.formats.checkpoints import read_checkpoint
+from lockgate.audit.formats.cosignatures import verify_cosignatures
+from lockgate.audit.formats.kind_names import HEARTBEAT
+from lockgate.audit.formats.log_policy import LogPolicy
+from lockgate.audit.formats.records import parse_record
+from lockgate.audit.log import AuditLog
+from lockgate.audit.types import Actor, Event, RecordFilter
+from lockgate.audit.witness_client import Collection, collect_cosignatures
+from lockgate.clock import NS_PER_S, Clock, parse_timestamp
+from lockgate.errors import LockgateError
+from lockgate.ids import new_id
+from lockgate.storage import read_transaction, write_transaction
+
+TENDER: Final = Actor(type="system", id="tend")
+_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """How often, in seconds."""
+
+    heartbeat_s: float  # a record at least
+    cosign_s: float  # witnesses are asked at most
+    anchor_s: float  # a checkpoint is anchored, where the log grew
+
+    @property
+    def round_s(self) -> float:
+        """How long to wait between two rounds: a heartbeat is written in the third quarter of its interval."""
+        return min(self.heartbeat_s / 4, self.cosign_s, self.anchor_s)
+
+
+class Tender:
+    """Tends one log. Several may tend the same one: then there are more heartbeats and anchors than need be."""
+
+    def __init__(  # noqa: PLR0913 - each argument is one thing that tending needs
+        self,
+        *,
+        log: AuditLog,
+        engine: Engine,
+        clock: Clock,
+        intervals: Intervals,
+        policy: LogPolicy | None = None,
+        authorities: TimestampAuthorities | None = None,
+    ) -> None:
+        """Take what tending needs.
+
+        Args:
+            log: The log, to write to.
+            engine: Its database.
+            clock: The one that the log's records have their times from.
+            intervals: How often.
+            policy: Its witnesses are asked for cosignatures; None for nobody.
+            authorities: Are asked for timestamps; None for nobody.
+        """
+        self._log = log
+        self._engine = engine
+        self._clock = clock
+        self._intervals = intervals
+        self._policy = policy
+        self._authorities = authorities
+        self._asked_s: float | None = None  # when the witnesses were asked last
+
+    def tend(self) -> bool:
+        """Do all that is due.
+
+        Returns:
+            Whether everything that was due was done; if not, the log lines say what was not.
+        """
+        acts: tuple[tuple[str, Callable[[], bool]], ...] = (
+            ("check", self._check),
+            ("heartbeat", self._beat),
+            ("cosign", self._cosign),
+            ("anchor", self._anchor),
+        )
+        done = [self._attempt(name, act) for name, act in acts]  # every one, whatever came of those before
+        return all(done)
+
+    def _attempt(self, name: str, act: Callable[[], bool]) -> bool:
+        try:
+            return act()
+        except LockgateError as exc:
+            _log.error("tending_failed", act=name, log=self._log.origin, code=exc.code, detail=str(exc))
+        except Exception:  # noqa: BLE001 - a defect in one act must not end the others
+            _log.exception("tending_failed", act=name, log=self._log.origin, code=LockgateError.code)
+        return False
+
+    def _check(self) -> bool:
+        self._log.check_head()
+        return True
+
+    def _beat(self) -> bool:
+        interval_s = self._intervals.heartbeat_s
+        (newest,) = self._log.find(RecordFilter(), limit=1, newest_first=True)
+        now = self._clock.now_ns()
+        if now - parse_timestamp(parse_record(newest.body)["ts"]) < interval_s / 2 * NS_PER_S:
+            return True
+        event = Event(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
+        receipt = self._log.append(event)
+        _log.info("heartbeat_recorded", log=self._log.origin, seq=receipt.seq)
+        return True
+
+    def _cosign(self) -> bool:
+        if self._policy is None or not any(witness.url for witness in self._policy.witnesses):
+            return True
+        now_s = monotonic()
+        if self._asked_s is not None and now_s - self._asked_s < self._intervals.cosign_s:
+            return True
+        with read_transaction(self._engine) as connection:
+            previous = store.read_newest_cosigned(connection, self._log.origin)
+        if previous is not None and self._is_complete(previous, self._policy):
+            return True
+        self._asked_s = now_s
+        collection = collect_cosignatures(self._log, self._policy, self._keep_cosigned, previous=previous)
+        self._tell(collection)
+        return not collection.refusals
+
+    def _is_complete(self, cosigned: bytes, policy: LogPolicy) -> bool:
+        """Tell whether a cosigned note is the newest checkpoint, with the lines of every witness that can be asked."""
+        newest = read_checkpoint(self._log.checkpoint())
+        asked = [witness.key for witness in policy.witnesses if witness.url]
+        try:
+            return read_checkpoint(cosigned) == newest and len(verify_cosignatures(cosigned, asked)) == len(asked)
+        except AuditError:  # somebody changed what is kept: then it is asked for anew
+            return False
+
+    def _keep_cosigned(self, size: int, note: bytes) -> None:
+        with write_transaction(self._engine) as connection:
+            store.add_cosigned(connection, self._log.origin, size, note)
+
+    def _tell(self, collection: Collection) -> None:
+        if collection.cosigned:
+            _log.info(
+                "checkpoint_cosigned",
+                log=self._log.origin,
+                size=collection.size,
+                witnesses=[one.witness for one in collection.cosigned],
+                quorum_met=collection.quorum_met,
+            )
+        for witness, refusal in collection.refusals:
+            # A contradiction is not the witness's trouble: it saw a history of this log that this one does not go on.
+            tell = _log.error if refusal.contradicts else _log.warning
+            tell(
+                "witness_contradicts" if refusal.contradicts else "witness_failed",
+                log=self._log.origin,
+                witness=witness,
+                size=collection.size,
+                code=refusal.code,
+                detail=refusal.detail,
+            )
+
+    def _anchor(self) -> bool:
+        if self._authorities is None:
+            return True
+        note = due_checkpoint(self._log, int(self._intervals.anchor_s * NS_PER_S), self._clock.now_ns())
+        if note is None:
+            return True
+        timestamp, refusals = ask_authorities(note, self._authorities)
+        for refusal in refusals:
+            _log.warning(
+                "authority_failed", log=self._log.origin, url=refusal.url, code=refusal.code, detail=refusal.detail
+            )
+        if timestamp is None:
+            return False
+        event = anchor_event(
+            "rfc3161", note, timestamp.token, time=timestamp.time, actor=TENDER, now=self._clock.now_ns()
+        )
+        receipt = self._log.append(event)
+        _log.info("checkpoint_anchored", log=self._log.origin, size=read_checkpoint(note).size, seq=receipt.seq)
+        return True
