@@ -61,6 +61,12 @@ def test_other_spelling_is_refused(data: bytes) -> None:
         parse_submission(data)
 
 
+def test_endless_submission_is_not_taken_apart() -> None:
+    """What is longer than any submission is refused before its lines are looked at."""
+    with pytest.raises(SubmissionMalformedError, match="at most 69632 bytes, got 70004"):
+        parse_submission(b"old " + b"9" * 70_000)
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     st.binary(max_size=100)
