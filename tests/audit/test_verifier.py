@@ -57,7 +57,7 @@ def test_untouched_export_is_valid(stand: LogStand, export: Path) -> None:
 
     assert _found(verification) == ("valid", None, set())
     assert (verification.log, verification.size, verification.checkpoint_size) == (ORIGIN, SIZE, SIZE)
-    assert _verify_database(stand) == verification
+    assert _found(_verify_database(stand)) == ("valid", None, set())
 
 
 @pytest.mark.parametrize("seq", range(SIZE))

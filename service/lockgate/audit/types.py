@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
@@ -87,6 +87,17 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that whoever reads a verdict must know, though nothing is wrong."""
+
+    code: str  # stable, for example "unanchored", "not_split_view_resistant"
+    detail: str
+
+
+Verdict: TypeAlias = Literal["valid", "tampered", "unverifiable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """An auditor's verdict about one log.
 
@@ -94,10 +105,17 @@ class Verification:
     Whatever cannot be decided (no key, unreadable file, no checkpoint) is `unverifiable`.
     """
 
-    verdict: Literal["valid", "tampered", "unverifiable"]
+    verdict: Verdict  # of all that was asked for
+    integrity: Verdict  # the records are those that the log signed
+    completeness: Verdict  # they reach as far as somebody outside the log saw it reach
+    freshness: Literal["valid", "stale", "unverifiable"]  # the newest is as new as it must be
     log: str
-    size: int  # records read
+    size: int  # the position behind the last record read
+    verified_from_seq: int  # 0 unless the log was pruned
     checkpoint_size: int | None  # the newest signed size that was checked
-    root_sha256: Sha256Hex | None
+    outside_size: int | None  # the largest size that somebody outside the log vouches for, and that is right
+    root_sha256: Sha256Hex | None  # over the first `checkpoint_size` records
+    newest_ts: str | None  # of the last record read
     first_bad_seq: int | None
     problems: tuple[Problem, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())

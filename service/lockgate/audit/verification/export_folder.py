@@ -4,23 +4,39 @@ records.jsonl       each record's exact bytes and a newline, by seq
 checkpoints.txt     every signed checkpoint, exact bytes, by size, an empty line between two
 checkpoint          the newest of them
 attachments/        documents, each named by its SHA-256
+cosigned.txt        checkpoints with witnesses' lines, in the form of checkpoints.txt; absent where nobody witnesses
+pruned.json         what is known of the records that were deleted; absent where none were
 """
 
 import itertools
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from lockgate.audit.errors import ExportError
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns
+from lockgate.audit.verification.pruned import PRUNED, PRUNED_BYTES_MAX, Pruned, parse_pruned
+from lockgate.audit.verification.stretches import stretch_records
 from lockgate.canonical_json import RECORD_BYTES_MAX
 
 RECORDS: Final = "records.jsonl"
 CHECKPOINTS: Final = "checkpoints.txt"
 CHECKPOINT: Final = "checkpoint"
 ATTACHMENTS: Final = "attachments"
+COSIGNED: Final = "cosigned.txt"
+_READ_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where a stretch of records lies in the file."""
+
+    begin: int  # the first record's position in the log
+    count: int  # lines
+    offset: int  # of the first line, in bytes
 
 
 class ExportFolder:
@@ -32,13 +48,39 @@ class ExportFolder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
     def records(self) -> Iterator[tuple[bytes, Columns | None]]:
         """Return each line of the records, in the order of the file."""
+        return self._lines(0, None)
+
+    def stretch(self, cut: Cut) -> Iterator[tuple[bytes, Columns | None]]:
+        """Return the lines of one stretch."""
+        return self._lines(cut.offset, cut.count)
+
+    def _lines(self, offset: int, count: int | None) -> Iterator[tuple[bytes, Columns | None]]:
+        try:
+            with (self._path / RECORDS).open("rb", buffering=_READ_BYTES) as file:
+                file.seek(offset)
+                # A longer line cannot be a record; it comes in pieces, and the first piece is refused as malformed.
+                lines = iter(lambda: file.readline(RECORD_BYTES_MAX + 2), b"")
+                for line in itertools.islice(lines, count):
+                    yield line.removesuffix(b"\n"), None
+        except OSError as exc:
+            raise ExportError(f"cannot read {RECORDS}: {exc.strerror}") from exc
+
+    def cuts(self, begin: int) -> Iterator[Cut]:
+        """Return where each stretch lies, in order: only newlines are looked at.
+
+        Args:
+            begin: The position of the first record in the file.
+        """
         try:
             with (self._path / RECORDS).open("rb") as file:
-                # A longer line cannot be a record; it comes in pieces, and the first piece is refused as malformed.
-                while line := file.readline(RECORD_BYTES_MAX + 2):
-                    yield line.removesuffix(b"\n"), None
+                yield from _cuts(file, begin)
         except OSError as exc:
             raise ExportError(f"cannot read {RECORDS}: {exc.strerror}") from exc
 
@@ -51,8 +93,26 @@ class ExportFolder:
 
     def checkpoints(self) -> Iterator[bytes]:
         """Return each signed checkpoint, in the order of the file."""
+        return self._notes(CHECKPOINTS)
+
+    def cosigned(self) -> Iterator[bytes]:
+        """Return each checkpoint with witnesses' lines, in the order of the file; none if there is no file."""
+        return self._notes(COSIGNED) if (self._path / COSIGNED).exists() else iter(())
+
+    def pruned(self) -> Pruned | None:
+        """Return what is known of deleted records, or None if none were deleted."""
+        path = self._path / PRUNED
+        if not path.exists():
+            return None
         try:
-            with (self._path / CHECKPOINTS).open("rb") as file:
+            with path.open("rb") as file:
+                return parse_pruned(file.read(PRUNED_BYTES_MAX + 1))
+        except OSError as exc:
+            raise ExportError(f"cannot read {PRUNED}: {exc.strerror}") from exc
+
+    def _notes(self, name: str) -> Iterator[bytes]:
+        try:
+            with (self._path / name).open("rb", buffering=_READ_BYTES) as file:
                 note = b""
                 for line in itertools.chain(iter(lambda: file.readline(NOTE_BYTES_MAX), b""), [b"\n"]):
                     # A note has one empty line, after its text; the next one ends it.
@@ -64,7 +124,7 @@ class ExportFolder:
                 if note.strip():
                     yield note
         except OSError as exc:
-            raise ExportError(f"cannot read {CHECKPOINTS}: {exc.strerror}") from exc
+            raise ExportError(f"cannot read {name}: {exc.strerror}") from exc
 
     def newest_checkpoint(self) -> bytes:
         """Return the newest signed checkpoint."""
@@ -95,6 +155,24 @@ class ExportFolder:
             return None
         except OSError as exc:
             raise ExportError(f"cannot read {ATTACHMENTS}/{sha256}: {exc.strerror}") from exc
+
+
+def _cuts(file: BinaryIO, begin: int) -> Iterator[Cut]:
+    offset = start = found = 0  # of the block, of the stretch; lines of the stretch in earlier blocks
+    is_whole = True  # whether the file so far ends with a newline
+    while block := file.read(_READ_BYTES):
+        lines, position = block.count(b"\n"), 0
+        while found + lines >= (count := stretch_records(begin)):
+            for _ in range(count - found):
+                position = block.index(b"\n", position) + 1
+            yield Cut(begin=begin, count=count, offset=start)
+            lines -= count - found
+            begin, start, found = begin + count, offset + position, 0
+        found += lines
+        offset += len(block)
+        is_whole = block.endswith(b"\n")
+    if start < offset:
+        yield Cut(begin=begin, count=found + (not is_whole), offset=start)
 
 
 def read_checkpoint_file(path: Path) -> bytes:
