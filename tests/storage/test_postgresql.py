@@ -151,13 +151,23 @@ def test_a_reader_cannot_write(engine: Engine) -> None:
     assert caught.value.code == "storage.unavailable"
 
 
-def test_a_server_that_takes_no_writes_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standby refuses to begin a transaction that writes; so does a server that is told to."""
-    monkeypatch.setattr(postgresql, "_BEGIN_WRITE", postgresql._BEGIN_WRITE.replace("READ WRITE", "READ ONLY"))
-    with pytest.raises(StorageError, match="read-only transaction") as caught:
-        add_alone(engine, "a")
+def test_a_standby_is_named(engine: Engine, postgresql_server: PostgreSQLServer) -> None:
+    """A server that follows another one is read from, and a write fails as `storage.unavailable`."""
+    add_alone(engine, "a")
+    signal = postgresql_server.folder / "data" / "standby.signal"
+    with postgresql_server.without_fsync():
+        postgresql_server.stop()
+        signal.touch()
+        postgresql_server.start()
+        with pytest.raises(StorageError, match="read-write mode during recovery") as caught:
+            add_alone(engine, "b")
+        read = names(engine)
+        postgresql_server.stop()
+        signal.unlink()
+        postgresql_server.start()
 
     assert caught.value.code == "storage.unavailable"
+    assert read == names(engine) == ["a"]
 
 
 def test_when_every_connection_is_in_use_it_is_busy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +308,16 @@ def test_an_unknown_parameter_of_the_url_is_named(url: str) -> None:
         pass
 
     assert caught.value.code == "storage.unavailable"
+
+
+def test_the_second_of_two_servers_is_found(engine: Engine) -> None:
+    """Of a list of servers, the one that answers and takes writes is used."""
+    user, port = engine.url.render_as_string(hide_password=False).split("@")[0], engine.url.port
+    hosts = f"host=127.0.0.1:1&host=127.0.0.1:{port}&target_session_attrs=read-write"
+    several = open_engine(f"{user}@/{engine.url.database}?{hosts}")
+    add_alone(several, "a")
+
+    assert names(engine) == ["a"]
 
 
 def test_the_other_spelling_of_the_url_is_the_same(url: str) -> None:
