@@ -80,6 +80,19 @@ def test_log_goes_on_after_each_step(stand: LogStand) -> None:
     assert open_checkpoint(stand.log.checkpoint(), [NEW.verifier_key]).size == 4
 
 
+def test_process_with_the_old_key_alone_stops(stand: LogStand) -> None:
+    """After the change a process that was not told of it appends nothing, also one that wrote before."""
+    stand.fill(2)
+    _rotate(stand, stand.signer, NEW)
+    before = stand.log.checkpoint()
+
+    for log in (stand.log, stand.reopened()):
+        with pytest.raises(LogForeignError, match="was changed"):
+            log.append(make_event())
+    assert stand.log.checkpoint() == before
+    log_under(stand, NEW, stand.signer).append(make_event())
+
+
 def test_old_key_alone_is_unverifiable_and_no_accusation(stand: LogStand) -> None:
     """An auditor who lacks one of the keys accuses nobody."""
     _rotate(stand, stand.signer, NEW)

@@ -32,7 +32,7 @@ from lockgate.audit.formats.merkle import (
     nodes_of,
     span_hash,
 )
-from lockgate.audit.formats.notes import VerifierKey
+from lockgate.audit.formats.notes import VerifierKey, split_note
 from lockgate.audit.formats.records import GENESIS_PREV, columns_of, parse_record
 from lockgate.audit.retention_store import is_pruned
 from lockgate.clock import EpochNs, parse_timestamp
@@ -82,7 +82,8 @@ def check_ending(connection: Connection, head: store.Head | None, keys: Sequence
 
     The steps:
       (1) The log exists.
-      (2) Its newest checkpoint is signed by one of our keys.
+      (2) Its newest checkpoint is signed by one of our keys, and by no other before it: the key that signs stands
+          first, so that whoever has only the former key stops when the key is changed.
       (3) It covers exactly the records there are.
       (4) The last record's stored bytes hash to the stored head, and name its position.
       (5) The stored nodes of the right edge lead to the signed root.
@@ -110,6 +111,11 @@ def check_ending(connection: Connection, head: store.Head | None, keys: Sequence
         raise LogForeignError("the log's last checkpoint was signed by another key than ours") from exc
     except AuditError as exc:
         raise LogInconsistentError(f"the log's last checkpoint cannot be believed: {exc}") from exc
+    _, (first, *_) = split_note(note)
+    if not any(first.names(key) for key in keys):
+        raise LogForeignError(
+            "the log's key was changed, and ours is only the former one: start again with the new one"
+        )
     # (3) It covers exactly the records there are.
     if checkpoint.size != head.size:
         raise LogInconsistentError(f"want {checkpoint.size} records, as was signed, got {head.size}")

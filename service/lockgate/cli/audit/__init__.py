@@ -7,12 +7,14 @@ import click
 from lockgate.cli.lazy_group import LazyGroup
 
 _COMMANDS: Final = {
+    "compromise-key": "audit.keys:compromise_key_command",
     "attachments": "audit.retention:attachments",
     "erase": "audit.retention:erase_command",
     "export": "audit.records:export_command",
     "key": "audit.records:key",
     "kind": "audit.kinds:kind_group",
     "prune": "audit.retention:prune_command",
+    "rotate-key": "audit.keys:rotate_key_command",
     "show": "audit.records:show",
     "verify": "audit.verify:verify",
     "verify-receipt": "audit.verify:verify_receipt_command",

@@ -1,12 +1,16 @@
-"""Which log a command of this group works on."""
+"""What the commands of this group read: which log, whom it trusts outside, and who acts."""
 
 from pathlib import Path
+from typing import Final
 
-from lockgate.audit import (
-    VerifierKey,
-    load_public_key,
-)
-from lockgate.config import load_settings
+from lockgate.audit import Actor, VerifierKey, load_public_key
+from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, LogPolicy, parse_log_policy
+from lockgate.audit.formats.timestamps import TRUST_BYTES_MAX, TimestampTrust, parse_timestamp_trust
+from lockgate.config import Settings, load_settings
+from lockgate.errors import ConfigError
+
+# Whoever can run commands on the log's machine: the operating system knows them, the log does not.
+OPERATOR: Final = Actor(type="system", id="command-line")
 
 
 def configured_log(data_dir: Path | None) -> tuple[str, VerifierKey]:
@@ -21,3 +25,38 @@ def configured_log(data_dir: Path | None) -> tuple[str, VerifierKey]:
     """
     settings = load_settings() if data_dir is None else load_settings(data_dir=str(data_dir))
     return settings.database_url, load_public_key(settings.log_key_file)
+
+
+def load_witnesses(settings: Settings, origin: str) -> LogPolicy | None:
+    """Read the policy file that names the log's witnesses; None if there is no such setting.
+
+    Raises:
+        ConfigError: The file cannot be read, or is about other logs.
+        LogPolicyInvalidError: It is no policy.
+    """
+    if settings.audit_policy is None:
+        return None
+    try:
+        with settings.audit_policy.open(encoding="utf-8", newline="") as file:
+            policy = parse_log_policy(file.read(POLICY_CHARS_MAX + 1))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"LOCKGATE_AUDIT_POLICY: cannot read {settings.audit_policy}: {exc}") from exc
+    if not policy.follows(origin):
+        raise ConfigError(f"LOCKGATE_AUDIT_POLICY: want a 'log' line of {origin} in {settings.audit_policy}")
+    return policy
+
+
+def load_timestamp_trust(settings: Settings) -> TimestampTrust | None:
+    """Read the certificates of time-stamping authorities; None if there is no such setting.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        TimestampTrustError: It holds none.
+    """
+    if settings.tsa_roots is None:
+        return None
+    try:
+        with settings.tsa_roots.open("rb") as file:
+            return parse_timestamp_trust(file.read(TRUST_BYTES_MAX + 1))
+    except OSError as exc:
+        raise ConfigError(f"LOCKGATE_TSA_ROOTS: cannot read {settings.tsa_roots}: {exc.strerror}") from exc
