@@ -5,10 +5,12 @@ receipt exists; a change and its record are one transaction; what is hashed is w
 contradicts what was signed before; a verifier needs the records and a public key, no server and no database.
 
 Import the names below. Only `AuditLog` and what lies behind it (`log`, `appending`, `store`, `export`) touch a
-database; it is loaded when first asked for, so that whoever only verifies does not load SQLAlchemy.
+database. What only a writer needs is loaded when first asked for, so that whoever verifies loads neither SQLAlchemy
+nor a schema validator.
 """
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from lockgate.audit.errors import (
     ArchiveInvalidError,
@@ -38,8 +40,6 @@ from lockgate.audit.errors import (
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.notes import Signer, VerifierKey, parse_verifier_key
-from lockgate.audit.keys import create_key_file, load_key_file, load_public_key, load_signer
-from lockgate.audit.kinds import KindCatalogue
 from lockgate.audit.types import (
     Actor,
     Committed,
@@ -54,7 +54,18 @@ from lockgate.audit.verification.receipts import verify_receipt
 from lockgate.audit.verification.verifier import verify_log
 
 if TYPE_CHECKING:
+    from lockgate.audit.keys import create_key_file, load_key_file, load_public_key, load_signer
+    from lockgate.audit.kinds import KindCatalogue
     from lockgate.audit.log import AuditLog
+
+_LOADED_LATER: Final = {
+    "AuditLog": "log",
+    "KindCatalogue": "kinds",
+    "create_key_file": "keys",
+    "load_key_file": "keys",
+    "load_public_key": "keys",
+    "load_signer": "keys",
+}
 
 __all__ = [
     "APP_EVENT",
@@ -106,8 +117,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for (PEP 562)
-    if name == "AuditLog":
-        from lockgate.audit.log import AuditLog  # noqa: PLC0415 - see the docstring
-
-        return AuditLog
+    if name in _LOADED_LATER:
+        return getattr(importlib.import_module(f"lockgate.audit.{_LOADED_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

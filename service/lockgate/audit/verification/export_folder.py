@@ -4,8 +4,10 @@ records.jsonl       each record's exact bytes and a newline, by seq
 checkpoints.txt     every signed checkpoint, exact bytes, by size, an empty line between two
 checkpoint          the newest of them
 attachments/        documents, each named by its SHA-256
-cosigned.txt        checkpoints with witnesses' lines, in the form of checkpoints.txt; absent where nobody witnesses
+cosigned            the newest checkpoint with witnesses' lines; absent where nobody witnesses
 pruned.json         what is known of the records that were deleted; absent where none were
+
+An export may hold more, for other readers: tiles, a policy. Neither is read here: whom to trust, no export can say.
 """
 
 import itertools
@@ -26,7 +28,7 @@ RECORDS: Final = "records.jsonl"
 CHECKPOINTS: Final = "checkpoints.txt"
 CHECKPOINT: Final = "checkpoint"
 ATTACHMENTS: Final = "attachments"
-COSIGNED: Final = "cosigned.txt"
+COSIGNED: Final = "cosigned"
 _READ_BYTES: Final = 1024 * 1024
 
 
@@ -93,26 +95,8 @@ class ExportFolder:
 
     def checkpoints(self) -> Iterator[bytes]:
         """Return each signed checkpoint, in the order of the file."""
-        return self._notes(CHECKPOINTS)
-
-    def cosigned(self) -> Iterator[bytes]:
-        """Return each checkpoint with witnesses' lines, in the order of the file; none if there is no file."""
-        return self._notes(COSIGNED) if (self._path / COSIGNED).exists() else iter(())
-
-    def pruned(self) -> Pruned | None:
-        """Return what is known of deleted records, or None if none were deleted."""
-        path = self._path / PRUNED
-        if not path.exists():
-            return None
         try:
-            with path.open("rb") as file:
-                return parse_pruned(file.read(PRUNED_BYTES_MAX + 1))
-        except OSError as exc:
-            raise ExportError(f"cannot read {PRUNED}: {exc.strerror}") from exc
-
-    def _notes(self, name: str) -> Iterator[bytes]:
-        try:
-            with (self._path / name).open("rb", buffering=_READ_BYTES) as file:
+            with (self._path / CHECKPOINTS).open("rb", buffering=_READ_BYTES) as file:
                 note = b""
                 for line in itertools.chain(iter(lambda: file.readline(NOTE_BYTES_MAX), b""), [b"\n"]):
                     # A note has one empty line, after its text; the next one ends it.
@@ -124,7 +108,23 @@ class ExportFolder:
                 if note.strip():
                     yield note
         except OSError as exc:
-            raise ExportError(f"cannot read {name}: {exc.strerror}") from exc
+            raise ExportError(f"cannot read {CHECKPOINTS}: {exc.strerror}") from exc
+
+    def cosigned(self) -> tuple[bytes, ...]:
+        """Return the newest checkpoint with witnesses' lines, or nothing."""
+        path = self._path / COSIGNED
+        return (read_checkpoint_file(path),) if path.exists() else ()
+
+    def pruned(self) -> Pruned | None:
+        """Return what is known of deleted records, or None if none were deleted."""
+        path = self._path / PRUNED
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file:
+                return parse_pruned(file.read(PRUNED_BYTES_MAX + 1))
+        except OSError as exc:
+            raise ExportError(f"cannot read {PRUNED}: {exc.strerror}") from exc
 
     def newest_checkpoint(self) -> bytes:
         """Return the newest signed checkpoint."""

@@ -2,8 +2,9 @@
 
     {"before": 512, "edge": ["sha256:..."], "leaf": "sha256:...", "schema_version": 1}
 
-in canonical JSON. `edge` holds the complete subtrees over the first `before` records, from left to right: enough to
-grow the tree on, and so to compare every later root. Nothing in it is believed before a signed root agrees.
+(schema `schemas/v1/export/pruned.json`). `edge` holds the complete subtrees over the first `before` records, from left
+to right: enough to grow the tree on, and so to compare every later root. Nothing in it is believed before a signed root
+agrees.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lockgate.audit.errors import ExportError
-from lockgate.canonical_json import SAFE_INTEGER_MAX, MalformedJSONError, canonicalize, parse_json
+from lockgate.canonical_json import SAFE_INTEGER_MAX, MalformedJSONError, parse_json
 
 PRUNED: Final = "pruned.json"
 PRUNED_BYTES_MAX: Final = 8 * 1024  # an edge of 53 hashes takes half of it
@@ -27,17 +28,6 @@ class Pruned:
     before: int  # records 0 to before-1 are gone; a multiple of 256
     leaf: bytes  # leaf hash of record before-1
     edge: tuple[bytes, ...]  # the complete subtrees over them, from left to right, 32 bytes each
-
-
-def format_pruned(pruned: Pruned) -> bytes:
-    """Write what `parse_pruned` reads."""
-    document = {
-        "schema_version": _VERSION,
-        "before": pruned.before,
-        "leaf": f"sha256:{pruned.leaf.hex()}",
-        "edge": [f"sha256:{digest.hex()}" for digest in pruned.edge],
-    }
-    return canonicalize(document, bytes_max=PRUNED_BYTES_MAX)
 
 
 def parse_pruned(data: bytes) -> Pruned:
