@@ -13,6 +13,7 @@ from lockgate.identity import (
     Principal,
     PrincipalUnknownError,
     TokenUnknownError,
+    may_record,
     parse_principal,
     permits,
 )
@@ -121,6 +122,11 @@ def test_revoking_an_unknown_token_is_refused(store: IdentityStore) -> None:
         ("roles", ["approver:"]),
         ("roles", ["approver:ML"]),
         ("roles", ["approver:" + "r" * 56]),
+        ("roles", ["recorder:"]),
+        ("roles", ["recorder:Access"]),
+        ("roles", ["recorder:access."]),
+        ("roles", ["recorder:*"]),
+        ("roles", ["recorder:" + "r" * 56]),
         ("roles", [f"approver:r{number}" for number in range(33)]),
         ("identities", [""]),
         ("identities", ["x" * 1025]),
@@ -143,6 +149,7 @@ GRANTED = {
     "operator": {"dry_run", "read_promotions", "read_policy", "read_audit", "read_metrics"},
     "auditor": {"dry_run", "read_promotions", "read_policy", "read_audit", "read_metrics"},
     "admin": {"dry_run", "read_promotions", "read_policy"},
+    "recorder:access": {"record"},
 }
 
 
@@ -151,6 +158,30 @@ GRANTED = {
 def test_a_role_grants_exactly_what_the_table_says(role: str, permission: Permission) -> None:
     """The whole role x permission matrix; in particular an admin neither requests nor approves."""
     assert permits(alice(role), permission) is (permission.value in GRANTED[role])
+
+
+@pytest.mark.parametrize(
+    ("kind", "covered"),
+    [
+        ("access.review", True),
+        ("access.review.closed", True),
+        ("vault.key", True),
+        ("vault.key.made", True),
+        ("vault.opened", False),
+        ("vault.keys", False),
+        ("accession.review", False),
+        ("other.access.review", False),
+    ],
+)
+def test_a_recorder_records_what_its_words_begin(kind: str, covered: bool) -> None:  # noqa: FBT001 - a test's data
+    """A role covers kinds by whole words, from the first."""
+    assert may_record(alice("recorder:access", "recorder:vault.key"), kind) is covered
+
+
+@pytest.mark.parametrize("role", sorted(GRANTED.keys() - {"recorder:access"}))
+def test_no_other_role_records(role: str) -> None:
+    """What may be recorded is said by a recorder's role alone."""
+    assert not may_record(alice(role), "access.review")
 
 
 def test_no_role_grants_nothing() -> None:

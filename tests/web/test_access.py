@@ -26,6 +26,7 @@ WRITING = [
     f"/v1/promotions/{ANY_ID}/approvals",
     f"/v1/promotions/{ANY_ID}/withdraw",
     "/v1/decisions:dry-run",
+    "/v1/audit/records",
 ]
 EVERYTHING = [("GET", path) for path in READING] + [("POST", path) for path in WRITING]
 
@@ -94,9 +95,10 @@ FORBIDDEN = {
     },
     "ravi": {("POST", f"/v1/promotions/{ANY_ID}/approvals"), ("GET", "/v1/audit/checkpoint")},
     "leo": {("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/withdraw"), ("GET", "/metrics")},
-    "aude": {("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/approvals")},
+    "aude": {("POST", "/v1/audit/records"), ("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/approvals")},
     "otto": {("POST", "/v1/promotions"), ("POST", f"/v1/promotions/{ANY_ID}/approvals")},
     "adam": {
+        ("POST", "/v1/audit/records"),
         ("POST", "/v1/promotions"),
         ("POST", f"/v1/promotions/{ANY_ID}/approvals"),
         ("POST", f"/v1/promotions/{ANY_ID}/withdraw"),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError
+from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError, RecordInvalidError
 from lockgate.audit.formats.kind_names import (
     ANCHOR,
     APP_EVENT,
@@ -25,7 +25,7 @@ from lockgate.audit.formats.kind_names import (
 )
 from lockgate.audit.kind_schemas import KindSchema
 from lockgate.audit.types import Actor, Event
-from lockgate.canonical_json import CanonicalJSONError, canonicalize
+from lockgate.canonical_json import RECORD_BYTES_MAX, CanonicalJSONError, canonicalize
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
 
 OWN_KINDS: Final[Mapping[str, str]] = {
@@ -44,6 +44,7 @@ OWN_KINDS: Final[Mapping[str, str]] = {
 }
 # The first words of the kinds that Lockgate ships, now or later: nobody may speak in the log's or the gate's name.
 RESERVED_WORDS: Final = frozenset({"app", "gate", "identity", "log"})
+_UNBOUNDED: Final = 2**63  # too large and not canonical are told apart
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
 
 
@@ -116,11 +117,14 @@ def check_canonical(event: Event) -> None:
 
     Raises:
         BodyInvalidError: It has none.
+        RecordInvalidError: It is too large.
     """
     try:
-        canonicalize(dict(event.body))
+        size = len(canonicalize(dict(event.body), bytes_max=_UNBOUNDED))
     except CanonicalJSONError as exc:
         raise BodyInvalidError(f"the body of {event.kind} has no canonical form: {exc}", "") from exc
+    if size > RECORD_BYTES_MAX:
+        raise RecordInvalidError(f"want a body of at most {RECORD_BYTES_MAX} bytes, got {size}")
 
 
 def check_name(kind: str) -> None:

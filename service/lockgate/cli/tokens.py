@@ -42,7 +42,8 @@ def _lifetime_ns(_context: click.Context, _parameter: click.Parameter, value: st
     "roles",
     multiple=True,
     metavar="ROLE",
-    help="requester, operator, auditor, admin or approver:<role of the matrix>; may be given again.",
+    help="requester, operator, auditor, admin, approver:<role of the matrix>, recorder:<words of a kind>; "
+    "may be given again.",
 )
 @click.option(
     "--identity",

@@ -5,7 +5,7 @@ May be imported: everything named here. This room knows nothing of promotions, e
 """
 
 from lockgate.identity.errors import IdentityError, PrincipalUnknownError, TokenUnknownError
-from lockgate.identity.permissions import Permission, permits
+from lockgate.identity.permissions import Permission, may_record, permits
 from lockgate.identity.store import IdentityStore, read_principal
 from lockgate.identity.types import NewToken, Principal, TokenInfo, parse_principal
 
@@ -18,6 +18,7 @@ __all__ = [
     "PrincipalUnknownError",
     "TokenInfo",
     "TokenUnknownError",
+    "may_record",
     "parse_principal",
     "permits",
     "read_principal",

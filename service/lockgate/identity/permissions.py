@@ -21,8 +21,10 @@ class Permission(StrEnum):
     READ_POLICY = "read_policy"
     READ_AUDIT = "read_audit"
     READ_METRICS = "read_metrics"
+    RECORD = "record"
 
 
+_RECORDER: Final = "recorder:"
 _EVERYONE: Final = frozenset({"requester", "approver", "operator", "auditor", "admin"})
 
 # `admin` reads, and neither requests nor approves: whoever can hand out roles must not also use them.
@@ -34,6 +36,7 @@ _GRANTS: Final[Mapping[Permission, frozenset[str]]] = {
     Permission.READ_POLICY: _EVERYONE,
     Permission.READ_AUDIT: frozenset({"auditor", "operator"}),
     Permission.READ_METRICS: frozenset({"auditor", "operator"}),
+    Permission.RECORD: frozenset({"recorder"}),
 }
 
 
@@ -41,3 +44,9 @@ def permits(principal: Principal, permission: Permission) -> bool:
     """Tell whether one of the principal's roles grants the verb."""
     kinds = {role.partition(":")[0] for role in principal.roles}
     return not kinds.isdisjoint(_GRANTS[permission])
+
+
+def may_record(principal: Principal, kind: str) -> bool:
+    """Tell whether one of the principal's roles covers a kind of record: `recorder:access` covers `access.review`."""
+    words = [role.removeprefix(_RECORDER) for role in principal.roles if role.startswith(_RECORDER)]
+    return any(f"{kind}.".startswith(f"{word}.") for word in words)

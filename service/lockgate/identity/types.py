@@ -14,7 +14,11 @@ ROLES_MAX: Final = 32  # a person with more roles than that separates no duties
 IDENTITIES_MAX: Final = 16  # e-mail addresses and workload URIs of one principal
 IDENTITY_CHARS_MAX: Final = 1024  # a certificate's SAN in practice stays below 300
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,254}", re.ASCII)
-_ROLE: Final = re.compile(r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,54}", re.ASCII)
+_ROLE: Final = re.compile(
+    r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,54}"
+    r"|(?=.{1,64}\Z)recorder:[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,8 @@ class Principal:
 
     Attributes:
         subject: The name that records and approvals carry.
-        roles: `requester`, `operator`, `auditor`, `admin`, or `approver:<role of the matrix>`; sorted.
+        roles: `requester`, `operator`, `auditor`, `admin`, `approver:<role of the matrix>`, or
+            `recorder:<first words of the kinds of record that it may write>`; sorted.
         identities: What this principal signs artifacts as (certificate SANs or key ids), exact strings; sorted.
             An approver does not count towards a promotion that one of these identities signed.
     """
@@ -70,7 +75,8 @@ def parse_principal(*, subject: str, type: str, roles: Iterable[str], identities
     for role in roles:
         if not _ROLE.fullmatch(role):
             raise IdentityError(
-                f"want a role requester, operator, auditor, admin or approver:<role>, got {role[:80]!r}"
+                "want a role requester, operator, auditor, admin, approver:<role> or recorder:<words of a kind>, "
+                f"got {role[:80]!r}"
             )
     if len(identities) > IDENTITIES_MAX:
         raise IdentityError(f"want at most {IDENTITIES_MAX} identities, got {len(identities)}")

@@ -5,6 +5,7 @@ from flask import Flask
 from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.audit import audit_blueprint
+from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
@@ -32,6 +33,7 @@ def create_app(services: Services, *, several_processes: bool = False) -> Flask:
     for blueprint in (
         promotions_blueprint(services, metrics),
         audit_blueprint(services),
+        audit_records_blueprint(services),
         policy_blueprint(services),
         health_blueprint(services, metrics),
     ):

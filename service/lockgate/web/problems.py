@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from lockgate.audit import (
     AuditError,
     ErasedError,
+    KindUnknownError,
     LogBusyError,
     RecordInvalidError,
     RecordPrunedError,
@@ -31,6 +32,7 @@ from lockgate.promotion import (
     PromotionClosedError,
     PromotionUnknownError,
 )
+from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
 from lockgate.web.responses import json_response
@@ -58,7 +60,10 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (EvaluationTooOldError, 503, "Deciding took too long"),
     (PolicyUnavailableError, 503, "The policy engine does not answer"),
     (PolicyFailureError, 500, "The policy gave no usable answer"),
-    (RecordInvalidError, 413, "The decision is too large to record"),
+    (KindUnknownError, 422, "No such kind of record"),
+    (RecordInvalidError, 413, "Too large to record"),
+    (KindNotPermittedError, 403, "Not permitted"),
+    (EventIDReusedError, 409, "The id was used for another record"),
     (RecordUnknownError, 404, "No such record"),
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),

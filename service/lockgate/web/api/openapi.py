@@ -85,6 +85,14 @@ OPERATIONS: Final = (
         problems=(400, 411, 413, 415, 422, 500, 503),
     ),
     Operation(
+        method="post",
+        path="/v1/audit/records",
+        summary="Record an event of a registered kind; 200 when it was recorded before under the same id",
+        body="audit_event",
+        answers={200: "receipt", 201: "receipt"},
+        problems=(400, 409, 411, 413, 415, 422, 503),
+    ),
+    Operation(
         method="get",
         path="/v1/audit/records",
         summary="Records of the audit log; the query is recorded before it is answered",
