@@ -17,7 +17,9 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import retention_store, store
 from lockgate.audit.errors import ArchiveInvalidError, LogForeignError, LogInconsistentError, RetentionRefusedError
+from lockgate.audit.formats.key_history import KEY_KINDS, policy_of
 from lockgate.audit.formats.kind_names import PRUNE
+from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.merkle import nodes_of, span_hash
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
@@ -28,7 +30,7 @@ from lockgate.audit.retention_store import STEP
 from lockgate.audit.store import Head
 from lockgate.audit.types import Actor, Event, Outcome, Receipt
 from lockgate.audit.verification.export_folder import ExportFolder
-from lockgate.audit.verification.verifier import verify_log
+from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
 from lockgate.digests import Sha256Hex
 from lockgate.storage import clear_remnants, read_transaction
 
@@ -83,7 +85,7 @@ def prune(  # noqa: PLR0913 - each argument is one thing that pruning depends on
         before: The first position that stays.
         reason: Why; it stays in the log, so no personal data.
         actor: Who does it.
-        keys: The log's public keys.
+        keys: The log's public keys, for where the records that name them were pruned.
         needed: Tells, in the transaction, what the application still needs.
 
     Raises:
@@ -96,9 +98,11 @@ def prune(  # noqa: PLR0913 - each argument is one thing that pruning depends on
     with read_transaction(engine) as connection:
         # (1) The new beginning is a possible one.
         first = _check_beginning(_head(connection, log.origin), before)
-        # (2) The archive is valid and long enough.
-        folder = ExportFolder(archive)
-        _check_archive(folder, before, keys)
+        policy = _policy(connection, log.origin, keys)
+    # (2) The archive is valid and long enough. Outside a transaction: it takes its time.
+    folder = ExportFolder(archive)
+    _check_archive(folder, before, log.origin, policy)
+    with read_transaction(engine) as connection:
         # (3) It holds what shall go.
         archive_sha256 = _compare(folder, retention_store.stream_bodies(connection, log.origin, first, before), before)
     receipts: list[Receipt] = []
@@ -136,20 +140,21 @@ def _check_beginning(head: Head, before: int) -> int:
     return head.first_seq
 
 
-def _check_archive(folder: ExportFolder, before: int, keys: Sequence[VerifierKey]) -> None:
-    verification = verify_log(
-        records=folder.records(),
-        checkpoints=folder.checkpoints(),
-        keys=keys,
-        attachments=folder.attachment,
-        held=[folder.newest_checkpoint()],
-    )
+def _policy(connection: Connection, log: str, keys: Sequence[VerifierKey]) -> LogPolicy:
+    # The archive's older checkpoints may be by keys of before, which the log names. To take the log's word is enough:
+    # the archive's records are compared with its own, byte for byte.
+    named = [row for kind in KEY_KINDS for row in retention_store.read_bodies_of_kind(connection, log, kind)]
+    history = policy_of(parse_record(body) for _, body in sorted(named))
+    return history if history.logs else trust_in_keys(keys)
+
+
+def _check_archive(folder: ExportFolder, before: int, log: str, policy: LogPolicy) -> None:
+    verification = verify_export(folder, Trust(policy=policy))
     if verification.verdict != "valid":
         codes = ", ".join(problem.code for problem in verification.problems)
         raise ArchiveInvalidError(f"want an archive that is valid, got one that is {verification.verdict}: {codes}")
-    folder.check_whole()
-    if verification.log != keys[0].name:
-        raise ArchiveInvalidError(f"want an archive of {keys[0].name!r}, got one of another log")
+    if verification.log != log:
+        raise ArchiveInvalidError(f"want an archive of {log!r}, got one of another log")
     if verification.checkpoint_size is None or verification.checkpoint_size < before:
         raise ArchiveInvalidError(f"want an archive of at least {before} records, got {verification.checkpoint_size}")
 
