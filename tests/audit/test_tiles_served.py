@@ -1,4 +1,4 @@
-"""Tiles of real logs, from the database and from an export's folder, read by a client that knows only the specification."""
+"""Tiles of real logs, from the database and from an export, read by a client that knows only the specification."""
 
 from pathlib import Path
 
