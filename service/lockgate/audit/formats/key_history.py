@@ -5,14 +5,14 @@ makes no key trustworthy.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from lockgate.audit.formats.checkpoints import TREE_SIZE_MAX
 from lockgate.audit.formats.kind_names import GENESIS, KEY_COMPROMISE, KEY_ROTATE
 from lockgate.audit.formats.log_policy import LINES_MAX, LogKey, LogPolicy
 from lockgate.audit.formats.notes import parse_verifier_key
 
-KEY_KINDS = (GENESIS, KEY_ROTATE, KEY_COMPROMISE)
-_Range = tuple[int, int | None]  # first and last size, both count
+KEY_KINDS: Final = (GENESIS, KEY_ROTATE, KEY_COMPROMISE)
 
 
 def policy_of(records: Iterable[Mapping[str, Any]]) -> LogPolicy:
@@ -22,7 +22,8 @@ def policy_of(records: Iterable[Mapping[str, Any]]) -> LogPolicy:
       (1) The key of the first record counts from the beginning.
       (2) From the checkpoint over a rotation on the new key counts; the old one counts up to the checkpoint before.
           A key that comes back counts from its first size on, since a policy file names each key once.
-      (3) A compromised key counts up to the trusted size, and not at all if that is before its first.
+      (3) A compromised key counts up to the trusted size, whatever comes after, and not at all if that is before its
+          first.
 
     Args:
         records: Parsed records, by seq. Where the first ones were pruned, the oldest rotation left names the old key.
@@ -30,7 +31,8 @@ def policy_of(records: Iterable[Mapping[str, Any]]) -> LogPolicy:
     Raises:
         KeyInvalidError: A record names a key that cannot be one.
     """
-    ranges: dict[str, _Range] = {}
+    ranges: dict[str, tuple[int, int | None]] = {}  # first and last size; both count
+    trusted: dict[str, int] = {}
     for record in records:
         body, seq = record["body"], record["seq"]
         if record["kind"] == GENESIS:  # (1)
@@ -39,14 +41,11 @@ def policy_of(records: Iterable[Mapping[str, Any]]) -> LogPolicy:
             old, new = body["old_key"], body["new_key"]
             ranges[old] = (ranges.get(old, (0, None))[0], seq)
             ranges[new] = (ranges.get(new, (seq + 1, None))[0], None)
-        elif body["key"] in ranges:  # (3)
-            first, last = ranges[body["key"]]
-            trusted = body["trusted_size"]
-            ranges[body["key"]] = (first, trusted if last is None else min(last, trusted))
-    return LogPolicy(
-        logs=tuple(
-            LogKey(key=parse_verifier_key(text), first_size=first, last_size=last)
-            for text, (first, last) in ranges.items()
-            if last is None or first <= last
-        )[-LINES_MAX:]
-    )
+        else:  # (3)
+            trusted[body["key"]] = min(body["trusted_size"], trusted.get(body["key"], TREE_SIZE_MAX))
+    logs = []
+    for text, (first, last) in ranges.items():
+        ends = [size for size in (last, trusted.get(text)) if size is not None]
+        if not ends or first <= min(ends):
+            logs.append(LogKey(key=parse_verifier_key(text), first_size=first, last_size=min(ends, default=None)))
+    return LogPolicy(logs=tuple(logs[-LINES_MAX:]))
