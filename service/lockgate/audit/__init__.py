@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from lockgate.audit.errors import (
     ArchiveInvalidError,
     AuditError,
+    BodyInvalidError,
     CheckpointFileError,
     DisclosureInvalidError,
     DuplicateIDError,
     ErasedError,
     ExportError,
     KeyInvalidError,
+    KindInvalidError,
     KindUnknownError,
     LogBehindError,
     LogBusyError,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from lockgate.audit.keys import create_key_file, load_key_file, load_public_key, load_signer
     from lockgate.audit.kinds import KindCatalogue
     from lockgate.audit.log import AuditLog
+    from lockgate.audit.opening import open_log
 
 _LOADED_LATER: Final = {
     "AuditLog": "log",
@@ -65,6 +68,7 @@ _LOADED_LATER: Final = {
     "load_key_file": "keys",
     "load_public_key": "keys",
     "load_signer": "keys",
+    "open_log": "opening",
 }
 
 __all__ = [
@@ -73,6 +77,7 @@ __all__ = [
     "ArchiveInvalidError",
     "AuditError",
     "AuditLog",
+    "BodyInvalidError",
     "Checkpoint",
     "CheckpointFileError",
     "Committed",
@@ -83,6 +88,7 @@ __all__ = [
     "ExportError",
     "KeyInvalidError",
     "KindCatalogue",
+    "KindInvalidError",
     "KindUnknownError",
     "LogBehindError",
     "LogBusyError",
@@ -110,6 +116,7 @@ __all__ = [
     "load_public_key",
     "load_signer",
     "open_checkpoint",
+    "open_log",
     "parse_verifier_key",
     "verify_log",
     "verify_receipt",
