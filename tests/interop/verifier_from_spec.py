@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,10 @@ class Key:
     def key_id(self) -> bytes:
         """The four bytes that mark its signatures."""
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.public).digest()[:4]
+
+    def __str__(self) -> str:
+        """Its text form."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([self.type]) + self.public).decode()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +232,7 @@ def parse_key(text: str, key_type: int = 1) -> Key:
     want(len(parts) == 3)
     data = _base64(parts[2])
     key = Key(name=parts[0], type=key_type, public=data[1:])
-    want(_is_text(key.name, 255) and not re.search(r"\s", key.name))
+    want(_is_name(key.name))
     want(data[0] == key_type and len(data) == 33 and key.key_id.hex() == parts[1])
     # A canonical encoding of a point of the curve: RFC 8032, section 5.1.3.
     y = int.from_bytes(key.public, "little") % 2**255
@@ -241,6 +246,11 @@ def parse_key(text: str, key_type: int = 1) -> Key:
         x_squared = (y * y - 1) * pow(-121665 * pow(121666, -1, P) * y * y + 1, -1, P) % P
     want(y != 1)
     return key
+
+
+def _is_name(name: str) -> bool:
+    # Every character in Unicode's categories L, M, N, P or S.
+    return _is_text(name, 255) and "+" not in name and all(unicodedata.category(char)[0] in "LMNPS" for char in name)
 
 
 def _base64(text: str) -> bytes:
@@ -263,14 +273,15 @@ def read_note(note: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     want(text and empty_line and tail.endswith("\n") and tail.count("\n") <= 100, "checkpoint_malformed")
     signatures = []
     for line in tail[:-1].split("\n"):
-        parts = re.fullmatch(r"\u2014 ([^\s+]{1,255}) ([A-Za-z0-9+/=]+)", line)
-        want(parts, "checkpoint_malformed")
+        parts = re.fullmatch(r"\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)", line)
+        if parts is None or not _is_name(parts[1]):
+            raise RefusedError("checkpoint_malformed")
         try:
-            data = _base64(parts[2] if parts else "")
+            data = _base64(parts[2])
         except RefusedError as exc:
             raise RefusedError("checkpoint_malformed") from exc
         want(len(data) > 4, "checkpoint_malformed")
-        signatures.append((parts[1] if parts else "", data[:4], data[4:]))
+        signatures.append((parts[1], data[:4], data[4:]))
     return f"{text}\n", signatures
 
 
@@ -295,13 +306,14 @@ def open_checkpoint(note: bytes, keys: Sequence[Key]) -> Checkpoint:
     for name, key_id, signature in signatures:
         for key in keys:
             if (key.name, key.key_id) == (name, key_id) and name == checkpoint.origin:
-                want(_is_signature(key, signature, text.encode()), "signature_invalid")
+                want(is_signature(key, signature, text.encode()), "signature_invalid")
                 signed = True
     want(signed, "key_unknown")
     return checkpoint
 
 
-def _is_signature(key: Key, signature: bytes, message: bytes) -> bool:
+def is_signature(key: Key, signature: bytes, message: bytes) -> bool:
+    """Whether this is the key's bare Ed25519 signature of the message."""
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
     except InvalidSignature:

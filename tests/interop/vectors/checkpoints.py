@@ -92,6 +92,7 @@ def _malformed() -> dict[str, bytes]:
         "101 lines": _NOTE + _line("post.example", bytes(5)) * 100,
         "a signature line with a key ID alone": _NOTE + _line("post.example", bytes(4)),
         "a signature line without a name": _NOTE + _line("", bytes(68)),
+        "a signature line with U+00AD in the name": _NOTE + _line("post\u00adexample", bytes(68)),
         "a signature without padding": _NOTE + _line("post.example", bytes(68))[:-2] + b"\n",
         **{name: sign_note(text, SIGNER) for name, text in texts.items()},
     }

@@ -11,11 +11,14 @@ from interop.vectors.logs import logs
 from interop.vectors.receipts import receipts, tlog_proofs
 from interop.vectors.records import records
 from interop.vectors.tree import tree
+from interop.vectors.witnessed import cosigned, policies
 
 FILES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "checkpoints.json": checkpoints,
+    "cosigned.json": cosigned,
     "keys.json": keys,
     "logs.json": logs,
+    "policies.json": policies,
     "receipts.json": receipts,
     "records.json": records,
     "tlog_proofs.json": tlog_proofs,

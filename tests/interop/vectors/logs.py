@@ -166,7 +166,7 @@ def _signed_lies() -> dict[str, Case]:
     misplaced, rewritten, wrong = SmallLog.begun(), _singly(), SmallLog.begun()
     misplaced.put(make_event(), seq=7)
     wrong.put(make_event())
-    history = SmallLog.begun().add(make_event("one")).add(make_event("what never happened"))
+    history = SmallLog.begun().add(make_event("one")).add(make_event("what never happened")).add(make_event("three"))
     foreign = Checkpoint(origin=STRANGER.verifier_key.name, size=1, root=SmallLog.begun().root(0, 1))
     return {
         "time went backwards": _accused(1, "ts_backwards", backwards.files()),
@@ -180,7 +180,7 @@ def _signed_lies() -> dict[str, Case]:
             codes=("root_mismatch",),
         ),
         "a held checkpoint of another log": Case(
-            files=SmallLog.begun().files(),
+            files=_singly().files(),
             held=(sign_checkpoint(foreign, STRANGER),),
             signers=(SIGNER, STRANGER),
             verdict="tampered",
