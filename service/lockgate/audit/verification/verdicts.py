@@ -5,7 +5,6 @@ completeness  they reach as far as somebody outside the log saw it reach
 freshness     the newest record is as new as the log promised, or as the auditor demands
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -24,7 +23,7 @@ FUTURE_TOLERATED_S: Final = 300  # two clocks that differ by more are not both r
 class Demands:
     """What an auditor wants to be sure of, beside integrity."""
 
-    required: Collection[Dimension] = ()
+    required: tuple[Dimension, ...] = ()
     now: EpochNs | None = None  # by the auditor's clock; without it freshness cannot be judged
     age_s_max: int | None = None  # of the newest record; without it the log's own promise counts
 
