@@ -4,7 +4,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from interop.tile_tree import write_tile_tree
+from interop.tile_tree import tiles_of
 from lockgate.audit import AuditLog, KindCatalogue, Outcome
+from lockgate.audit.export import export_log
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.notes import make_signer
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
@@ -47,6 +47,12 @@ def _grow_in_batches(stand: LogStand, size: int) -> None:
         stand.log.transact(partial(_say, outcome))
 
 
+def _export(stand: LogStand, name: str) -> Path:
+    out = stand.folder / name
+    export_log(stand.engine, ORIGIN, out, tiles=True)
+    return out
+
+
 def _say(outcome: Outcome[None], _connection: Connection) -> Outcome[None]:
     return outcome
 
@@ -58,7 +64,7 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     exports = {}
     for size in SIZES:
         request.param(stand, size)
-        exports[size] = stand.export(f"export-{size}")
+        exports[size] = _export(stand, f"export-{size}")
     return Grown(stand=stand, exports=exports)
 
 
@@ -67,7 +73,7 @@ def export(stand: LogStand) -> Path:
     """An export of five records, two of them one transaction's; to be changed."""
     stand.fill(2)
     stand.log.transact(partial(_say, Outcome(value=None, events=(make_event("one"), make_event("two")))))
-    return stand.export()
+    return _export(stand, "export")
 
 
 def _go(program: Path, *args: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -99,14 +105,22 @@ def test_go_reads_an_export(go_interop: Path, grown: Grown, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_go_reads_the_tiles(go_interop: Path, grown: Grown, size: int, tmp_path: Path) -> None:
+def test_go_reads_the_tiles(go_interop: Path, grown: Grown, size: int) -> None:
     """Go finds every record through the tile tree, authenticated up to the signed root."""
-    export = grown.exports[size]
-    write_tile_tree((export / "records.jsonl").read_bytes().splitlines(), tmp_path)
-    shutil.copy(export / "checkpoint", tmp_path)
-    answer = _go(go_interop, "tiles", str(tmp_path), VKEY)
+    answer = _go(go_interop, "tiles", str(grown.exports[size]), VKEY)
 
     assert (answer["error"], answer["records"]) == ("", size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_are_those_of_the_specification(grown: Grown, size: int) -> None:
+    """An export's tiles are byte for byte those that the specification asks for, and there are no others."""
+    export = grown.exports[size]
+    tiles = {
+        str(path.relative_to(export)): path.read_bytes() for path in (export / "tile").rglob("*") if path.is_file()
+    }
+
+    assert tiles == dict(tiles_of((export / "records.jsonl").read_bytes().splitlines()))
 
 
 def test_go_checks_our_proofs(go_interop: Path, grown: Grown) -> None:
@@ -249,7 +263,6 @@ def test_go_refuses_a_changed_export(go_interop: Path, export: Path, mutate: Cal
 @pytest.mark.parametrize("changed", ["tile/0/000.p/5", "tile/entries/000.p/5", "checkpoint"])
 def test_go_refuses_changed_tiles(go_interop: Path, export: Path, changed: str) -> None:
     """One bit changed in a tile, in an entry bundle or under the signature, and Go does not believe it."""
-    write_tile_tree((export / "records.jsonl").read_bytes().splitlines(), export)
     assert _go(go_interop, "tiles", str(export), VKEY)["error"] == ""
     _flip(export / changed, 60)
 
@@ -274,10 +287,9 @@ def test_go_reads_both_signatures_of_a_key_change(go_interop: Path, stand: LogSt
         former_signer=OLD,
     )
     changing.append(make_event())
-    export = stand.export()
+    export = _export(stand, "export")
     both = _go(go_interop, "log", str(export), VKEY, str(NEW.verifier_key))
     old_alone = _go(go_interop, "log", str(export), VKEY)
-    write_tile_tree((export / "records.jsonl").read_bytes().splitlines(), export)
     new_alone = _go(go_interop, "tiles", str(export), str(NEW.verifier_key))
 
     ids = [signer.verifier_key.key_id.hex() for signer in (NEW, OLD)]

@@ -1,22 +1,14 @@
-"""A tile tree written from C2SP tlog-tiles alone, by no code of Lockgate's."""
+"""A tile tree made from C2SP tlog-tiles alone, by no code of Lockgate's."""
 
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 WIDTH = 256
 
 
-def write_tile_tree(records: Sequence[bytes], folder: Path) -> None:
-    """Write every tile of the tree over these records, and their entry bundles, below `folder`."""
-    for path, data in tiles_of(records):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-
-
 def tiles_of(records: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Return each path with its bytes, the right-most tile of each level as wide as the tree is."""
+    """Return the path and bytes of every tile and entry bundle; the right-most of each level is as wide as the tree."""
     entries = [struct.pack(">H", len(record)) + record for record in records]
     yield from _cut("entries", entries)
     hashes = [hashlib.sha256(b"\x00" + record).digest() for record in records]
