@@ -9,6 +9,7 @@ Source: C2SP tlog-tiles, "Pruning" (the minimum index).
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,9 +103,12 @@ def prune(  # noqa: PLR0913 - each argument is one thing that pruning depends on
     # (2) The archive is valid and long enough. Outside a transaction: it takes its time.
     folder = ExportFolder(archive)
     _check_archive(folder, before, log.origin, policy)
-    with read_transaction(engine) as connection:
+    with (
+        read_transaction(engine) as connection,
+        closing(retention_store.stream_bodies(connection, log.origin, first, before)) as stored,
+    ):
         # (3) It holds what shall go.
-        archive_sha256 = _compare(folder, retention_store.stream_bodies(connection, log.origin, first, before), before)
+        archive_sha256 = _compare(folder, stored, before)
     receipts: list[Receipt] = []
     for end in [*range(first + PRUNED_AT_ONCE_MAX, before, PRUNED_AT_ONCE_MAX), before]:
 

@@ -1,6 +1,6 @@
 """The rows of erasing and pruning in SQL. The caller holds the transaction, and it is the log's only writer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -50,13 +50,17 @@ def erase_attachments(connection: Connection, log: str, digests: Sequence[Sha256
     )
 
 
-def stream_bodies(connection: Connection, log: str, first: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Return the position and bytes of the records from `first` up to, not including, `end`, a few at a time."""
+def stream_bodies(connection: Connection, log: str, first: int, end: int) -> Generator[tuple[int, bytes], None, None]:
+    """Return the position and bytes of the records from `first` up to, not including, `end`, a few at a time.
+
+    Whoever does not read it to its end closes it, lest PostgreSQL's cursor stay open.
+    """
     query = select(audit_entry.c.seq, audit_entry.c.body).where(
         audit_entry.c.log == log, audit_entry.c.seq >= first, audit_entry.c.seq < end
     )
-    for row in connection.execute(query.order_by(audit_entry.c.seq).execution_options(yield_per=STREAM_ROWS)):
-        yield row.seq, row.body
+    with connection.execute(query.order_by(audit_entry.c.seq).execution_options(yield_per=STREAM_ROWS)) as rows:
+        for row in rows:
+            yield row.seq, row.body
 
 
 def read_bodies_of_kind(connection: Connection, log: str, kind: str) -> list[tuple[int, bytes]]:
