@@ -73,12 +73,14 @@ def test_restored_backup_is_refused(log: LogStand, witness: WitnessStand, tmp_pa
     log.fill(5)
     backup = _copy(log, tmp_path / "backup")
     log.fill(3)
-    assert _ask(log, witness).quorum_met
+    noted = _ask(log, witness)
+    assert noted.quorum_met
 
-    collection = _ask(backup, witness)
-    assert _codes(collection) == [("audit.witness_ahead", True)]
-    assert collection.refusals[0][1].size == 9
-    assert not collection.quorum_met
+    for previous in (None, noted.note):
+        collection = _ask(backup, witness, previous)
+        assert _codes(collection) == [("audit.witness_ahead", True)]
+        assert collection.refusals[0][1].size == 9
+        assert not collection.quorum_met
 
 
 def test_restored_backup_that_went_on_is_refused(log: LogStand, witness: WitnessStand, tmp_path: Path) -> None:

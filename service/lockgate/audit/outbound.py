@@ -106,5 +106,5 @@ def _check_url(url: str) -> None:
         fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fine = False
-    if not fine or parts.username is not None or parts.password is not None or parts.fragment:
+    if not fine or parts.username is not None or parts.fragment:
         raise OutboundError("want an http or https URL without credentials and fragment")
