@@ -124,7 +124,7 @@ def test_nothing_but_the_old_rows_goes(stand: LogStand) -> None:
         assert connection.scalar(select(func.min(audit_entry.c.seq))) == 512
         kept = set(connection.scalars(select(audit_attachment.c.sha256)))
         query = select(audit_node.c.level, func.min(audit_node.c.idx)).group_by(audit_node.c.level)
-        first = dict(connection.execute(query).tuples().all())
+        first = {row.level: row[1] for row in connection.execute(query)}
     assert kept == {name_of(b"old and new"), name_of(b"new")}
     # 525 records: behind 512 there are complete subtrees of up to 8 leaves.
     assert first == {0: 512, 1: 256, 2: 128, 3: 64, 8: 0, 9: 0}
