@@ -54,26 +54,6 @@ def read_entry(connection: Connection, log: str, seq: int) -> Entry | None:
     return None if row is None else _entry(row)
 
 
-def read_entries(  # noqa: PLR0913 - one parameter for each thing a query can be narrowed by
-    connection: Connection, log: str, *, after: int, limit: int, kind: str | None, actor: str | None
-) -> list[Entry]:
-    """Return up to `limit` records with seq > after, in order."""
-    query = _entries(log).where(audit_entry.c.seq > after).order_by(audit_entry.c.seq).limit(limit)
-    if kind is not None:
-        query = query.where(audit_entry.c.kind == kind)
-    if actor is not None:
-        query = query.where(audit_entry.c.actor == actor)
-    return [_entry(row) for row in connection.execute(query)]
-
-
-def read_last_entries(connection: Connection, log: str, *, limit: int, kind: str | None) -> list[Entry]:
-    """Return the newest records, in order."""
-    query = _entries(log).order_by(audit_entry.c.seq.desc()).limit(limit)
-    if kind is not None:
-        query = query.where(audit_entry.c.kind == kind)
-    return [_entry(row) for row in connection.execute(query)][::-1]
-
-
 def stream_entries(connection: Connection, log: str) -> Iterator[Entry]:
     """Return every record in order, a few at a time."""
     query = _entries(log).order_by(audit_entry.c.seq).execution_options(yield_per=STREAM_ROWS)

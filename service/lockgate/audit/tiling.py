@@ -1,5 +1,7 @@
 """Putting tiles together from the stored records and tree. The caller holds the transaction."""
 
+from typing import Final
+
 from sqlalchemy import Connection
 
 from lockgate.audit import query_store
@@ -7,7 +9,7 @@ from lockgate.audit.errors import LogInconsistentError
 from lockgate.audit.formats.tiles import Tile, encode_entries
 from lockgate.audit.types import RecordFilter
 
-_EVERY_RECORD = RecordFilter()
+_EVERY_RECORD: Final = RecordFilter()
 
 
 def read_tile(connection: Connection, log: str, tile: Tile) -> bytes:
