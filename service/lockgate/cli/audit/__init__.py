@@ -7,15 +7,18 @@ import click
 from lockgate.cli.lazy_group import LazyGroup
 
 _COMMANDS: Final = {
-    "compromise-key": "audit.keys:compromise_key_command",
+    "anchor": "audit.tend:anchor",
     "attachments": "audit.retention:attachments",
+    "compromise-key": "audit.keys:compromise_key_command",
     "erase": "audit.retention:erase_command",
     "export": "audit.records:export_command",
     "key": "audit.records:key",
     "kind": "audit.kinds:kind_group",
     "prune": "audit.retention:prune_command",
+    "recover": "audit.recover:recover",
     "rotate-key": "audit.keys:rotate_key_command",
     "show": "audit.records:show",
+    "tend": "audit.tend:tend",
     "verify": "audit.verify:verify",
     "verify-receipt": "audit.verify:verify_receipt_command",
 }

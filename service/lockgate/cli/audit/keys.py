@@ -52,7 +52,7 @@ def rotate_key_command(settings: Settings, new_key_file: Path, new_signer_comman
     new = load_public_key(new_key_file)
     changed = replace(
         settings,
-        log_key_file=new_key_file,
+        log_key_file=new_key_file.absolute(),
         log_signer_command=tuple(shlex.split(new_signer_command)),
         log_former_key_file=settings.log_key_file,
         log_former_signer_command=settings.log_signer_command,
