@@ -4,12 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from lockgate.audit.errors import ProofInvalidError
-from lockgate.audit.formats.checkpoints import open_checkpoint
+from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
+from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.merkle import leaf_hash, root_from_inclusion
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.proofs import parse_proof
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.types import Receipt
+
+
+def verify_receipt_under(receipt: Receipt, policy: LogPolicy) -> dict[str, Any]:
+    """Make sure that a record is in a log, by the keys that a policy names for the checkpoint's size.
+
+    Raises:
+        ProofInvalidError, NoteMalformedError, NoteUnverifiedError, SignatureInvalidError, RecordInvalidError: As for
+            `verify_receipt`.
+    """
+    checkpoint = read_checkpoint(parse_proof(receipt.proof).checkpoint)
+    return verify_receipt(receipt, policy.keys_for(checkpoint.origin, checkpoint.size))
 
 
 def verify_receipt(receipt: Receipt, keys: Sequence[VerifierKey]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
 from lockgate.digests import Sha256Hex
 
 Dimension: TypeAlias = Literal["integrity", "completeness", "freshness"]
+DIMENSIONS: Final[tuple[Dimension, ...]] = ("integrity", "completeness", "freshness")
 FUTURE_TOLERATED_S: Final = 300  # two clocks that differ by more are not both right
 
 

@@ -1,59 +1,70 @@
-"""`lockgate audit verify` and `verify-receipt`."""
+"""`lockgate audit verify` and `verify-receipt`: the auditor's program with more around it.
 
-import json
+The program is `lockgate.audit.verification.command`; more is the live database, its query columns, and a progress bar.
+"""
+
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress
+from sqlalchemy import Connection
 
-from lockgate.audit import (
-    ExportError,
-    ProofInvalidError,
-    Receipt,
-    RecordInvalidError,
-    SignatureInvalidError,
-    VerifierKey,
-    parse_verifier_key,
-    store,
-    verify_receipt,
-)
+from lockgate.audit import LogInconsistentError, query_store, store
+from lockgate.audit.errors import LogPolicyInvalidError
+from lockgate.audit.formats.merkle import nodes_of
+from lockgate.audit.store import Head
 from lockgate.audit.types import Verification
-from lockgate.audit.verification.export_folder import ExportFolder, read_checkpoint_file
-from lockgate.audit.verification.verifier import verify_log
-from lockgate.canonical_json import parse_json
+from lockgate.audit.verification.auditor import (
+    Belongings,
+    check_same_record,
+    read_policy,
+    read_receipt,
+    read_trust,
+)
+from lockgate.audit.verification.command import ACCUSING, PARALLEL_BYTES_MIN, check_export
+from lockgate.audit.verification.export_folder import ExportFolder
+from lockgate.audit.verification.pruned import Pruned
+from lockgate.audit.verification.receipts import verify_receipt_under
+from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
+from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
+from lockgate.audit.verification.verifier import Trust, verify_log
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
 from lockgate.rendering import plain
-from lockgate.schemas import check_schema
 from lockgate.storage import StorageError, open_engine, read_transaction
+from lockgate.system_clock import SystemClock
 
-PROGRESS_RECORDS_MIN: Final = 20_000  # about a second of checking; below, a bar would only flicker
-PROGRESS_BYTES_MIN: Final = 20 * 1024 * 1024  # the same, of an export
-RECEIPT_BYTES_MAX: Final = 256 * 1024  # a record and a proof of 63 hashes, escaped
-_EXIT_CODES: Final = {"valid": 0, "tampered": 1, "unverifiable": 2}
+PROGRESS_RECORDS_MIN: Final = 20_000  # about half a second of checking; below, a bar would only flicker
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _trust_options(command: _Command) -> _Command:
+    command = click.option(
+        "--key",
+        "keys",
+        multiple=True,
+        envvar="LOCKGATE_LOG_KEY",
+        show_envvar=True,
+        metavar="VKEY",
+        help="The log's public key; repeat for several.",
+    )(command)
+    return click.option(
+        "--policy", type=click.Path(path_type=Path), help="A policy file: keys, their sizes and witnesses. Or --key."
+    )(command)
 
 
 @click.command()
 @click.option("--export", "export", type=click.Path(path_type=Path), help="An export's folder.")
 @click.option("--database", metavar="URL", help="A live database, for example sqlite:////var/lib/lockgate/lockgate.db.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="A gate's data folder, for its live database.")
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    envvar="LOCKGATE_LOG_KEY",
-    show_envvar=True,
-    metavar="VKEY",
-    help="The log's public key; repeat for several.",
-)
+@_trust_options
 @click.option(
     "--checkpoint",
     "held",
@@ -61,6 +72,25 @@ _EXIT_CODES: Final = {"valid": 0, "tampered": 1, "unverifiable": 2}
     type=click.Path(path_type=Path),
     help="A signed checkpoint that you kept: betrays a shortened log. Repeat for several.",
 )
+@click.option(
+    "--tsa-roots",
+    type=click.Path(path_type=Path),
+    help="Certificates (PEM) of time-stamping authorities whose anchors count.",
+)
+@click.option(
+    "--require",
+    multiple=True,
+    type=click.Choice(DIMENSIONS),
+    help="Call the log unverifiable unless this is valid too. Repeat for several.",
+)
+@click.option(
+    "--max-age",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="How old the newest record may be; otherwise as the log's heartbeats promise.",
+)
+@click.option("--every-signature", is_flag=True, help="Verify the signature of every checkpoint; takes far longer.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for an export; one for each core unless given.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def verify(
@@ -69,8 +99,14 @@ def verify(
     export: Path | None,
     database: str | None,
     data_dir: Path | None,
+    policy: Path | None,
     keys: tuple[str, ...],
     held: tuple[Path, ...],
+    tsa_roots: Path | None,
+    require: tuple[Any, ...],
+    max_age: int | None,
+    every_signature: bool,
+    workers: int | None,
     output: str,
 ) -> None:
     """Check every record of a log under its public key.
@@ -83,37 +119,32 @@ def verify(
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if sum(source is not None for source in (export, database, data_dir)) != 1:
         raise click.UsageError("want exactly one of --export, --database and --data-dir")
-    if not keys:
-        raise click.UsageError("want --key; 'lockgate audit key' on the gate prints it")
+    belongings = _belongings(policy, keys, held=held, tsa_roots=tsa_roots)
+    demands = Demands(required=require, now=SystemClock().now_ns(), age_s_max=max_age)
     try:
-        known = [parse_verifier_key(text) for text in keys]
-        notes = [read_checkpoint_file(path) for path in held]
+        trust = read_trust(belongings, demands, every_signature=every_signature)
         if export is not None:
-            verification = _verify_export(ExportFolder(export), known, notes)
+            total = ExportFolder(export).size_bytes()
+            with _progress(total, PARALLEL_BYTES_MIN) as advance:
+                verification = check_export(export, trust, workers=workers, on_progress=advance)
         else:
             url = database or load_settings(data_dir=str(data_dir)).database_url
-            verification = _verify_database(url, known, notes)
+            verification = _verify_database(url, trust)
     except LockgateError as exc:
         click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
-        context.exit(_EXIT_CODES["unverifiable"])
-    emit(_as_json(verification) if output == "json" else _as_text(verification))
-    context.exit(_EXIT_CODES[verification.verdict])
+        context.exit(EXIT_CODES["unverifiable"])
+    emit(as_json(verification) if output == "json" else as_text(verification))
+    context.exit(EXIT_CODES[verification.verdict])
 
 
 @click.command("verify-receipt")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    required=True,
-    envvar="LOCKGATE_LOG_KEY",
-    show_envvar=True,
-    metavar="VKEY",
-    help="The log's public key.",
-)
+@_trust_options
+@click.option("--record", type=click.Path(path_type=Path), help="The record that the receipt must be of.")
 @click.pass_context
-def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[str, ...]) -> None:
+def verify_receipt_command(
+    context: click.Context, *, file: Path, policy: Path | None, keys: tuple[str, ...], record: Path | None
+) -> None:
     """Check one receipt, as 'lockgate request --receipt FILE' keeps it, under the log's public key.
 
     \b
@@ -122,90 +153,66 @@ def verify_receipt_command(context: click.Context, *, file: Path, keys: tuple[st
       1  tampered: the record, the proof or the signature is not what it must be
       2  unverifiable: no known key signed it, or the file is not a receipt; also wrong usage
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    belongings = _belongings(policy, keys)
     try:
-        known = [parse_verifier_key(text) for text in keys]
-        record = verify_receipt(_read_receipt(file), known)
-    except (ProofInvalidError, RecordInvalidError, SignatureInvalidError) as exc:
-        emit(f"TAMPERED  {plain(str(exc))} [{exc.code}]\n")
-        context.exit(_EXIT_CODES["tampered"])
+        receipt = read_receipt(file)
+        proved = verify_receipt_under(receipt, read_policy(belongings))
+        if record is not None:
+            check_same_record(receipt, record)
+    except ACCUSING as exc:
+        emit(failure_as_text("tampered", str(file), str(exc), exc.code))
+        context.exit(EXIT_CODES["tampered"])
     except LockgateError as exc:
-        click.echo(f"UNVERIFIABLE  {plain(str(file))}: {plain(str(exc))} [{exc.code}]", err=True)
-        context.exit(_EXIT_CODES["unverifiable"])
-    emit(f"VALID  record {record['seq']} ({plain(record['kind'])}) is in {plain(record['log'])}\n")
+        click.echo(failure_as_text("unverifiable", str(file), str(exc), exc.code), err=True, nl=False)
+        context.exit(EXIT_CODES["unverifiable"])
+    emit(receipt_as_text(proved))
 
 
-def _read_receipt(file: Path) -> Receipt:
-    try:
-        document = parse_json(file.read_bytes(), bytes_max=RECEIPT_BYTES_MAX)
-    except OSError as exc:
-        raise ExportError(f"cannot read the receipt: {exc.strerror}") from exc
-    check_schema("v1/api/receipt", document)
-    return Receipt(seq=document["seq"], record=document["record"].encode(), proof=document["proof"])
+def _belongings(
+    policy: Path | None, keys: tuple[str, ...], *, held: tuple[Path, ...] = (), tsa_roots: Path | None = None
+) -> Belongings:
+    if policy is None and not keys:
+        raise click.UsageError("want --policy or --key; 'lockgate audit key' on the gate prints the key")
+    return Belongings(policy=policy, keys=keys, held=held, tsa_roots=tsa_roots)
 
 
-def _verify_export(folder: ExportFolder, keys: list[VerifierKey], held: list[bytes]) -> Verification:
-    with _progress(folder.size_bytes(), PROGRESS_BYTES_MIN) as advance:
-
-        def records() -> Iterator[tuple[bytes, None]]:
-            for body, _ in folder.records():
-                advance(len(body) + 1)
-                yield body, None
-
-        verification = verify_log(
-            records=records(),
-            checkpoints=folder.checkpoints(),
-            keys=keys,
-            attachments=folder.attachment,
-            held=[folder.newest_checkpoint(), *held],
-        )
-    if verification.verdict == "valid":
-        folder.check_whole()
-    return verification
-
-
-def _verify_database(url: str, keys: list[VerifierKey], held: list[bytes]) -> Verification:
-    log = keys[0].name
+def _verify_database(url: str, trust: Trust) -> Verification:
+    if not trust.policy.logs:
+        raise LogPolicyInvalidError("want a 'log' line in the policy")
+    log = trust.policy.logs[0].key.name
     engine = open_engine(url)
-    if not Path(engine.url.database or "").is_file():  # SQLite would make one
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():  # SQLite would make one
         raise StorageError("there is no database at this place")
     with read_transaction(engine) as connection:
         head = store.read_head(connection, log)
+        cosigned = store.read_newest_cosigned(connection, log)
         with _progress(head.size if head else 0, PROGRESS_RECORDS_MIN) as advance:
-
-            def records() -> Iterator[tuple[bytes, Any]]:
-                for entry in store.stream_entries(connection, log):
-                    advance(1)
-                    yield entry.body, entry.columns
-
             return verify_log(
-                records=records(),
+                records=((entry.body, entry.columns) for entry in store.stream_entries(connection, log)),
                 checkpoints=store.stream_checkpoints(connection, log),
-                keys=keys,
+                trust=trust,
                 attachments=partial(store.read_attachment, connection, log),
-                held=held,
+                cosigned=() if cosigned is None else (cosigned,),
+                pruned=_pruned(connection, log, head),
+                on_progress=advance,
             )
 
 
+def _pruned(connection: Connection, log: str, head: Head | None) -> Pruned | None:
+    if head is None or head.first_seq == 0:
+        return None
+    nodes = nodes_of((0, head.first_seq))
+    hashes = store.read_nodes(connection, log, nodes)
+    leaf = query_store.read_prev(connection, log, head.first_seq)
+    if leaf is None or len(hashes) != len(nodes):
+        raise LogInconsistentError("a part of the log at the place where it was pruned is missing")
+    return Pruned(before=head.first_seq, leaf=leaf, edge=tuple(hashes[node] for node in nodes))
+
+
 @contextmanager
-def _progress(total: int, minimum: int) -> Iterator[Any]:
+def _progress(total: int, minimum: int) -> Iterator[Callable[[int], None]]:
     # On standard error, and only where a person looks at it.
     shown = total >= minimum and sys.stderr.isatty()
     with Progress(console=Console(stderr=True), disable=not shown, transient=True) as progress:
         task = progress.add_task("verifying", total=total)
-        yield lambda amount: progress.advance(task, amount)
-
-
-def _as_json(verification: Verification) -> str:
-    return json.dumps({"schema_version": 1, **asdict(verification)}, sort_keys=True) + "\n"
-
-
-def _as_text(verification: Verification) -> str:
-    lines = [
-        f"{verification.verdict.upper()}  {plain(verification.log) or '(no log)'}: {verification.size} records read"
-    ]
-    if verification.checkpoint_size is not None:
-        lines.append(f"  signed root over {verification.checkpoint_size} records: sha256:{verification.root_sha256}")
-    if verification.first_bad_seq is not None:
-        lines.append(f"  first record in doubt: {verification.first_bad_seq}")
-    lines += [f"  {problem.code}: {plain(problem.detail)}" for problem in verification.problems]
-    return "\n".join(lines) + "\n"
+        yield lambda done: progress.update(task, completed=done)
