@@ -5,6 +5,8 @@ import multiprocessing
 import traceback
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
@@ -170,3 +172,20 @@ def test_an_unusable_url_is_refused(url: str) -> None:
 
     assert caught.value.code == "storage.unavailable"
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    scheme=st.sampled_from(["postgresql", "postgresql+psycopg", "sqlite", "mysql", ""]),
+    rest=st.text(alphabet=st.sampled_from("s3cret:@/?&=%[]., \\\0é#"), max_size=40),
+)
+def test_no_url_makes_anything_but_an_engine_or_a_named_error(scheme: str, rest: str) -> None:
+    """Whatever a URL looks like, it is opened or refused by name, in words that do not repeat it."""
+    refused: StorageError | None = None
+    try:
+        open_engine(f"{scheme}://ann:s3cret@{rest}")
+    except StorageError as exc:
+        refused = exc
+
+    assert refused is None or (refused.code == "storage.unavailable" and "s3cret" not in str(refused))
+    assert refused is None or refused.__context__ is None or refused.__suppress_context__

@@ -93,6 +93,36 @@ def test_who_has_waited_too_long_is_out_of_the_line() -> None:
     assert line.enter(SOON_S)
 
 
+class LateLine(Line):
+    """A line in which the turn comes at the very moment in which somebody gives up."""
+
+    def _give_up(self, gate: threading.Lock) -> bool:
+        self.leave()
+        return super()._give_up(gate)
+
+
+def test_a_turn_that_comes_at_the_last_moment_is_taken() -> None:
+    """Who is handed the turn while giving up has it, and gives it back as any other."""
+    line = LateLine()
+    assert line.enter(WAIT_S)
+    came = line.enter(SOON_S)
+    line.leave()
+
+    assert came
+    assert line.enter(SOON_S)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_turn_that_comes_while_being_interrupted_goes_to_the_next() -> None:
+    """Ctrl-C at the moment in which the turn comes does not leave it with nobody."""
+    line = LateLine()
+    assert line.enter(WAIT_S)
+    with pytest.raises(KeyboardInterrupt):
+        line.enter(WAIT_S)
+
+    assert line.enter(SOON_S)
+
+
 @pytest.mark.usefixtures("alarm")
 def test_who_is_interrupted_is_out_of_the_line() -> None:
     """Ctrl-C while waiting leaves the line as if nobody had come."""

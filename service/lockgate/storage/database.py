@@ -49,12 +49,11 @@ def open_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-        kind = _KINDS[parsed.drivername]
+        return _KINDS[parsed.drivername].open_engine(parsed)
     except (ArgumentError, ValueError, KeyError):  # ValueError: a port that is no number
         raise StorageError(
             "want a database URL, sqlite:////var/lib/lockgate/lockgate.db or postgresql://user@host:port/database"
         ) from None  # the library's message shows the URL
-    return kind.open_engine(parsed)
 
 
 def database_exists(engine: Engine) -> bool:
