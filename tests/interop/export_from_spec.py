@@ -1,63 +1,114 @@
-"""The second verifier's sections 5 and 6: an export, and the verdict about it."""
+"""The second verifier's sections 5 and 6: an export, and the verdicts about it."""
 
+# ruff: noqa: TID251 - no Lockgate here, so its JSON reader neither
 import contextlib
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from interop.verifier_from_spec import (
     Checkpoint,
-    Key,
     RefusedError,
+    fold,
     leaf_hash,
     open_checkpoint,
+    parse_key,
     parse_record,
+    read_checkpoint,
+    read_note,
     roots,
 )
+from interop.witness_from_spec import Policy, open_under_policy
 
-UNVERIFIABLE = {"key_unknown", "no_checkpoint", "unsigned_tail", "checkpoint_malformed", "checkpoint_order"}
+UNVERIFIABLE = {
+    "key_unknown",
+    "no_checkpoint",
+    "unsigned_tail",
+    "checkpoint_malformed",
+    "checkpoint_order",
+    "key_compromised",
+}
 
 
 class _StopReading(Exception):  # noqa: N818 - no error, the end of the walk
     """A check failed after which the rest of the chain says nothing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """A checkpoint that is rightly signed, and whether somebody outside the log vouches for it."""
+
+    checkpoint: Checkpoint
+    note: bytes
+    is_outside: bool = False
+
+
 class ExportVerdict:
     """What the checks of section 6 found in one export."""
 
-    def __init__(self, folder: Path, keys: Sequence[Key], held: Iterable[bytes] = ()) -> None:
+    def __init__(self, folder: Path, policy: Policy, held: Iterable[bytes] = ()) -> None:
         """Run every check; nothing is raised for what a file says."""
         self.problems: dict[str, int | None] = {}
         self._folder = folder
-        self._keys = keys
-        self._good = 0  # the size of the newest checkpoint whose root was right
-        self._found = False  # whether there was one
-        self._own = list(self._opened(self._notes()))
-        if any(later.size < earlier.size for earlier, later in zip(self._own, self._own[1:], strict=False)):
-            self._say("checkpoint_order", None)
-        newest = (folder / "checkpoint").read_bytes()
-        self._signed = self._own + list(self._opened([newest, *held]))
+        self._policy = policy
+        self._first = 0
+        self._edge: list[bytes] = []
+        self._prev = "sha256:" + "0" * 64
+        self._read_pruned()
+        self._good = self._first  # the size of the newest checkpoint whose root was right
+        self._newest: _Signed | None = None
+        self._outside = 0  # the largest size that somebody outside vouches for, and that is right
+        self._missing: dict[str, int] = {}  # documents not there -> who names them first, since they were last erased
+        self._trusted: dict[tuple[str, bytes], int] = {}  # a compromised key's name and ID -> its last size
+        self._recorded = self._first == 0  # whether the log says that it was pruned
+        self._broken = False
+        self._signed = self._read_signed(held)
         with contextlib.suppress(_StopReading):
             self._walk()
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict, the first record in doubt, and every code."""
+        """The verdicts, the first record in doubt, and every code."""
         tampered = self.problems.keys() - UNVERIFIABLE
         doubted = [self.problems[code] for code in tampered or self.problems]
+        integrity = self.problems.keys() - {"truncated"}
+        completeness = "valid" if self._outside and not self._broken else "unverifiable"
         return {
             "verdict": "tampered" if tampered else "unverifiable" if self.problems else "valid",
+            "integrity": "tampered" if integrity & tampered else "unverifiable" if integrity else "valid",
+            "completeness": "tampered" if "truncated" in self.problems else completeness,
             "first_bad_seq": min((seq for seq in doubted if seq is not None), default=None),
-            "codes": sorted(self.problems),
+            "verified_from_seq": self._first,
+            "codes": set(self.problems),
         }
+
+    def _read_pruned(self) -> None:
+        path = self._folder / "pruned.json"
+        if path.exists():
+            facts = json.loads(path.read_bytes())
+            self._first, self._prev = facts["before"], facts["leaf"]
+            self._edge = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in facts["edge"]]
+
+    def _read_signed(self, held: Iterable[bytes]) -> list[_Signed]:
+        own = self._opened(self._notes())
+        sizes = [signed.checkpoint.size for signed in own]
+        if sizes != sorted(sizes):
+            self._say("checkpoint_order", None)
+        cosigned = self._folder / "cosigned"
+        others = [(self._folder / "checkpoint").read_bytes(), *([cosigned.read_bytes()] if cosigned.exists() else [])]
+        return own + self._opened(others) + self._opened(held, held=True)
 
     def _walk(self) -> None:
         data = (self._folder / "records.jsonl").read_bytes()
         lines = data.removesuffix(b"\n").split(b"\n") if data else []
-        root_after = roots([leaf_hash(line) for line in lines])
-        log, prev, ts = "", "sha256:" + "0" * 64, ""
-        for seq, line in enumerate(lines):
+        if self._first:
+            self._check_root(fold(self._edge), self._first, "")
+        root_after = roots([leaf_hash(line) for line in lines], self._first, self._edge)
+        log, ts = "", ""
+        for seq, line in enumerate(lines, self._first):
             try:
                 record = parse_record(line)
             except RefusedError:
@@ -67,55 +118,107 @@ class ExportVerdict:
                 self._fail("log_mismatch", seq)
             if record["seq"] != seq:
                 self._fail("seq_mismatch", seq)
-            if record["prev"] != prev:
+            if record["prev"] != self._prev:
                 self._fail("prev_mismatch", seq if self._good == seq else seq - 1)
             if record["ts"] < ts:
                 self._say("ts_backwards", seq)
             self._check_attachments(record, seq)
-            prev, ts = f"sha256:{leaf_hash(line).hex()}", record["ts"]
+            self._heed(record, seq, log)
+            self._prev, ts = f"sha256:{leaf_hash(line).hex()}", record["ts"]
             self._check_root(next(root_after), seq + 1, log)
-        ends = [checkpoint.size for checkpoint in self._signed]
-        if max(ends, default=0) > len(lines):
-            self._say("truncated", len(lines))
-        if not self._found:
+        self._check_end(self._first + len(lines))
+
+    def _check_end(self, size: int) -> None:
+        if any(signed.checkpoint.size > size for signed in self._signed):
+            self._say("truncated", size)
+        if self._missing:
+            self._say("attachment_missing", min(self._missing.values()))
+        if not self._recorded:
+            self._say("prune_mismatch", self._first)
+        if self._newest is None:
             self._say("no_checkpoint", None)
-        elif self._good < len(lines):
-            self._say("unsigned_tail", self._good)
+        else:
+            if self._good < size:
+                self._say("unsigned_tail", self._good)
+            self._check_compromise(self._newest)
+
+    def _check_compromise(self, newest: _Signed) -> None:
+        known = {(key.name, key.key_id) for key in self._policy.keys_for(newest.checkpoint)}
+        signers = {(name, key_id) for name, key_id, _ in read_note(newest.note)[1]} & known
+        sizes = [self._trusted.get(signer, newest.checkpoint.size) for signer in signers]
+        if max(sizes) < newest.checkpoint.size:
+            self._say("key_compromised", max(sizes))
 
     def _check_root(self, root: bytes, size: int, log: str) -> None:
-        for checkpoint in self._signed:
-            if checkpoint.size == size:
-                if checkpoint.origin != log:
-                    self._fail("log_mismatch", self._good)
-                if checkpoint.root != root:
-                    self._fail("root_mismatch", self._good)
-                self._found = True
-        if any(checkpoint.size == size for checkpoint in self._signed):
-            self._good = size
+        here = [signed for signed in self._signed if signed.checkpoint.size == size]
+        for signed in here:
+            if log and signed.checkpoint.origin != log:
+                self._fail("log_mismatch", self._good)
+            if signed.checkpoint.root != root:
+                self._fail("root_mismatch", self._good)
+        for signed in here:
+            self._good, self._newest = size, signed
+            if signed.is_outside:
+                self._outside = size
 
     def _check_attachments(self, record: dict[str, Any], seq: int) -> None:
         for name in record.get("attachments", []):
-            path = self._folder / "attachments" / name.removeprefix("sha256:")
-            if not path.exists():
-                self._say("attachment_missing", seq)
-            elif f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" != name:
+            document = self._document(name)
+            if document is None:
+                self._missing.setdefault(name, seq)
+            elif f"sha256:{hashlib.sha256(document).hexdigest()}" != name:
                 self._say("attachment_mismatch", seq)
+
+    def _heed(self, record: dict[str, Any], seq: int, log: str) -> None:
+        body = record["body"]
+        if record["kind"] == "log.erase":
+            for name in body["attachments"]:
+                self._missing.pop(name, None)
+        elif record["kind"] == "log.key.compromise":
+            key = parse_key(body["key"])
+            known = self._trusted.get((key.name, key.key_id), body["trusted_size"])
+            self._trusted[key.name, key.key_id] = min(known, body["trusted_size"])
+        elif record["kind"] == "log.prune" and body["before"] == self._first:
+            self._recorded = True
+            leaf = json.loads((self._folder / "pruned.json").read_bytes())["leaf"]
+            if (body["leaf"], body["root"]) != (leaf, f"sha256:{fold(self._edge).hex()}"):
+                self._say("prune_mismatch", self._first)
+        elif record["kind"] == "log.anchor":
+            self._check_anchor(body, seq, log)
+
+    def _check_anchor(self, body: dict[str, Any], seq: int, log: str) -> None:
+        note = self._document(body["checkpoint"])
+        if note is None:
+            return
+        for signed in self._opened([note]):
+            said = (signed.checkpoint.origin, signed.checkpoint.size, f"sha256:{signed.checkpoint.root.hex()}")
+            if said != (log, body["size"], body["root"]):
+                self._say("anchor_mismatch", seq)
+
+    def _document(self, name: str) -> bytes | None:
+        path = self._folder / "attachments" / name.removeprefix("sha256:")
+        return path.read_bytes() if path.exists() else None
 
     def _notes(self) -> list[bytes]:
         # A note ends with its last signature line; the empty line before its signatures is its own.
         data = (self._folder / "checkpoints.txt").read_bytes()
         return [part.removeprefix(b"\n") for part in re.findall(rb"\n?.*?\n\n.*?\n(?=\n|\Z)", data, re.DOTALL)]
 
-    def _opened(self, notes: Iterable[bytes]) -> Iterator[Checkpoint]:
+    def _opened(self, notes: Iterable[bytes], *, held: bool = False) -> list[_Signed]:
+        opened = []
         for note in notes:
             try:
-                yield open_checkpoint(note, self._keys)
+                checkpoint = open_checkpoint(note, self._policy.keys_for(read_checkpoint(note)))
+                quorum_met = open_under_policy(note, self._policy)["quorum_met"]
+                opened.append(_Signed(checkpoint=checkpoint, note=note, is_outside=held or quorum_met))
             except RefusedError as exc:
                 self._say(str(exc), None)
+        return opened
 
     def _say(self, code: str, seq: int | None) -> None:
         self.problems.setdefault(code, seq)
 
-    def _fail(self, code: str, seq: int | None) -> None:
+    def _fail(self, code: str, seq: int | None) -> NoReturn:
         self._say(code, seq)
+        self._broken = True
         raise _StopReading

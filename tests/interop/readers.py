@@ -24,7 +24,7 @@ from lockgate.audit.formats.merkle import check_consistency, leaf_hash, root_fro
 from lockgate.audit.formats.proofs import parse_proof
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.verification.export_folder import ExportFolder
-from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
+from lockgate.audit.verification.verifier import Trust, verify_export
 from lockgate.clock import NS_PER_S
 
 NOTE_CODES: dict[type[AuditError], str] = {
@@ -74,8 +74,8 @@ class Reader(Protocol):
         """Return who signed a checkpoint, or the code with which it is refused."""
         ...
 
-    def verdict(self, folder: Path, keys: Sequence[str], held: Sequence[bytes]) -> dict[str, Any]:
-        """Return the verdict about an export, the first record in doubt and the codes."""
+    def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:
+        """Return the verdicts about an export, the first record in doubt and the codes."""
         ...
 
 
@@ -156,15 +156,15 @@ class LockgateReader:
             "quorum_met": opened.quorum_met,
         }
 
-    def verdict(self, folder: Path, keys: Sequence[str], held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
-        policy = trust_in_keys([parse_verifier_key(key) for key in keys])
-        found = verify_export(ExportFolder(folder), Trust(policy=policy, held=held))
+    def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
+        found = verify_export(ExportFolder(folder), Trust(policy=parse_log_policy(policy), held=held))
         return {
             "verdict": found.verdict,
             "integrity": found.integrity,
             "completeness": found.completeness,
             "first_bad_seq": found.first_bad_seq,
-            "codes": sorted(problem.code for problem in found.problems),
+            "verified_from_seq": found.verified_from_seq,
+            "codes": {problem.code for problem in found.problems},
         }
 
 
@@ -235,5 +235,5 @@ class SpecReader:
         except spec.RefusedError as exc:
             return str(exc)
 
-    def verdict(self, folder: Path, keys: Sequence[str], held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
-        return ExportVerdict(folder, [spec.parse_key(key) for key in keys], held).as_json()
+    def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
+        return ExportVerdict(folder, parse_policy(policy), held).as_json()

@@ -1,53 +1,22 @@
 """Vectors of whole logs: exports that are valid, that were tampered with, and about which nothing can be said."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from interop.vectors.acts import acts
+from interop.vectors.cases import Case, Files, accused, edited, policy_of, undecided, without
 from interop.vectors.small_log import NEW_SIGNER, SECOND, SIGNER, STRANGER, SmallLog, make_event
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
-from lockgate.audit.formats.notes import SeedSigner
-
-Files = dict[str, bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """An export, who looks at it, and what he must find."""
-
-    files: Files
-    verdict: str = "valid"
-    first_bad_seq: int | None = None
-    codes: tuple[str, ...] = ()
-    signers: tuple[SeedSigner, ...] = (SIGNER,)  # whose keys he knows
-    held: tuple[bytes, ...] = ()  # checkpoints that he got elsewhere
 
 
 def logs() -> dict[str, Any]:
     """Return the file."""
-    cases = {**_valid(), **_tampered(), **_unverifiable()}
+    cases = {**_valid(), **_tampered(), **_unverifiable(), **acts()}
     return {
         "description": "Sections 5 and 6. `files` are an export's; the lines of each, joined as they are, are its "
-        "bytes in UTF-8. `keys` and `held` are what the auditor has: public keys, and checkpoints got elsewhere.",
-        "cases": [{"name": name, **_as_json(case)} for name, case in cases.items()],
+        "bytes in UTF-8. `policy` and `held` are what the auditor has: a policy file, and checkpoints got elsewhere.",
+        "cases": [{"name": name, **case.as_json()} for name, case in cases.items()],
     }
-
-
-def _as_json(case: Case) -> dict[str, Any]:
-    return {
-        "files": {path: lines_of(data) for path, data in case.files.items()},
-        "keys": [str(signer.verifier_key) for signer in case.signers],
-        "held": [note.decode() for note in case.held],
-        "verdict": case.verdict,
-        "first_bad_seq": case.first_bad_seq,
-        "codes": sorted(case.codes),
-    }
-
-
-def lines_of(data: bytes) -> list[str]:
-    """Cut a file behind each newline."""
-    lines = data.decode().split("\n")
-    return [f"{line}\n" for line in lines[:-1]] + [lines[-1]] * bool(lines[-1])
 
 
 def _singly() -> SmallLog:
@@ -85,13 +54,11 @@ def _valid() -> dict[str, Case]:
         "a transaction of four": Case(files=_together().files()),
         "documents": Case(files=_with_documents().files()),
         "two records of one instant": Case(files=still.files()),
-        "a held checkpoint": Case(files=singly.files(), held=(singly.notes[2],)),
+        "a held checkpoint": Case(files=singly.files(), held=(singly.notes[2],), completeness="valid"),
         "two keys in the last checkpoint, the older known": Case(files=changing.files()),
-        "a checkpoint for some records only": Case(
-            files=_edited(singly, "checkpoints.txt", lambda _: singly.notes[-1])
-        ),
+        "a checkpoint for some records only": Case(files=edited(singly, "checkpoints.txt", lambda _: singly.notes[-1])),
         "the same checkpoint twice": Case(
-            files=_edited(singly, "checkpoints.txt", lambda data: data + b"\n" + singly.notes[-1])
+            files=edited(singly, "checkpoints.txt", lambda data: data + b"\n" + singly.notes[-1])
         ),
     }
 
@@ -107,23 +74,19 @@ def _edited_records() -> dict[str, Case]:
     singly, together = _singly(), _together()
     body = b'"body":{"event":"two","facts":[{"name":"n","value":1}],"level":"info"},'
     return {
-        "a changed record": _accused(2, "root_mismatch", _edited(singly, "records.jsonl", edit(b'"two"', b'"six"'))),
-        "a changed record, in another spelling": _accused(
-            2, "record_malformed", _edited(singly, "records.jsonl", edit(b'"two"', b' "two"'))
+        "a changed record": accused(2, "root_mismatch", edited(singly, "records.jsonl", edit(b'"two"', b'"six"'))),
+        "a changed record, in another spelling": accused(
+            2, "record_malformed", edited(singly, "records.jsonl", edit(b'"two"', b' "two"'))
         ),
-        "a record with a field less": _accused(
-            2, "record_malformed", _edited(singly, "records.jsonl", edit(body, b""))
+        "a record with a field less": accused(2, "record_malformed", edited(singly, "records.jsonl", edit(body, b""))),
+        "the last record changed": accused(4, "root_mismatch", edited(singly, "records.jsonl", edit(b"four", b"five"))),
+        "a record inside a transaction changed": accused(
+            2, "prev_mismatch", edited(together, "records.jsonl", edit(b'"two"', b'"six"'))
         ),
-        "the last record changed": _accused(
-            4, "root_mismatch", _edited(singly, "records.jsonl", edit(b"four", b"five"))
+        "the last record of a transaction changed": accused(
+            1, "root_mismatch", edited(together, "records.jsonl", edit(b'"four"', b'"4444"'))
         ),
-        "a record inside a transaction changed": _accused(
-            2, "prev_mismatch", _edited(together, "records.jsonl", edit(b'"two"', b'"six"'))
-        ),
-        "the last record of a transaction changed": _accused(
-            1, "root_mismatch", _edited(together, "records.jsonl", edit(b'"four"', b'"4444"'))
-        ),
-        "a changed prev": _accused(3, "prev_mismatch", _with_record(_singly(), 3, prev=bytes(32))),
+        "a changed prev": accused(3, "prev_mismatch", _with_record(_singly(), 3, prev=bytes(32))),
     }
 
 
@@ -131,16 +94,16 @@ def _moved_records() -> dict[str, Case]:
     singly, together = _singly(), _together()
     other = SmallLog.begun(signer=STRANGER)
     return {
-        "a record deleted": _accused(2, "seq_mismatch", _reordered(singly, 0, 1, 3, 4)),
-        "the first record deleted": _accused(0, "seq_mismatch", _reordered(singly, 1, 2, 3, 4)),
-        "two records swapped": _accused(2, "seq_mismatch", _reordered(singly, 0, 1, 3, 2, 4)),
-        "two records of a transaction swapped": _accused(2, "seq_mismatch", _reordered(together, 0, 1, 3, 2, 4, 5)),
-        "a record twice": _accused(3, "seq_mismatch", _reordered(singly, 0, 1, 2, 2, 3, 4)),
-        "a record of another log": _accused(
+        "a record deleted": accused(2, "seq_mismatch", _reordered(singly, 0, 1, 3, 4)),
+        "the first record deleted": accused(0, "seq_mismatch", _reordered(singly, 1, 2, 3, 4)),
+        "two records swapped": accused(2, "seq_mismatch", _reordered(singly, 0, 1, 3, 2, 4)),
+        "two records of a transaction swapped": accused(2, "seq_mismatch", _reordered(together, 0, 1, 3, 2, 4, 5)),
+        "a record twice": accused(3, "seq_mismatch", _reordered(singly, 0, 1, 2, 2, 3, 4)),
+        "a record of another log": accused(
             3, "log_mismatch", _with_record(_singly(), 3, log_name="other.example/audit")
         ),
-        "another log's records": _accused(
-            0, "log_mismatch", _edited(SmallLog.begun(), "records.jsonl", lambda _: other.files()["records.jsonl"])
+        "another log's records": accused(
+            0, "log_mismatch", edited(SmallLog.begun(), "records.jsonl", lambda _: other.files()["records.jsonl"])
         ),
     }
 
@@ -150,12 +113,10 @@ def _ends() -> dict[str, Case]:
     del shorter.records[3:]
     del shorter.notes[3:]
     return {
-        "the last record deleted": _accused(4, "truncated", _reordered(singly, 0, 1, 2, 3)),
-        "the last two records deleted": _accused(3, "truncated", _reordered(singly, 0, 1, 2)),
-        "the end deleted, with its checkpoints; one was held": Case(
-            files=shorter.files(), held=(singly.notes[4],), verdict="tampered", first_bad_seq=3, codes=("truncated",)
-        ),
-        "every record deleted": _accused(0, "truncated", _reordered(singly), "no_checkpoint"),
+        "the last record deleted": _cut(4, _reordered(singly, 0, 1, 2, 3)),
+        "the last two records deleted": _cut(3, _reordered(singly, 0, 1, 2)),
+        "the end deleted, with its checkpoints; one was held": _cut(3, shorter.files(), held=(singly.notes[4],)),
+        "every record deleted": _cut(0, _reordered(singly), integrity="unverifiable"),
     }
 
 
@@ -169,25 +130,20 @@ def _signed_lies() -> dict[str, Case]:
     history = SmallLog.begun().add(make_event("one")).add(make_event("what never happened")).add(make_event("three"))
     foreign = Checkpoint(origin=STRANGER.verifier_key.name, size=1, root=SmallLog.begun().root(0, 1))
     return {
-        "time went backwards": _accused(1, "ts_backwards", backwards.files()),
-        "a seq out of place, signed": _accused(1, "seq_mismatch", misplaced.sign().files()),
-        "a wrong root, signed": _accused(1, "root_mismatch", wrong.sign(root=bytes(32)).files()),
-        "a history rewritten with the log's own key; a checkpoint was held": Case(
-            files=history.files(),
-            held=(rewritten.notes[2],),
-            verdict="tampered",
-            first_bad_seq=2,
-            codes=("root_mismatch",),
+        "time went backwards": accused(1, "ts_backwards", backwards.files()),
+        "a seq out of place, signed": accused(1, "seq_mismatch", misplaced.sign().files()),
+        "a wrong root, signed": accused(1, "root_mismatch", wrong.sign(root=bytes(32)).files()),
+        "a history rewritten with the log's own key; a checkpoint was held": accused(
+            2, "root_mismatch", history.files(), held=(rewritten.notes[2],)
         ),
-        "a held checkpoint of another log": Case(
-            files=_singly().files(),
+        "a held checkpoint of another log": accused(
+            0,
+            "log_mismatch",
+            _singly().files(),
             held=(sign_checkpoint(foreign, STRANGER),),
-            signers=(SIGNER, STRANGER),
-            verdict="tampered",
-            first_bad_seq=0,
-            codes=("log_mismatch",),
+            policy=policy_of(SIGNER, STRANGER),
         ),
-        "a changed signature": _accused(None, "signature_invalid", _with_note(_singly(), 2, b"\n3\n", b"\n4\n")),
+        "a changed signature": accused(None, "signature_invalid", _with_note(_singly(), 2, b"\n3\n", b"\n4\n")),
     }
 
 
@@ -195,9 +151,9 @@ def _lost_documents() -> dict[str, Case]:
     log = _with_documents()
     first, second = log.attachments
     return {
-        "a document lost": _accused(1, "attachment_missing", _without(log, f"attachments/{second}")),
-        "a document changed": _accused(
-            1, "attachment_mismatch", _edited(log, f"attachments/{first}", lambda data: data.upper())
+        "a document lost": accused(1, "attachment_missing", without(log, f"attachments/{second}")),
+        "a document changed": accused(
+            1, "attachment_mismatch", edited(log, f"attachments/{first}", lambda data: data.upper())
         ),
     }
 
@@ -210,38 +166,21 @@ def _unverifiable() -> dict[str, Case]:
     changing = _singly()
     changing.signers = (NEW_SIGNER,)
     changing.add(make_event("the new key signs alone"))
+    known = policy_of(SIGNER)
     return {
-        "an unknown key": _open(("key_unknown", "no_checkpoint"), singly.files(), STRANGER),
-        "the older key unknown": _open(("key_unknown",), changing.files(), NEW_SIGNER),
-        "the newer key unknown": _open(("key_unknown", "unsigned_tail"), changing.files(), SIGNER, doubted=5),
-        "a record under no checkpoint": _open(("unsigned_tail",), longer.files(), SIGNER, doubted=5),
-        "a malformed checkpoint": _open(
-            ("checkpoint_malformed",), _with_note(_singly(), 2, b"\n3\n", b"\n03\n"), SIGNER
+        "an unknown key": undecided(("key_unknown", "no_checkpoint"), singly.files(), policy_of(STRANGER)),
+        "the older key unknown": undecided(("key_unknown",), changing.files(), policy_of(NEW_SIGNER)),
+        "the newer key unknown": undecided(("key_unknown", "unsigned_tail"), changing.files(), known, doubted=5),
+        "a record under no checkpoint": undecided(("unsigned_tail",), longer.files(), known, doubted=5),
+        "a malformed checkpoint": undecided(
+            ("checkpoint_malformed",), _with_note(_singly(), 2, b"\n3\n", b"\n03\n"), known
         ),
-        "checkpoints out of order": _open(("checkpoint_order",), unordered.files(), SIGNER),
+        "checkpoints out of order": undecided(("checkpoint_order",), unordered.files(), known),
     }
 
 
-def _accused(first_bad_seq: int | None, code: str, files: Files, *more: str) -> Case:
-    return Case(files=files, verdict="tampered", first_bad_seq=first_bad_seq, codes=(code, *more))
-
-
-def _open(codes: tuple[str, ...], files: Files, signer: SeedSigner, *, doubted: int | None = None) -> Case:
-    return Case(files=files, verdict="unverifiable", first_bad_seq=doubted, codes=codes, signers=(signer,))
-
-
-def _edited(log: SmallLog, path: str, change: Callable[[bytes], bytes]) -> Files:
-    files = log.files()
-    changed = change(files[path])
-    if changed == files[path]:
-        raise AssertionError(f"want a change of {path}")
-    return files | {path: changed}
-
-
-def _without(log: SmallLog, path: str) -> Files:
-    files = log.files()
-    del files[path]
-    return files
+def _cut(first_missing: int, files: Files, *, integrity: str = "valid", held: tuple[bytes, ...] = ()) -> Case:
+    return accused(first_missing, "truncated", files, integrity=integrity, completeness="tampered", held=held)
 
 
 def _reordered(log: SmallLog, *order: int) -> Files:

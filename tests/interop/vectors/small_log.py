@@ -1,7 +1,9 @@
 """Logs of a few records, the same bytes each time: the keys, the clock and the ids are fixed."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lockgate.audit import Actor, Event
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
@@ -17,6 +19,7 @@ NEW_SIGNER = make_signer(ORIGIN, bytes(range(1, 33)))
 STRANGER = make_signer("other.example/audit", bytes(range(2, 34)))
 BEGIN = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 SECOND = 1_000_000_000
+_SYSTEM = Actor(type="system", id="lockgate")
 BOOT = "0b6b2f2e-6d57-4f57-9d0a-000000000000"
 # Not the digest of a schema file that ships: vectors do not change with a schema's wording.
 SCHEMA = sha256_hex(b'{"type":"object"}')
@@ -32,6 +35,11 @@ def make_event(text: str = "tested", *, kind: str = "app.event", attachments: tu
         body=body,
         attachments=attachments,
     )
+
+
+def make_act(kind: str, body: Mapping[str, Any], *, attachments: tuple[bytes, ...] = ()) -> Event:
+    """Make an event of the log's own."""
+    return Event(id="", kind=kind, actor=_SYSTEM, body=body, attachments=attachments)
 
 
 @dataclass(kw_only=True)
@@ -50,8 +58,7 @@ class SmallLog:
     def begun(cls, *, signer: SeedSigner = SIGNER) -> "SmallLog":
         """Return a log with its genesis record."""
         log = cls(origin=signer.verifier_key.name, signers=(signer,))
-        log.add(Event(id="", kind="log.genesis", actor=_SYSTEM, body={"key": str(signer.verifier_key)}))
-        return log
+        return log.add(make_act("log.genesis", {"key": str(signer.verifier_key)}))
 
     def add(self, *events: Event) -> "SmallLog":
         """Write events as one transaction."""
@@ -106,6 +113,3 @@ class SmallLog:
             "checkpoint": self.notes[-1] if self.notes else b"",
         }
         return files | {f"attachments/{name}": document for name, document in self.attachments.items()}
-
-
-_SYSTEM = Actor(type="system", id="lockgate")
