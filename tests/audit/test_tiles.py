@@ -127,11 +127,11 @@ def test_a_log_has_its_tiles_and_none_beyond(size: int, data: st.DataObject) -> 
     tile = data.draw(st.sampled_from(list(hash_tiles(size))))
     width = data.draw(st.integers(1, tile.width))
 
-    assert Tile(level=tile.level, index=tile.index, width=width).in_tree(size, 0)
-    assert not Tile(level=tile.level, index=tile.index + 1).in_tree(size, 0) or tile.width == TILE_WIDTH
+    assert Tile(level=tile.level, index=tile.index, width=width).in_tree(size)
+    assert not Tile(level=tile.level, index=tile.index + 1).in_tree(size) or tile.width == TILE_WIDTH
     if tile.width < TILE_WIDTH:
-        assert not Tile(level=tile.level, index=tile.index, width=tile.width + 1).in_tree(size, 0)
-        assert not Tile(level=tile.level, index=tile.index + 1, width=1).in_tree(size, 0)
+        assert not Tile(level=tile.level, index=tile.index, width=tile.width + 1).in_tree(size)
+        assert not Tile(level=tile.level, index=tile.index + 1, width=1).in_tree(size)
 
 
 def test_pruning_takes_records_and_leaves_alone() -> None:
@@ -141,10 +141,10 @@ def test_pruning_takes_records_and_leaves_alone() -> None:
 
     assert {tile for tile in hash_tiles(size) if tile not in listed} == {Tile(level=0, index=n) for n in range(3)}
     for level in (0, None):
-        assert not Tile(level=level, index=2).in_tree(size, first_seq)
-        assert not Tile(level=level, index=2, width=5).in_tree(size, first_seq)
-        assert Tile(level=level, index=3).in_tree(size, first_seq)
-    assert Tile(level=1, index=0, width=7).in_tree(size, first_seq)
+        assert Tile(level=level, index=2).is_pruned(first_seq)
+        assert Tile(level=level, index=2, width=5).is_pruned(first_seq)
+        assert not Tile(level=level, index=3).is_pruned(first_seq)
+    assert not Tile(level=1, index=0, width=7).is_pruned(first_seq)
 
 
 def test_entries_are_length_prefixed() -> None:

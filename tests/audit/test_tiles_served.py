@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.audit import LogInconsistentError, RecordUnknownError, store
+from lockgate.audit import LogInconsistentError, RecordPrunedError, RecordUnknownError, store
 from lockgate.audit.export import export_log
 from lockgate.audit.formats.checkpoints import open_checkpoint
 from lockgate.audit.formats.tiles import Tile, parse_tile_path
@@ -104,7 +104,7 @@ def test_a_partial_tile_outlives_its_size(stand: LogStand) -> None:
 
 
 def test_a_pruned_log_serves_what_it_still_proves(stand: LogStand) -> None:
-    """Records from the minimum index on are proved; those before, and their leaf hashes, are unknown."""
+    """Records from the minimum index on are proved; those before are gone, and so are their leaf hashes."""
     lengthen(stand.engine, stand.signer, 1000)
     stand.edit("SELECT 1")  # without its triggers
     cut_front(stand.engine, 512)
@@ -114,7 +114,7 @@ def test_a_pruned_log_serves_what_it_still_proves(stand: LogStand) -> None:
         reader = TileReader(fetch)
         assert reader.check_all(begin=512) == 488
     for tile in (Tile(level=0, index=1), Tile(level=None, index=1), Tile(level=0, index=0, width=1)):
-        with pytest.raises(RecordUnknownError):
+        with pytest.raises(RecordPrunedError):
             stand.log.tile(tile)
         assert not (folder / "tile" / tile.path).exists()
 

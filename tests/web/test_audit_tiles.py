@@ -73,8 +73,8 @@ def test_tiles_leave_no_record(gate: GateUnderTest) -> None:
     assert [record["kind"] for record in gate.records()] == ["log.genesis"]
 
 
-def test_what_was_pruned_is_not_found(gate: GateUnderTest) -> None:
-    """Below the minimum index 404; above it everything is still proved."""
+def test_what_was_pruned_is_gone(gate: GateUnderTest) -> None:
+    """Below the minimum index 410; above it everything is still proved."""
     _lengthen(gate, 600)
     with gate.database.begin() as connection:
         for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
@@ -83,7 +83,9 @@ def test_what_was_pruned_is_not_found(gate: GateUnderTest) -> None:
 
     assert TileReader(over_http(gate)).check_all(begin=512) == 88
     for path in ("0/000", "0/001", "entries/001", "entries/000.p/7"):
-        assert gate.call("GET", f"/audit/tile/{path}", "aude").json["code"] == "audit.record_unknown"
+        response = gate.call("GET", f"/audit/tile/{path}", "aude")
+
+        assert (response.status_code, response.json["code"]) == (410, "audit.record_pruned")
 
 
 @pytest.mark.parametrize(

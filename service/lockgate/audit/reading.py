@@ -131,13 +131,16 @@ class LogReader:
         """Return a tile (C2SP tlog-tiles). Its bytes never change, whatever the log's size.
 
         Raises:
-            RecordUnknownError: The log does not reach that far, or what the tile held was pruned.
+            RecordUnknownError: The log does not reach that far.
+            RecordPrunedError: What the tile held was pruned.
             LogInconsistentError: A part of it is missing.
         """
         with read_transaction(self._engine) as connection:
             head = store.read_head(connection, self.origin)
-            if head is None or not tile.in_tree(head.size, head.first_seq):
+            if head is None or not tile.in_tree(head.size):
                 raise RecordUnknownError(f"the log has no tile {tile.path}")
+            if tile.is_pruned(head.first_seq):
+                raise RecordPrunedError(f"tile {tile.path} was pruned, with all records before {head.first_seq}")
             return read_tile(connection, self.origin, tile)
 
     def inclusion_proof(self, seq: int, size: int) -> tuple[bytes, ...]:

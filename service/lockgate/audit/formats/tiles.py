@@ -48,13 +48,13 @@ class Tile:
         partial = "" if self.width == TILE_WIDTH else f".p/{self.width}"
         return f"{_ENTRIES if self.level is None else self.level}/{name}{partial}"
 
-    def in_tree(self, size: int, first_seq: int) -> bool:
-        """Tell whether a log of `size` records, of which those before `first_seq` were pruned, has this tile.
+    def in_tree(self, size: int) -> bool:
+        """Tell whether a log of `size` records reaches to this tile's end."""
+        return self.first + self.width <= size >> self.tree_level
 
-        Levels from 1 up are kept when the leaves below them are pruned.
-        """
-        pruned = self.tree_level == 0 and self.first < first_seq
-        return not pruned and self.first + self.width <= size >> self.tree_level
+    def is_pruned(self, first_seq: int) -> bool:
+        """Tell whether this tile went with the records before `first_seq`; levels from 1 up are kept."""
+        return self.tree_level == 0 and self.first < first_seq
 
 
 def parse_tile_path(text: str) -> Tile | None:

@@ -160,7 +160,7 @@ OPERATIONS: Final = (
         path="/audit/tile/{tile}",
         summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
         answers={200: "application/octet-stream"},
-        problems=(400, 404, 503),
+        problems=(400, 404, 410, 503),
     ),
     Operation(
         method="get",
