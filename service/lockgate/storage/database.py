@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lockgate.storage import postgresql, sqlite
@@ -71,8 +71,7 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StorageError: The database cannot be read.
     """
-    kind = _KINDS[engine.dialect.name]
-    with _named_errors(kind), _begun(engine, kind.begin_read) as connection:
+    with _named_errors(engine), _begun(engine, _KINDS[engine.dialect.name].begin_read) as connection:
         try:
             yield connection
         finally:
@@ -111,7 +110,7 @@ def migration_transaction(engine: Engine) -> Iterator[Connection]:
 @contextlib.contextmanager
 def _writing(engine: Engine, begin: Callable[[Connection], None], wait_s: float) -> Iterator[Connection]:
     kind = _KINDS[engine.dialect.name]
-    with _named_errors(kind), kind.turn_to_write(engine, wait_s), _begun(engine, begin) as connection:
+    with _named_errors(engine), kind.turn_to_write(engine, wait_s), _begun(engine, begin) as connection:
         try:
             yield connection
         except BaseException:
@@ -162,11 +161,16 @@ def _commit(kind: _Kind, connection: Connection) -> None:
 
 
 @contextlib.contextmanager
-def _named_errors(kind: _Kind) -> Iterator[None]:
+def _named_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
-        raise kind.name_error(exc) from exc
+        named = _KINDS[engine.dialect.name].name_error(exc)
+        if isinstance(exc, OperationalError) and not isinstance(named, StorageBusyError):
+            # In whatever state an I/O error left its connections, the next transaction begins with new ones: SQLite,
+            # for one, keeps a lock that it could not give back until the last of them is closed.
+            engine.dispose()
+        raise named from exc
     except PoolTimeoutError as exc:
         raise StorageBusyError("every connection to the database is in use; try again") from exc
     except SQLAlchemyError as exc:

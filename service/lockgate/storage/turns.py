@@ -109,9 +109,12 @@ def _held(path: str) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        # Unlocked by name: a child that was forked meanwhile has the descriptor too, and would keep the lock.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+        # Unlocked by name: a child that was forked meanwhile has the descriptor too, and would keep the lock. A failure
+        # is no reason to call a transaction failed that is durable: to close a descriptor frees it even then.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _acquire(descriptor: int, poll_s: float, deadline: float, wait_s: float) -> None:
@@ -122,6 +125,8 @@ def _acquire(descriptor: int, poll_s: float, deadline: float, wait_s: float) -> 
             if time.monotonic() >= deadline:
                 raise _busy(wait_s) from exc
             time.sleep(poll_s)
+        except OSError as exc:
+            raise StorageError(f"cannot lock the file beside the database: {exc.strerror}") from exc
         else:
             return
 
