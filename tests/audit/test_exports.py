@@ -103,6 +103,17 @@ def test_a_damaged_log_is_exported_as_it_is(stand: LogStand) -> None:
     assert len((stand.export() / "records.jsonl").read_bytes().splitlines()) == 3
 
 
+@pytest.mark.parametrize("body", [b"{}", b"nonsense", b"genesis"])
+def test_a_damaged_key_record_stops_no_export(stand: LogStand, body: bytes) -> None:
+    """What a record says of keys may be anything; then the policy names only the key of whoever exports."""
+    genesis = stand.log.receipt(0).record
+    stand.edit("UPDATE audit_entry SET body = ?", body if body != b"genesis" else genesis.replace(b'"key"', b'"kez"'))
+    folder = stand.folder / "export"
+    export_log(stand.engine, ORIGIN, folder, key=stand.signer.verifier_key)
+
+    assert _policy(folder) == LogPolicy(logs=(LogKey(key=stand.signer.verifier_key),))
+
+
 def test_an_export_is_one_moment_of_the_log(stand: LogStand) -> None:
     """While others write, records, checkpoints and tiles are of one size."""
     lengthen(stand.engine, stand.signer, 520)

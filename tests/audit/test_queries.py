@@ -121,6 +121,17 @@ def test_since_counts_its_instant_and_until_does_not(filled: LogStand) -> None:
     assert parse_record(after[0].body)["ts"] == format_timestamp(middle)
 
 
+def test_a_cursor_never_widens_the_span(filled: LogStand) -> None:
+    """A cursor from outside the times asked for leads to their beginning, in each order."""
+    times = sorted(set(_times(filled.log)))
+    wanted = RecordFilter(since=times[2], until=times[5])
+    seqs = [record.seq for record in filled.log.find(wanted)]
+
+    assert [record.seq for record in filled.log.find(wanted, after=0)] == seqs
+    assert [record.seq for record in filled.log.find(wanted, after=RECORDS, newest_first=True)] == seqs[::-1]
+    assert filled.log.find(wanted, after=seqs[-1]) == filled.log.find(wanted, after=seqs[0], newest_first=True) == ()
+
+
 def test_a_page_has_a_limit(stand: LogStand) -> None:
     """No page holds more than a thousand records, whatever is asked for."""
     lengthen(stand.engine, stand.signer, 1100)

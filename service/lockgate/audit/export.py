@@ -13,22 +13,23 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import query_store, store
-from lockgate.audit.errors import ExportError, LogForeignError, LogInconsistentError
+from lockgate.audit.errors import AuditError, ExportError, LogForeignError, LogInconsistentError
 from lockgate.audit.formats.key_history import KEY_KINDS, policy_of
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, format_log_policy
 from lockgate.audit.formats.merkle import nodes_of
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.formats.tiles import TILE_WIDTH, Tile, encode_entries, hash_tiles
+from lockgate.audit.kinds import OWN_KINDS
 from lockgate.audit.queries import each_record
 from lockgate.audit.tiling import read_tile
 from lockgate.audit.types import RecordFilter
-from lockgate.audit.verification.export_folder import ATTACHMENTS, CHECKPOINT, CHECKPOINTS, RECORDS
+from lockgate.audit.verification.export_folder import ATTACHMENTS, CHECKPOINT, CHECKPOINTS, COSIGNED, RECORDS
+from lockgate.audit.verification.pruned import PRUNED
+from lockgate.schemas import SchemaError, check_schema
 from lockgate.storage import read_transaction
 
-COSIGNED: Final = "cosigned"
 POLICY: Final = "policy"
-PRUNED: Final = "pruned.json"
 TILES: Final = "tile"
 _POLICY_HEADING: Final = "# The keys that the log names for itself. Compare each with what you were given elsewhere.\n"
 
@@ -76,8 +77,7 @@ def export_log(  # noqa: PLR0913 - each argument is one thing an export can be g
         (draft / ATTACHMENTS).mkdir()
         for sha256, body in store.stream_attachments(connection, log):
             write_file(draft / ATTACHMENTS / sha256, [body])
-        policy = _policy(connection, log, key)
-        write_file(draft / POLICY, [_POLICY_HEADING.encode(), format_log_policy(policy).encode()])
+        write_file(draft / POLICY, [_POLICY_HEADING.encode(), _policy(connection, log, key).encode()])
         if head.first_seq:
             write_file(draft / PRUNED, [_pruned(connection, log, head.first_seq)])
         if tiles:
@@ -148,10 +148,21 @@ def _write_tile(folder: Path, tile: Tile, data: bytes) -> None:
     write_file(path, [data])
 
 
-def _policy(connection: Connection, log: str, key: VerifierKey | None) -> LogPolicy:
-    found = [record for kind in KEY_KINDS for record in each_record(connection, log, RecordFilter(kind=kind))]
-    history = policy_of(parse_record(record.body) for record in sorted(found, key=lambda record: record.seq))
-    return history if history.logs or key is None else LogPolicy(logs=(LogKey(key=key),))
+def _policy(connection: Connection, log: str, key: VerifierKey | None) -> str:
+    records = []
+    try:
+        for kind in KEY_KINDS:
+            for stored in each_record(connection, log, RecordFilter(kind=kind)):
+                record = parse_record(stored.body)
+                check_schema(OWN_KINDS[kind], record["body"])
+                records.append(record)
+        history = policy_of(sorted(records, key=lambda record: record["seq"]))
+        text = format_log_policy(history)
+    except (AuditError, SchemaError):
+        # A damaged log is exported as it is, and what it says of its keys is not worth saying.
+        history = LogPolicy(logs=())
+        text = format_log_policy(history)
+    return text if history.logs or key is None else format_log_policy(LogPolicy(logs=(LogKey(key=key),)))
 
 
 def _pruned(connection: Connection, log: str, first_seq: int) -> bytes:
