@@ -107,11 +107,11 @@ class PostgreSQLServer:
     @contextlib.contextmanager
     def without_fsync(self) -> Iterator[None]:
         """Let commits return before they are on the disk: much faster, and lost only with the whole machine."""
-        self._configure("fsync", "off")
+        self.configure("fsync", "off")
         try:
             yield
         finally:
-            self._configure("fsync", "on")
+            self.configure("fsync", "on")
 
     def url(self, database: str, user: str = OWNER, password: str | None = None) -> str:
         """Return the URL of a database."""
@@ -130,7 +130,8 @@ class PostgreSQLServer:
         with psycopg.connect(self.url(database, _ADMIN), autocommit=True, connect_timeout=3) as connection:
             connection.execute(statement)
 
-    def _configure(self, name: str, value: str) -> None:
+    def configure(self, name: str, value: str) -> None:
+        """Set a setting of the server that needs no restart; it takes effect soon."""
         self.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
         self.execute(sql.SQL("SELECT pg_reload_conf()"))
 
