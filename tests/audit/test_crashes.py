@@ -13,11 +13,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import event as engine_events
 
-from support.audit_logs import LogStand, make_stand, verify_export
+from lockgate.audit import Outcome
+from lockgate.storage import StorageError, read_transaction
+from lockgate.storage.tables import audit_attachment
+from support.audit_logs import LogStand, make_event, make_stand, verify_export
+from support.databases import PostgreSQLServer
 from support.log_nursery import Child, Nursery
 
 KILLS: Final = int(os.environ.get("LOCKGATE_TEST_KILLS", "110"))  # noqa: TID251 - of each database; a test's own
@@ -134,3 +142,71 @@ def test_every_system_call_may_fail(tmp_path: Path, strace: str) -> None:
     assert calls["pwrite64"] > 0
     assert calls["fdatasync"] > 0
     assert min(outcomes["ok"], outcomes["error"], outcomes["died"]) > 0
+
+
+class _Killer:
+    """Ends a PostgreSQL session right before its next statement but `place`."""
+
+    def __init__(self, server: PostgreSQLServer, engine: Engine) -> None:
+        self._server = server
+        self.place = -1
+        self.statements = 0
+        killer = self
+
+        class Cursor(psycopg.Cursor[tuple[object, ...]]):
+            def execute(self, *args: Any, **kwargs: Any) -> "Cursor":
+                killer.count(self.connection)
+                return super().execute(*args, **kwargs)
+
+            def executemany(self, *args: Any, **kwargs: Any) -> None:
+                killer.count(self.connection)
+                super().executemany(*args, **kwargs)
+
+        def use_cursor(connection: psycopg.Connection, _record: object) -> None:
+            connection.cursor_factory = Cursor
+
+        engine_events.listen(engine, "connect", use_cursor)
+        engine_events.listen(engine, "commit", lambda connection: self.count(connection.connection.driver_connection))
+
+    def count(self, connection: psycopg.Connection) -> None:
+        """Note one more statement, and end the session if it is the one."""
+        if self.statements == self.place:
+            statement = sql.SQL("SELECT pg_terminate_backend({})").format(connection.info.backend_pid)
+            self._server.execute(statement)
+        self.statements += 1
+
+
+def test_a_session_may_end_before_any_statement(tmp_path: Path, migrated_postgresql: PostgreSQLServer) -> None:
+    """A PostgreSQL session that ends between two statements of an append is named; nothing is written or lost."""
+    stand = make_stand(tmp_path, migrated_postgresql.new_database("migrated"))
+    stand.engine.dispose()
+    killer = _Killer(migrated_postgresql, stand.engine)
+    stand.log.append(make_event())
+    killer.statements = 0
+    stand.log.append(make_event())
+    statements = killer.statements
+
+    def work(connection: Connection) -> Outcome[None]:
+        connection.execute(insert(audit_attachment).values(log="x", sha256=str(killer.place), body=b""))
+        return Outcome(value=None, events=(make_event(),))
+
+    acknowledged, refused = 3, 0
+    for place in range(statements + 3):  # the work above has three statements more
+        killer.statements, killer.place = 0, place
+        try:
+            stand.log.transact(work)
+        except StorageError:
+            refused += 1
+        else:  # the transaction had not begun, and began anew in another session
+            acknowledged += 1
+        killer.place = -1
+        stand.log.append(make_event())
+        acknowledged += 1
+
+    assert refused >= statements
+    assert statements > 8
+    verification = verify_export(stand.export(), stand.signer)
+    assert (verification.verdict, verification.size) == ("valid", acknowledged)
+    with read_transaction(stand.engine) as connection:
+        rows = connection.execute(select(audit_attachment).where(audit_attachment.c.log == "x")).all()
+    assert len(rows) == statements + 3 - refused
