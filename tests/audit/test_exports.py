@@ -10,11 +10,13 @@ from lockgate.audit import ExportError, LogForeignError, LogInconsistentError
 from lockgate.audit.export import export_log
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, parse_log_policy
 from lockgate.audit.formats.merkle import GrowingTree, leaf_hash
+from lockgate.audit.reading import LogReader
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.view_export import export_view
 from lockgate.canonical_json import parse_json
 from lockgate.schemas import check_schema
-from support.audit_logs import ORIGIN, LogStand, make_event
+from lockgate.storage import StorageError, open_engine, write_transaction
+from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.large_logs import cut_front, lengthen
 
 
@@ -112,6 +114,20 @@ def test_a_damaged_key_record_stops_no_export(stand: LogStand, body: bytes) -> N
     export_log(stand.engine, ORIGIN, folder, key=stand.signer.verifier_key)
 
     assert _policy(folder) == LogPolicy(logs=(LogKey(key=stand.signer.verifier_key),))
+
+
+def test_what_may_only_be_read_is_exported(postgresql_url: str, tmp_path: Path) -> None:
+    """A session of PostgreSQL that may write nothing, as on a replica, reads and exports."""
+    stand = make_stand(tmp_path, postgresql_url)
+    stand.fill(3)
+    replica = open_engine(f"{postgresql_url}?options=-cdefault_transaction_read_only%3Don")
+    with pytest.raises(StorageError), write_transaction(replica) as connection:
+        connection.exec_driver_sql("UPDATE audit_head SET size = size")
+
+    assert len(LogReader(replica, ORIGIN).find(RecordFilter(actor="ann@example.com"))) == 3
+    assert export_log(replica, ORIGIN, tmp_path / "export", tiles=True) == 4
+    replica.dispose()
+    stand.engine.dispose()
 
 
 def test_an_export_is_one_moment_of_the_log(stand: LogStand) -> None:
