@@ -17,10 +17,11 @@ from support.retention import erase_documents, fill_quickly, keep, name_of, prun
 DOCUMENTS = [f"document {number}".encode() for number in range(4)]
 
 _steps = st.one_of(
-    st.tuples(st.just("fill"), st.integers(1, 200)),
+    st.tuples(st.just("fill"), st.integers(1, 300)),
     st.tuples(st.just("keep"), st.sampled_from(range(len(DOCUMENTS)))),
     st.tuples(st.just("erase"), st.sampled_from(range(len(DOCUMENTS)))),
-    st.tuples(st.just("prune"), st.integers(0, 2)),
+    st.tuples(st.just("prune"), st.integers(0, 1)),
+    st.tuples(st.just("prune"), st.just(0)),
     st.tuples(st.just("process"), st.integers(0, 2)),
     st.tuples(st.just("look"), st.just(0)),
 )
@@ -113,7 +114,7 @@ class History:
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(_steps, min_size=4, max_size=12))
+@given(steps=st.lists(_steps, min_size=6, max_size=14))
 def test_no_history_raises_a_false_alarm(
     new_database: NewDatabase, tmp_path: Path, steps: list[tuple[str, int]]
 ) -> None:
