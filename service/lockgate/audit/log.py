@@ -118,6 +118,7 @@ class AuditLog(LogReader):
 
         Raises:
             LogBusyError: Too many writers wait already.
+            LogReentrantError: It is called by such work itself.
             NoEventError: The work left no event: a change without a record is refused.
             KindUnknownError: An event's kind is not in the catalogue.
             RecordInvalidError: An event or attachment breaks its format, schema or size.
@@ -175,9 +176,11 @@ class AuditLog(LogReader):
             CheckpointFileError: The file outside the database cannot be read.
             StorageError: The database cannot be read.
         """
+        signed = self._newest_signed()  # before the snapshot is taken: what is signed after that is not in it
         with read_transaction(self._engine) as connection:
             ending = check_ending(connection, store.read_head(connection, self.origin), self._keys)
-            self._check_outside(connection, ending)
+            if signed is not None:
+                check_grown(connection, ending, signed)
 
     def _write(self, jobs: Sequence["_Job[Any]"]) -> None:
         try:
@@ -238,14 +241,17 @@ class AuditLog(LogReader):
         return ending
 
     def _check_outside(self, connection: Connection, ending: Ending) -> None:
-        # What this process signed itself; and before it wrote anything, what the file outside says was signed.
-        signed = None
-        if self._known is not None:
-            signed = Checkpoint(origin=self.origin, size=self._known.size, root=self._known.root)
-        elif self._file is not None:
-            signed = self._file.newest(self._keys)
+        # The caller holds the write lock: nothing is signed meanwhile.
+        signed = self._newest_signed()
         if signed is not None:
             check_grown(connection, ending, signed)
+
+    def _newest_signed(self) -> Checkpoint | None:
+        # What this process signed itself; and before it wrote anything, what the file outside says was signed.
+        known = self._known
+        if known is not None:
+            return Checkpoint(origin=self.origin, size=known.size, root=known.root)
+        return None if self._file is None else self._file.newest(self._keys)
 
     def _keep(self, known: Ending | None, note: bytes) -> None:
         if known is None:

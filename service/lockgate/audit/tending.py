@@ -31,7 +31,6 @@ from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
 
 TENDER: Final = Actor(type="system", id="tend")
-_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +71,7 @@ class Tender:
             authorities: Are asked for timestamps; None for nobody.
         """
         self._log = log
+        self._lines: structlog.stdlib.BoundLogger = structlog.get_logger().bind(log=log.origin)
         self._engine = engine
         self._clock = clock
         self._intervals = intervals
@@ -98,9 +98,9 @@ class Tender:
         try:
             return act()
         except LockgateError as exc:
-            _log.error("tending_failed", act=name, log=self._log.origin, code=exc.code, detail=str(exc))
+            self._lines.error("tending_failed", act=name, code=exc.code, detail=str(exc))
         except Exception:  # noqa: BLE001 - a defect in one act must not end the others
-            _log.exception("tending_failed", act=name, log=self._log.origin, code=LockgateError.code)
+            self._lines.exception("tending_failed", act=name, code=LockgateError.code)
         return False
 
     def _check(self) -> bool:
@@ -115,7 +115,7 @@ class Tender:
             return True
         event = Event(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
         receipt = self._log.append(event)
-        _log.info("heartbeat_recorded", log=self._log.origin, seq=receipt.seq)
+        self._lines.info("heartbeat_recorded", seq=receipt.seq)
         return True
 
     def _cosign(self) -> bool:
@@ -148,19 +148,17 @@ class Tender:
 
     def _tell(self, collection: Collection) -> None:
         if collection.cosigned:
-            _log.info(
+            self._lines.info(
                 "checkpoint_cosigned",
-                log=self._log.origin,
                 size=collection.size,
                 witnesses=[one.witness for one in collection.cosigned],
                 quorum_met=collection.quorum_met,
             )
         for witness, refusal in collection.refusals:
             # A contradiction is not the witness's trouble: it saw a history of this log that this one does not go on.
-            tell = _log.error if refusal.contradicts else _log.warning
+            tell = self._lines.error if refusal.contradicts else self._lines.warning
             tell(
                 "witness_contradicts" if refusal.contradicts else "witness_failed",
-                log=self._log.origin,
                 witness=witness,
                 size=collection.size,
                 code=refusal.code,
@@ -175,14 +173,12 @@ class Tender:
             return True
         timestamp, refusals = ask_authorities(note, self._authorities)
         for refusal in refusals:
-            _log.warning(
-                "authority_failed", log=self._log.origin, url=refusal.url, code=refusal.code, detail=refusal.detail
-            )
+            self._lines.warning("authority_failed", url=refusal.url, code=refusal.code, detail=refusal.detail)
         if timestamp is None:
             return False
         event = anchor_event(
             "rfc3161", note, timestamp.token, time=timestamp.time, actor=TENDER, now=self._clock.now_ns()
         )
         receipt = self._log.append(event)
-        _log.info("checkpoint_anchored", log=self._log.origin, size=read_checkpoint(note).size, seq=receipt.seq)
+        self._lines.info("checkpoint_anchored", size=read_checkpoint(note).size, seq=receipt.seq)
         return True
