@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from lockgate.audit import ExportError, LogForeignError, LogInconsistentError
 from lockgate.audit.export import export_log
@@ -17,6 +19,7 @@ from lockgate.canonical_json import parse_json
 from lockgate.schemas import check_schema
 from lockgate.storage import StorageError, open_engine, write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
+from support.databases import PostgreSQLServer
 from support.large_logs import cut_front, lengthen
 
 
@@ -116,17 +119,23 @@ def test_a_damaged_key_record_stops_no_export(stand: LogStand, body: bytes) -> N
     assert _policy(folder) == LogPolicy(logs=(LogKey(key=stand.signer.verifier_key),))
 
 
-def test_what_may_only_be_read_is_exported(postgresql_url: str, tmp_path: Path) -> None:
-    """A session of PostgreSQL that may write nothing, as on a replica, reads and exports."""
+def test_what_may_only_be_read_is_exported(
+    migrated_postgresql: PostgreSQLServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    """A role of PostgreSQL that may change nothing reads and exports."""
     stand = make_stand(tmp_path, postgresql_url)
     stand.fill(3)
-    replica = open_engine(f"{postgresql_url}?options=-cdefault_transaction_read_only%3Don")
-    with pytest.raises(StorageError), write_transaction(replica) as connection:
+    password = sql.Literal(migrated_postgresql.password)
+    migrated_postgresql.execute(sql.SQL("CREATE ROLE onlooker LOGIN PASSWORD {}").format(password))
+    with write_transaction(stand.engine) as connection:
+        connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
+    onlooker = open_engine(migrated_postgresql.url(make_url(postgresql_url).database or "", "onlooker"))
+    with pytest.raises(StorageError), write_transaction(onlooker) as connection:
         connection.exec_driver_sql("UPDATE audit_head SET size = size")
 
-    assert len(LogReader(replica, ORIGIN).find(RecordFilter(actor="ann@example.com"))) == 3
-    assert export_log(replica, ORIGIN, tmp_path / "export", tiles=True) == 4
-    replica.dispose()
+    assert len(LogReader(onlooker, ORIGIN).find(RecordFilter(actor="ann@example.com"))) == 3
+    assert export_log(onlooker, ORIGIN, tmp_path / "export", tiles=True) == 4
+    onlooker.dispose()
     stand.engine.dispose()
 
 

@@ -147,6 +147,13 @@ def test_what_cannot_be_recorded_is_not_shown(stand: LogStand, arguments: list[s
     assert "this read is not recorded in the log" in allowed.stderr
 
 
+def test_another_record_is_never_shown_instead(stand: LogStand) -> None:
+    """A record that is gone is not there, though the next one is."""
+    stand.edit("DELETE FROM audit_entry WHERE seq = 2")
+
+    assert _run(stand, "show", "2", "--unrecorded").exit_code == 2
+
+
 def test_unrecorded_reads_leave_nothing(stand: LogStand) -> None:
     """A copy that cannot be written is read with the public key alone."""
     (stand.folder / "log.key").write_text(f"{stand.signer.verifier_key}\n")
