@@ -73,6 +73,12 @@ class LogBusyError(AuditError):
     code: ClassVar[str] = "audit.busy"
 
 
+class LogReentrantError(AuditError):
+    """Work in a write transaction called its own log; nothing was written."""
+
+    code: ClassVar[str] = "audit.reentrant"
+
+
 class CheckpointFileError(AuditError):
     """The file of checkpoints outside the database cannot be read or written, or is another log's.
 

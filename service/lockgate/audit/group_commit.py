@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from lockgate.audit.errors import LogBusyError
+from lockgate.audit.errors import LogBusyError, LogReentrantError
 
 J = TypeVar("J")
 
@@ -34,14 +34,18 @@ class GroupCommit(Generic[J]):
         self._lock = threading.Lock()
         self._waiting: deque[_Turn[J]] = deque()
         self._writing = False
+        self._writer = 0  # the identity of the thread that writes
 
     def submit(self, job: J) -> None:
         """Wait until the job was part of a batch that `write` is done with.
 
         Raises:
             LogBusyError: Too many jobs wait already; this one was not taken.
+            LogReentrantError: The caller is itself part of a batch that is being written: it would wait for itself.
             BaseException: What `write` raised, when this caller wrote.
         """
+        if self._writer == threading.get_ident():
+            raise LogReentrantError("want work that does not call its own log: it would wait for itself")
         turn = _Turn(job)
         with self._lock:
             if len(self._waiting) >= self._waiting_max:
@@ -57,9 +61,11 @@ class GroupCommit(Generic[J]):
     def _write_for_all(self) -> None:
         with self._lock:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+        self._writer = threading.get_ident()
         try:
             self._write([turn.job for turn in batch])
         finally:
+            self._writer = 0
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._writing = following is not None
