@@ -35,6 +35,7 @@ JSON_NODES_MAX: Final = (
 )
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _KNOWN_KEYS_MAX: Final = 4096  # every schema of ours together names some hundreds; others' keys cannot fill the memory
+_ESCAPED_NUL: Final = rb"\u0000"
 _known_keys: set[object] = set()  # keys that were found to match `_KEY`; the same few come again and again
 
 
@@ -87,7 +88,7 @@ def canonicalize(
     except (TypeError, ValueError) as exc:  # orjson.JSONEncodeError is a TypeError: lone surrogates, foreign types
         _check_profile(value, integer_max=integer_max, depth_max=depth_max)
         raise CanonicalJSONError("want strings without lone surrogates") from exc
-    if _may_hold_nul(text):
+    if _ESCAPED_NUL in text:  # U+0000, or a backslash and "u0000"
         _check_profile(value, integer_max=integer_max, depth_max=depth_max)
     if len(text) > bytes_max:
         raise CanonicalJSONError(f"want at most {bytes_max} bytes, got {len(text)}")
@@ -157,7 +158,8 @@ def load_own_spelling(data: bytes) -> Any:  # noqa: ANN401 - as above
         is_own = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
     except (TypeError, ValueError):  # orjson's two errors; the writer's is for a depth that no caller allows
         return None
-    return value if is_own and not _may_hold_nul(data) else None
+    # Most texts have no backslash, and to look for one byte costs a third.
+    return value if is_own and (b"\\" not in data or _ESCAPED_NUL not in data) else None
 
 
 def is_surely_in_profile(value: object, *, integer_max: int = SAFE_INTEGER_MAX, depth_max: int) -> bool:
@@ -196,11 +198,6 @@ def _are_keys(names: Collection[object]) -> bool:
     if len(_known_keys) + len(names) <= _KNOWN_KEYS_MAX:
         _known_keys.update(names)
     return True
-
-
-def _may_hold_nul(text: bytes) -> bool:
-    # U+0000, or a backslash and "u0000". Most texts have no backslash, and to look for one byte costs a third.
-    return b"\\" in text and rb"\u0000" in text
 
 
 def _check_profile(value: object, *, integer_max: int, depth_max: int) -> None:

@@ -176,18 +176,21 @@ def _is_surely_envelope(record: Mapping[str, Any]) -> bool:
     """Tell whether a record differs only in what is its own from one that was checked field by field."""
     try:
         own = _OWN_FIELDS.fullmatch(f"{record['prev']} {record['id']} {record['ts']}")
-        texts = [record[field] for field in ("subject", "trace") if field in record]
+        subject, trace = record.get("subject", "-"), record.get("trace", "-")  # where there is none, one that passes
         return (
             own is not None
             and own[1] in _known_dates
             and _shared_of(record) in _known_shared
             and record["kind"] != GENESIS  # it stands in one place only
-            and len(record) == len(_REQUIRED) + len(texts) + ("attachments" in record)
+            and len(record) == len(_REQUIRED) + ("subject" in record) + ("trace" in record) + ("attachments" in record)
             and record["v"] is _VERSION
             and type(record["seq"]) is int
             and 0 < record["seq"] <= SAFE_INTEGER_MAX
             and type(record["body"]) is dict
-            and all(type(text) is str and 0 < len(text) <= NAME_CHARS_MAX for text in texts)
+            and type(subject) is str
+            and 0 < len(subject) <= NAME_CHARS_MAX
+            and type(trace) is str
+            and 0 < len(trace) <= NAME_CHARS_MAX
             and ("attachments" not in record or _are_attachments(record["attachments"]))
         )
     except (KeyError, TypeError):  # a field is missing, or of a type that cannot be compared
