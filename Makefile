@@ -34,8 +34,10 @@ serve: $(VENV)/.runtime ## Serve on 127.0.0.1:8080 with the data in ./var
 	@$(BIN)/lockgate init --data-dir $(DATA_DIR) --origin localhost/lockgate
 	@$(BIN)/lockgate serve --data-dir $(DATA_DIR)
 
-tools: ## Fetch the pinned OPA into .tools/bin
+tools: ## Fetch what the tests run against: the pinned OPA, PostgreSQL, strace
 	@scripts/fetch-opa
+	@scripts/postgresql >/dev/null || [ "$${CI:-}" != true ]
+	@scripts/fetch-strace || [ "$${CI:-}" != true ]
 
 test: $(VENV)/.development tools ## Run every test
 	@$(BIN)/pytest -n 2 --dist loadfile
