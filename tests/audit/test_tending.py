@@ -1,6 +1,7 @@
 """Tending: what is due is done, once; what fails is said, and stops nothing else; on both databases."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -8,13 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import sql
 from structlog.testing import capture_logs
 
-from lockgate.audit import AuditLog
+from lockgate.audit import AuditLog, store
 from lockgate.audit.anchors import TimestampAuthorities
 from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
 from lockgate.audit.formats.cosignatures import witness_key_of
@@ -31,7 +34,9 @@ from lockgate.audit.verification.verifier import Trust
 from lockgate.audit.verification.verifier import verify_export as verify_folder
 from lockgate.canonical_json import parse_json
 from lockgate.clock import NS_PER_S
-from support.audit_logs import LogStand, make_event, make_stand
+from lockgate.storage import grant_service_role, open_engine, write_transaction
+from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
+from support.databases import PostgreSQLServer
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
 from support.timestamp_authority import Authority, AuthorityServer, serve_authority
 from support.witnesses import WITNESS_SIGNER, WitnessStand, make_witness_stand, serve_witness
@@ -361,6 +366,43 @@ def test_beside_a_busy_service(
     assert (verification.verdict, verification.integrity, verification.completeness) == ("valid", "valid", "valid")
     assert verification.outside_size is not None
     assert verification.outside_size >= anchors[-1]["body"]["size"]
+
+
+def test_the_service_role_may_tend(
+    postgresql_url: str,
+    postgresql_server: PostgreSQLServer,
+    tmp_path: Path,
+    authority: Authority,
+    served_authority: AuthorityServer,
+) -> None:
+    """On PostgreSQL tending needs no more rights than serving, also when a witness's line is added to another's."""
+    stand = make_stand(tmp_path, postgresql_url)
+    role = f"service_{secrets.token_hex(4)}"
+    for statement in ("CREATE ROLE {role} LOGIN PASSWORD {password}", "GRANT USAGE ON SCHEMA public TO {role}"):
+        postgresql_server.execute(
+            sql.SQL(statement).format(role=sql.Identifier(role), password=sql.Literal(postgresql_server.password)),
+            database=stand.engine.url.database or "",
+        )
+    grant_service_role(stand.engine, role)
+    url = stand.engine.url.set(username=role).render_as_string(hide_password=False)
+    served = replace(stand, engine=open_engine(url))
+    served = replace(served, log=served.reopened())
+    (tmp_path / "witness").mkdir()
+    witness = make_witness_stand(tmp_path / "witness", stand.signer)
+    served.clock.now += 301 * NS_PER_S
+    with serve_witness(witness) as witness_url:
+        policy = _policy(stand, witness_url)
+        authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)
+        done, lines = _tend(_tender(served, policy=policy, authorities=authorities))
+        with write_transaction(served.engine) as connection:
+            store.add_cosigned(connection, ORIGIN, 2, b"spoilt")
+        again = _tend(_tender(served, policy=policy))
+
+    assert done, lines
+    assert [event for event, _ in lines] == ["heartbeat_recorded", "checkpoint_cosigned", "checkpoint_anchored"]
+    assert again[0]
+    for each in (stand, served):
+        each.engine.dispose()
 
 
 def test_looking_at_a_log_that_grows(stand: LogStand) -> None:

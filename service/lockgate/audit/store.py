@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, TextClause, delete, insert, select, text
+from sqlalchemy import Connection, Row, Select, TextClause, select, text
 
 from lockgate.audit.formats.merkle import Node
 from lockgate.audit.formats.records import Columns
+from lockgate.storage import upsert
 from lockgate.storage.tables import (
     audit_attachment,
     audit_checkpoint,
@@ -98,8 +99,7 @@ def stream_checkpoints(connection: Connection, log: str) -> Iterator[bytes]:
 
 def add_cosigned(connection: Connection, log: str, size: int, note: bytes) -> None:
     """Keep a checkpoint with the lines of witnesses, in the place of one of the same size."""
-    connection.execute(delete(audit_cosigned).where(audit_cosigned.c.log == log, audit_cosigned.c.size == size))
-    connection.execute(insert(audit_cosigned).values(log=log, size=size, note=note))
+    upsert(connection, audit_cosigned, {"log": log, "size": size, "note": note}, {"note": note})
 
 
 def read_newest_cosigned(connection: Connection, log: str) -> bytes | None:
