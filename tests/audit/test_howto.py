@@ -15,6 +15,7 @@ from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX
 from lockgate.audit.group_commit import WAITING_MAX
 from lockgate.audit.kind_schemas import _LIST, _MAP, _ONE, _PLAIN
 from lockgate.audit.kinds import RESERVED_WORDS
+from lockgate.audit.log_kinds import KINDS_MAX
 
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
 PYTHON = (DOCS / "use-the-audit-log-from-python.md").read_text()
@@ -60,6 +61,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     mebibytes = ATTACHMENT_BYTES_MAX // 2**20
 
     assert f"{ATTACHMENTS_MAX} attachments of {mebibytes} MiB each" in PYTHON
+    assert f"room for {KINDS_MAX} kinds" in MODULES
     assert f"{EVENTS_MAX} events in one `transact`, {WAITING_MAX} waiting writers" in PYTHON
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.administration import IDENTITY_KINDS
-from lockgate.audit import Actor, Event, KindCatalogue, KindUnknownError, Outcome, RecordInvalidError
+from lockgate.audit import Actor, Event, KindCatalogue, KindUnknownError, Outcome, RecordInvalidError, log_kinds
 from lockgate.audit.errors import BodyInvalidError, DuplicateIDError, KindInvalidError
 from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.records import parse_record
@@ -324,8 +324,8 @@ def test_a_kind_whose_schema_is_gone_cannot_be_written_and_the_others_can(stand:
     with pytest.raises(KindUnknownError, match="can be read"):
         log.append(review(account="ann", verdict="keep"))
 
-    log.register_kind(REVIEW, OLD, ADMIN)
-    log.append(review(account="ann"))
+    log.register_kind(REVIEW, NEW, ADMIN)
+    log.append(review(account="ann", verdict="keep"))
 
 
 def test_a_schema_that_does_not_hash_to_its_name_is_not_used(stand: LogStand) -> None:
@@ -387,6 +387,18 @@ def test_a_body_without_canonical_form_is_refused(stand: LogStand, body: dict[st
     stand.log.register_kind(REVIEW, LOOSE, ADMIN)
     with pytest.raises(RecordInvalidError):
         stand.log.append(review(**body))
+
+
+def test_there_is_room_for_so_many_kinds(stand: LogStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One kind too many is refused, also by a process that just started; a newer schema of a known one is not."""
+    monkeypatch.setattr(log_kinds, "KINDS_MAX", 2)
+    stand.log.register_kind(REVIEW, OLD, ADMIN)
+    stand.log.register_kind("vault.opened", OLD, ADMIN)
+    for log in (stand.log, stand.reopened()):
+        with pytest.raises(KindInvalidError, match="at most 2"):
+            log.register_kind("vault.closed", OLD, ADMIN)
+
+    assert stand.log.register_kind(REVIEW, NEW, ADMIN) is not None
 
 
 def test_a_failed_write_registers_nothing(stand: LogStand) -> None:

@@ -25,11 +25,10 @@ from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.group_commit import GroupCommit
 from lockgate.audit.kinds import KindCatalogue, registration
-from lockgate.audit.log_kinds import LogKinds, read_registrations
+from lockgate.audit.log_kinds import LogKinds, is_registered
 from lockgate.audit.reading import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs
-from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
 
@@ -164,8 +163,8 @@ class AuditLog(LogReader):
         """
         event = registration(kind, schema, event_id=new_id(self._clock.now_ns()), actor=actor)
         with read_transaction(self._engine) as connection:
-            newest = {made.kind: made.schema_sha256 for made in read_registrations(connection, self.origin)}
-        return None if newest.get(kind) == sha256_hex(schema) else self.append(event)
+            registered = is_registered(connection, self.origin, kind, schema)
+        return None if registered else self.append(event)
 
     def check_head(self) -> None:
         """Make sure that the next append would find the log whole at its end; for a readiness probe.

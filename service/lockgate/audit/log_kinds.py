@@ -5,7 +5,7 @@ for registrations under the log's write lock whenever somebody else wrote, so th
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
@@ -18,6 +18,8 @@ from lockgate.audit.kinds import KindCatalogue, check_canonical
 from lockgate.audit.types import Event
 from lockgate.digests import sha256_hex
 from lockgate.storage.tables import audit_entry
+
+KINDS_MAX: Final = 60  # pruning registers what goes on again, in one transaction of at most 64 events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,12 @@ def read_registrations(connection: Connection, log: str, first: int = 0) -> list
     query = select(audit_entry.c.seq, audit_entry.c.body).where(audit_entry.c.log == log, audit_entry.c.kind == KIND)
     rows = connection.execute(query.where(audit_entry.c.seq >= first).order_by(audit_entry.c.seq))
     return [_registration(row.seq, parse_record(row.body)["body"]) for row in rows]
+
+
+def is_registered(connection: Connection, log: str, kind: str, schema: bytes) -> bool:
+    """Tell whether a kind's newest registration is with this schema, and the log still keeps it."""
+    newest = {made.kind: made.schema_sha256 for made in read_registrations(connection, log)}.get(kind)
+    return newest == sha256_hex(schema) and store.read_attachment(connection, log, newest) == schema
 
 
 class LogKinds:
@@ -56,7 +64,8 @@ class LogKinds:
             AuditError: As `check`, of a kind that ships with Lockgate.
         """
         if event.kind in self._catalogue:
-            return self._catalogue.check(event)
+            checked = self._catalogue.check(event)
+            return None if event.kind == KIND else checked
         try:
             return self.check(event)
         except (KindUnknownError, BodyInvalidError):
@@ -74,7 +83,10 @@ class LogKinds:
             KindInvalidError: It registers a kind that cannot be registered.
         """
         if event.kind in self._catalogue:
-            return self._catalogue.check(event)
+            checked = self._catalogue.check(event)
+            if event.kind == KIND:
+                self._check_room(event.body["kind"])
+            return checked
         schema = self._schema(event.kind)
         check_canonical(event)
         schema.check(event.body)
@@ -106,6 +118,10 @@ class LogKinds:
     def skip_to(self, size: int) -> None:
         """Note that between the last look and this size nothing was registered."""
         self._read_to = size
+
+    def _check_room(self, kind: str) -> None:
+        if kind not in self._registered and len(self._registered) >= KINDS_MAX:
+            raise KindInvalidError(f"want at most {KINDS_MAX} registered kinds in one log")
 
     def _schema(self, kind: str) -> KindSchema:
         schema = self._registered.get(kind)
