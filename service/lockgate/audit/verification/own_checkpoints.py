@@ -21,7 +21,7 @@ from lockgate.audit.verification.findings import NOTE_CODES, Findings
 
 _KEY_ID_BYTES: Final = 4
 _SIZE_DIGITS_MAX: Final = 16  # of 2^53
-_SIGNATURE_CHARS: Final = 92  # base64 of a key ID and an Ed25519 signature
+_SIGNATURE_BYTES: Final = _KEY_ID_BYTES + 64  # Ed25519's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +150,18 @@ class OwnCheckpoints:
             self.accept(note, size, root)
 
     def _named(self, lines: bytes, log: str, size: int) -> tuple[VerifierKey, ...]:
+        """Return the keys that the lines name; none if one under the log's name is no Ed25519 signature."""
         prefix = f"\N{EM DASH} {log} ".encode()
-        named = []
+        named: list[VerifierKey] = []
         for line in lines.split(b"\n"):
-            if line.startswith(prefix) and len(line) == len(prefix) + _SIGNATURE_CHARS:
+            if line.startswith(prefix):
                 try:
-                    key_id = base64.b64decode(line[len(prefix) : len(prefix) + 8])[:_KEY_ID_BYTES]
+                    data = base64.b64decode(line[len(prefix) :], validate=True)
                 except binascii.Error:
-                    continue
-                named += [each.key for each in self._keys[log].get(key_id, ()) if each.covers(size)]
+                    return ()
+                if len(data) != _SIGNATURE_BYTES:
+                    return ()
+                named += [each.key for each in self._keys[log].get(data[:_KEY_ID_BYTES], ()) if each.covers(size)]
         return tuple(named)
 
     def _in_order(self, notes: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
