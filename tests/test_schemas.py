@@ -1,8 +1,23 @@
 """Schemas are read as their standard means them, and messages do not repeat what was sent."""
 
-import pytest
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from lockgate.schemas import SchemaError, check_schema, load_schema, schema_names, schema_sha256
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lockgate.schemas import (
+    SchemaError,
+    _fast_validator,
+    _validator,
+    check_schema,
+    load_schema,
+    schema_names,
+    schema_sha256,
+)
 
 WITHDRAWAL = "v1/api/withdrawal_request"
 APPROVALS = "v1/api/approval_request"
@@ -99,3 +114,58 @@ def test_every_schema_has_its_place_as_its_name() -> None:
     for name in schema_names():
         assert load_schema(name)["$id"] == f"https://lockgate.dev/schemas/{name}.json"
         assert len(schema_sha256(name)) == 64
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([0.0, 1.0, -0.5, 1e300]),
+    st.text(max_size=5),
+    st.sampled_from(["a\n", "sha256:" + "a" * 64 + "\n", "2026-01-01T00:00:00.000000Z\n", "é", "\U0001f600" * 3, "١"]),
+)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _places(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _places(child, (*path, index))
+
+
+def _changed(document: Any, path: tuple[Any, ...], scalar: Any, how: str) -> Any:
+    if not path:
+        return scalar
+    copy = json.loads(json.dumps(document))  # noqa: TID251 - a deep copy
+    holder = copy
+    for step in path[:-1]:
+        holder = holder[step]
+    if how == "delete":
+        del holder[path[-1]]
+    elif how == "append" and isinstance(holder[path[-1]], str):
+        holder[path[-1]] += "\n"
+    elif how == "add" and isinstance(holder, dict):
+        holder["added"] = scalar
+    elif how == "add":
+        holder.append(holder[path[-1]])
+    else:
+        holder[path[-1]] = scalar
+    return copy
+
+
+@pytest.mark.parametrize("name", sorted(schema_names()))
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_two_validators_agree(name: str, data: st.DataObject) -> None:
+    """The quick validator and the one that explains call the same documents valid, whatever is done to an example."""
+    examples = sorted((Path(__file__).parents[1] / "schemas" / "examples" / name / "valid").glob("*.json"))
+    document: Any = json.loads(data.draw(st.sampled_from(examples)).read_bytes())  # noqa: TID251 - our own files
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(sorted(_places(document), key=str)))
+        how = data.draw(st.sampled_from(["delete", "append", "add", "replace"]))
+        document = _changed(document, path, data.draw(_SCALARS), how)
+
+    assert _fast_validator(name).is_valid(document) == _validator(name).is_valid(document)

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Final
 import jsonschema_rs
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from lockgate.canonical_json import parse_json
 from lockgate.errors import LockgateError
@@ -117,8 +118,13 @@ def _path(name: str) -> Path:
 
 @functools.cache
 def _registry() -> Registry[Any]:
-    resources = (Resource.from_contents(load_schema(name)) for name in schema_names())
+    resources = (DRAFT202012.create_resource(_undated(load_schema(name))) for name in schema_names())
     return Registry().with_resources((str(resource.id()), resource) for resource in resources)
+
+
+def _undated(schema: dict[str, Any]) -> dict[str, Any]:
+    # jsonschema takes its own validator for a referenced schema that names its draft, and with it Python's `$`.
+    return {name: value for name, value in schema.items() if name != "$schema"}
 
 
 def _check_pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
