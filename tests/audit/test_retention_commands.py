@@ -1,6 +1,7 @@
 """`lockgate audit attachments`, `erase` and `prune`: they ask first, say what they did, and record it."""
 
 import secrets
+
 import pytest
 
 from lockgate.administration import Administration
