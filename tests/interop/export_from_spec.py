@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from interop.verifier_from_spec import (
+    SHA256,
     Checkpoint,
     RefusedError,
     fold,
     leaf_hash,
     open_checkpoint,
-    parse_key,
     parse_record,
     read_checkpoint,
     read_note,
     roots,
+    want,
 )
 from interop.witness_from_spec import Policy, open_under_policy
 
@@ -48,6 +49,20 @@ class _Signed:
     is_outside: bool = False
 
 
+def _refuse() -> NoReturn:
+    raise RefusedError
+
+
+def _integers(*values: object) -> list[int]:
+    return [value if type(value) is int and value >= 0 else _refuse() for value in values]
+
+
+def _digests(values: object) -> list[str]:
+    if not isinstance(values, list):
+        _refuse()
+    return [value if isinstance(value, str) and SHA256.fullmatch(value) else _refuse() for value in values]
+
+
 class ExportVerdict:
     """What the checks of section 6 found in one export."""
 
@@ -58,13 +73,14 @@ class ExportVerdict:
         self._policy = policy
         self._first = 0
         self._edge: list[bytes] = []
-        self._prev = "sha256:" + "0" * 64
+        self._prev = self._pruned_leaf = "sha256:" + "0" * 64
         self._read_pruned()
         self._good = self._first  # the size of the newest checkpoint whose root was right
         self._newest: _Signed | None = None
         self._outside = 0  # the largest size that somebody outside vouches for, and that is right
         self._missing: dict[str, int] = {}  # documents not there -> who names them first, since they were last erased
-        self._trusted: dict[tuple[str, bytes], int] = {}  # a compromised key's name and ID -> its last size
+        self._trusted: dict[str, int] = {}  # a compromised key's text form -> its last size
+        self._roots: dict[int, bytes] = {}  # the true root at each size so far
         self._recorded = self._first == 0  # whether the log says that it was pruned
         self._broken = False
         self._signed = self._read_signed(held)
@@ -93,12 +109,13 @@ class ExportVerdict:
         if path.exists():
             facts = json.loads(path.read_bytes())
             self._first, self._prev = facts["before"], facts["leaf"]
+            self._pruned_leaf = facts["leaf"]
             self._edge = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in facts["edge"]]
 
     def _read_signed(self, held: Iterable[bytes]) -> list[_Signed]:
         own = self._opened(note for note in self._notes() if not self._is_pruned(note))
         sizes = [signed.checkpoint.size for signed in own]
-        if sizes != sorted(sizes):
+        if sizes != sorted(sizes) or 0 in sizes:
             self._say("checkpoint_order", None)
         cosigned = self._folder / "cosigned"
         others = [(self._folder / "checkpoint").read_bytes(), *([cosigned.read_bytes()] if cosigned.exists() else [])]
@@ -148,13 +165,14 @@ class ExportVerdict:
             self._say("unsigned_tail", self._good)
 
     def _check_compromise(self, newest: _Signed) -> None:
-        known = {(key.name, key.key_id) for key in self._policy.keys_for(newest.checkpoint)}
-        signers = {(name, key_id) for name, key_id, _ in read_note(newest.note)[1]} & known
-        sizes = [self._trusted.get(signer, newest.checkpoint.size) for signer in signers]
+        named = {(name, key_id) for name, key_id, _ in read_note(newest.note)[1]}
+        signers = [key for key in self._policy.keys_for(newest.checkpoint) if (key.name, key.key_id) in named]
+        sizes = [self._trusted.get(str(key), newest.checkpoint.size) for key in signers]
         if max(sizes) < newest.checkpoint.size:
             self._say("key_compromised", max(sizes))
 
     def _check_root(self, root: bytes, size: int, log: str) -> None:
+        self._roots[size] = root
         here = [signed for signed in self._signed if signed.checkpoint.size == size]
         right = [signed for signed in here if signed.checkpoint.root == root and log in ("", signed.checkpoint.origin)]
         for signed in here:
@@ -177,29 +195,46 @@ class ExportVerdict:
 
     def _heed(self, record: dict[str, Any], seq: int, log: str) -> None:
         body = record["body"]
-        if record["kind"] == "log.erase":
-            for name in body["attachments"]:
-                self._missing.pop(name, None)
-        elif record["kind"] == "log.key.compromise":
-            key = parse_key(body["key"])
-            known = self._trusted.get((key.name, key.key_id), body["trusted_size"])
-            self._trusted[key.name, key.key_id] = min(known, body["trusted_size"])
-        elif record["kind"] == "log.prune" and body["before"] == self._first:
+        try:
+            match record["kind"]:
+                case "log.erase":
+                    for name in _digests(body["attachments"]):
+                        self._missing.pop(name, None)
+                case "log.key.compromise":
+                    (size,) = _integers(body["trusted_size"])
+                    key = str(body["key"]) if isinstance(body["key"], str) else _refuse()
+                    self._trusted[key] = min(size, self._trusted.get(key, size))
+                case "log.prune":
+                    _integers(body["before"])
+                    self._check_prune(body["before"], _digests([body["leaf"], body["root"]]))
+                case "log.heartbeat":
+                    _integers(body["interval_s"])
+                case "log.anchor":
+                    _integers(body["size"])
+                    documents = _digests([body["checkpoint"], body["evidence"], body["root"]])[:2]
+                    want(isinstance(body["type"], str) and {*documents} <= {*record.get("attachments", [])})
+                    self._check_anchor(body, seq, log)
+                case _:
+                    pass  # a verifier need not know every kind
+        except (KeyError, RefusedError):
+            self._say("record_malformed", seq)
+
+    def _check_prune(self, before: int, said: list[str]) -> None:
+        if before == self._first:
             self._recorded = True
-            leaf = json.loads((self._folder / "pruned.json").read_bytes())["leaf"]
-            if (body["leaf"], body["root"]) != (leaf, f"sha256:{fold(self._edge).hex()}"):
+            if said != [self._pruned_leaf, f"sha256:{fold(self._edge).hex()}"]:
                 self._say("prune_mismatch", self._first)
-        elif record["kind"] == "log.anchor":
-            self._check_anchor(body, seq, log)
 
     def _check_anchor(self, body: dict[str, Any], seq: int, log: str) -> None:
         note = self._document(body["checkpoint"])
-        if note is None:
+        if note is None or self._document(body["evidence"]) is None:
             return
         for signed in self._opened([note]):
             said = (signed.checkpoint.origin, signed.checkpoint.size, f"sha256:{signed.checkpoint.root.hex()}")
             if said != (log, body["size"], body["root"]):
                 self._say("anchor_mismatch", seq)
+            elif self._roots.get(body["size"], signed.checkpoint.root) != signed.checkpoint.root:
+                self._say("root_mismatch", self._good)
 
     def _is_pruned(self, note: bytes) -> bool:
         # A checkpoint over pruned records alone can be compared with nothing.

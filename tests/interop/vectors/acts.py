@@ -24,7 +24,7 @@ _OLD, _NEW = str(SIGNER.verifier_key), str(NEW_SIGNER.verifier_key)
 
 def acts() -> dict[str, Case]:
     """Return the cases."""
-    return {**_key_changes(), **_erasures(), **_prunings(), **_anchors(), **_witnesses()}
+    return {**_key_changes(), **_erasures(), **_prunings(), **_malformed_acts(), **_anchors(), **_witnesses()}
 
 
 def _key_changes() -> dict[str, Case]:
@@ -125,6 +125,27 @@ def _prunings() -> dict[str, Case]:
             "seq_mismatch",
             pruned.files | {"records.jsonl": b"".join(record + b"\n" for record in log.records[_PRUNED + 1 :])},
         ),
+    }
+
+
+def _malformed_acts() -> dict[str, Case]:
+    """Well-formed records of the log's own kinds whose bodies say nothing."""
+    digest = f"sha256:{bytes(32).hex()}"
+    anchor = {"checkpoint": digest, "evidence": digest, "root": digest, "size": 1, "type": "rfc3161"}
+    bodies: dict[str, tuple[str, dict[str, Any]]] = {
+        "an erasure of nothing named": ("log.erase", {"reason": "none"}),
+        "an erasure of what is no digest": ("log.erase", {"attachments": ["everything"], "reason": "none"}),
+        "a pruning without a root": ("log.prune", {"archive": digest, "before": 256, "leaf": digest, "reason": "none"}),
+        "a pruning before a text": ("log.prune", {"before": "256", "leaf": digest, "root": digest}),
+        "a compromise of no key": ("log.key.compromise", {"reason": "none", "trusted_size": 1}),
+        "a compromise up to a negative size": ("log.key.compromise", {"key": _OLD, "trusted_size": -1}),
+        "a heartbeat without an interval": ("log.heartbeat", {}),
+        "an anchor without a size": ("log.anchor", {name: anchor[name] for name in anchor if name != "size"}),
+        "an anchor whose documents are not attachments": ("log.anchor", anchor),
+    }
+    return {
+        name: accused(1, "record_malformed", SmallLog.begun().add(make_act(kind, body)).files())
+        for name, (kind, body) in bodies.items()
     }
 
 

@@ -7,6 +7,7 @@ from interop.vectors.acts import acts
 from interop.vectors.cases import Case, Files, accused, edited, policy_of, undecided, without
 from interop.vectors.small_log import NEW_SIGNER, SECOND, SIGNER, STRANGER, SmallLog, make_event
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
+from lockgate.audit.formats.merkle import EMPTY_ROOT
 
 
 def logs() -> dict[str, Any]:
@@ -170,6 +171,7 @@ def _unverifiable() -> dict[str, Case]:
     changing = _singly()
     changing.signers = (NEW_SIGNER,)
     changing.add(make_event("the new key signs alone"))
+    empty = sign_checkpoint(Checkpoint(origin=singly.origin, size=0, root=EMPTY_ROOT), SIGNER)
     known = policy_of(SIGNER)
     return {
         "an unknown key": undecided(("key_unknown", "no_checkpoint"), singly.files(), policy_of(STRANGER)),
@@ -178,6 +180,9 @@ def _unverifiable() -> dict[str, Case]:
         "a record under no checkpoint": undecided(("unsigned_tail",), longer.files(), known, doubted=5),
         "a malformed checkpoint": undecided(
             ("checkpoint_malformed",), _with_note(_singly(), 2, b"\n3\n", b"\n03\n"), known
+        ),
+        "a checkpoint over no record": undecided(
+            ("checkpoint_order",), edited(singly, "checkpoints.txt", lambda data: empty + b"\n" + data), known
         ),
         "checkpoints out of order": undecided(("checkpoint_order",), unordered.files(), known),
     }
