@@ -109,4 +109,5 @@ class Administration:
 
 
 def _event(kind: str, body: dict[str, Any], *attachments: bytes) -> Event:
-    return Event(id=str(uuid.uuid4()), kind=kind, actor=_OPERATOR, body=body, attachments=attachments)
+    subject = f"principal:{body['subject']}"
+    return Event(id=str(uuid.uuid4()), kind=kind, actor=_OPERATOR, body=body, subject=subject, attachments=attachments)

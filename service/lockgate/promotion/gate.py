@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Outcome, Receipt, RecordInvalidError
+from lockgate.audit import AuditLog, Outcome, Receipt, RecordInvalidError
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.identity import Principal
@@ -30,7 +30,7 @@ from lockgate.promotion.errors import (
     NotPermittedError,
 )
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
-from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, actor_of, make_event
+from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, Occasion, actor_of, make_event
 from lockgate.promotion.parsing import (
     approval_document,
     parse_approval_request,
@@ -63,15 +63,6 @@ class GateSettings:
     default_trust_domain: str
     promotion_ttl_ns: int
     approval_ttl_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Occasion:
-    """Who did something, when, in which request."""
-
-    actor: Actor
-    now: EpochNs
-    trace: str
 
 
 class Gate:
@@ -118,7 +109,9 @@ class Gate:
                 if before is not None:
                     return before
             promotion = self._new_promotion(requester, received)
-            occasion = _Occasion(actor=actor_of(requester), now=promotion.created, trace=trace)
+            occasion = Occasion(
+                actor=actor_of(requester), model=received.request.model, now=promotion.created, trace=trace
+            )
             with self._failures_recorded(promotion, "request", occasion):
                 return self._decide_first(promotion, received, occasion, idempotency_key, body_sha256)
 
@@ -163,7 +156,7 @@ class Gate:
         def attempt() -> ApprovalAnswer:
             now = now_us(self._clock)
             promotion, existing = self._register.pending(promotion_id, now)
-            occasion = _Occasion(actor=actor_of(approver), now=now, trace=trace)
+            occasion = Occasion(actor=actor_of(approver), model=promotion.request.model, now=now, trace=trace)
             approval = self._new_approval(asked, approver, promotion, existing, now)
             with self._failures_recorded(promotion, "approve", occasion):
                 receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
@@ -193,7 +186,7 @@ class Gate:
             now = now_us(self._clock)
             promotion, existing = self._register.pending(promotion_id, now)
             try:
-                occasion = _Occasion(actor=SYSTEM, now=now, trace=trace)
+                occasion = Occasion(actor=SYSTEM, model=promotion.request.model, now=now, trace=trace)
                 with self._failures_recorded(promotion, "look", occasion):
                     return self._decide_anew(promotion, existing, None, occasion)[1]
             except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError):
@@ -257,7 +250,7 @@ class Gate:
     # --- deciding and recording -----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _failures_recorded(self, promotion: Promotion, operation: str, occasion: _Occasion) -> Iterator[None]:
+    def _failures_recorded(self, promotion: Promotion, operation: str, occasion: Occasion) -> Iterator[None]:
         try:
             yield
         except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError) as exc:
@@ -270,14 +263,14 @@ class Gate:
                 "model": promotion.request.model,
                 "failed_at": format_timestamp(occasion.now),
             }
-            self._log.append(make_event(FAILURE, new_id(occasion.now), occasion.actor, document, occasion.trace))
+            self._log.append(make_event(FAILURE, new_id(occasion.now), occasion, document))
             raise
 
     def _decide_first(
         self,
         promotion: Promotion,
         received: ReceivedRequest,
-        occasion: _Occasion,
+        occasion: Occasion,
         idempotency_key: str | None,
         body_sha256: Sha256Hex,
     ) -> PromotionAnswer:
@@ -297,9 +290,7 @@ class Gate:
             self._check_fresh(connection, case, evaluation)
             store.insert_promotion(connection, decided)
             attachments = (evaluation.input_bytes, *received.bundles.values())
-            event = make_event(
-                DECISION, decided.decision_id, occasion.actor, decision.document, occasion.trace, *attachments
-            )
+            event = make_event(DECISION, decided.decision_id, occasion, decision.document, *attachments)
             return Outcome(value=None, events=(event,))
 
         receipt = self._log.transact(work).receipts[0]
@@ -310,7 +301,7 @@ class Gate:
         promotion: Promotion,
         existing: tuple[Approval, ...],
         approval: Approval | None,
-        occasion: _Occasion,
+        occasion: Occasion,
     ) -> tuple[tuple[Receipt, ...], PromotionAnswer]:
         approvals = existing if approval is None else (*existing, approval)
         redecided = replace(promotion, decision_id=new_id(occasion.now))
@@ -318,7 +309,7 @@ class Gate:
         evaluation = self._evaluator.evaluate(case)
         rejected = approval is not None and approval.verdict == "reject"
         state = state_after(evaluation.decision.verdict, rejected=rejected)
-        actor, trace, decision_id = occasion.actor, occasion.trace, redecided.decision_id
+        decision_id = redecided.decision_id
 
         def work(connection: Connection) -> Outcome[None]:
             self._check_fresh(connection, case, evaluation)
@@ -327,10 +318,10 @@ class Gate:
             ):
                 raise MovedError
             document, input_bytes = evaluation.decision.document, evaluation.input_bytes
-            events = [make_event(DECISION, decision_id, actor, document, trace, input_bytes)]
+            events = [make_event(DECISION, decision_id, occasion, document, input_bytes)]
             if approval is not None:
                 store.insert_approval(connection, approval)
-                events.insert(0, make_event(APPROVAL, approval.id, actor, approval_document(approval), trace))
+                events.insert(0, make_event(APPROVAL, approval.id, occasion, approval_document(approval)))
             return Outcome(value=None, events=tuple(events))
 
         receipts = self._log.transact(work).receipts

@@ -27,7 +27,7 @@ from lockgate.promotion.errors import (
     PromotionClosedError,
     PromotionUnknownError,
 )
-from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, actor_of, make_event
+from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
 from lockgate.promotion.parsing import approval_document, parse_withdrawal_request, request_from_row
 from lockgate.promotion.types import (
     Approval,
@@ -169,9 +169,8 @@ class Register:
                     "withdrawn_at": format_timestamp(now),
                     "reason": reason,
                 }
-                return Outcome(
-                    value=None, events=(make_event(WITHDRAWAL, new_id(now), actor_of(requester), document, trace),)
-                )
+                occasion = Occasion(actor=actor_of(requester), model=promotion.request.model, now=now, trace=trace)
+                return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document),))
 
             self._log.transact(work)
             return self.get(promotion.id)
@@ -192,7 +191,9 @@ class Register:
 
         def work(connection: Connection) -> Outcome[None]:
             events = []
-            for promotion_id, row_version, decision_id in store.due_promotions(connection, now, EXPIRE_BATCH_MAX):
+            for promotion_id, row_version, decision_id, model in store.due_promotions(
+                connection, now, EXPIRE_BATCH_MAX
+            ):
                 store.move_promotion(
                     connection,
                     promotion_id,
@@ -201,7 +202,8 @@ class Register:
                     decision_id=decision_id,
                 )
                 document = {"schema_version": 1, "promotion_id": promotion_id, "expired_at": format_timestamp(now)}
-                events.append(make_event(EXPIRY, new_id(now), SYSTEM, document, None))
+                occasion = Occasion(actor=SYSTEM, model=model, now=now, trace=None)
+                events.append(make_event(EXPIRY, new_id(now), occasion, document))
             if not events:
                 raise MovedError  # another process closed them first
             return Outcome(value=None, events=tuple(events))

@@ -89,16 +89,16 @@ def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list
     return list(connection.execute(statement).mappings())
 
 
-def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tuple[str, int, str]]:
-    """Return (id, row_version, decision_id) of pending promotions whose time has run out."""
+def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tuple[str, int, str, str]]:
+    """Return (id, row_version, decision_id, model) of pending promotions whose time has run out."""
     columns = promotion_table.c
     statement = (
-        select(columns.id, columns.row_version, columns.decision_id)
+        select(columns.id, columns.row_version, columns.decision_id, columns.model)
         .where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now)
         .order_by(columns.number)
         .limit(limit)
     )
-    return [(row.id, row.row_version, row.decision_id) for row in connection.execute(statement)]
+    return [(row.id, row.row_version, row.decision_id, row.model) for row in connection.execute(statement)]
 
 
 def was_allowed(connection: Connection, request: PromotionRequest) -> bool:
