@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,12 @@ def test_hostile_bytes_are_refused_by_name(data: bytes) -> None:
     salt = base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4)).split(b'"')[1]
 
     assert commit(opened.name, opened.value, lambda _: base64.urlsafe_b64decode(salt + b"==")).document == data
+
+
+def test_the_worked_example_of_the_format_is_true() -> None:
+    """What `docs/formats/privacy.md` shows is what is made."""
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "privacy.md").read_text()
+    made = commit("identity", "ann@example.com", lambda size: bytes(range(size)))
+
+    assert f"disclosure  {made.document.decode()}\n" in page
+    assert f"commitment  {made.commitment}\n" in page
