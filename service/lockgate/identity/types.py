@@ -13,7 +13,8 @@ PrincipalType: TypeAlias = Literal["user", "machine"]
 ROLES_MAX: Final = 32  # a person with more roles than that separates no duties
 IDENTITIES_MAX: Final = 16  # e-mail addresses and workload URIs of one principal
 IDENTITY_CHARS_MAX: Final = 1024  # a certificate's SAN in practice stays below 300
-_SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,254}", re.ASCII)
+# With "principal:" before it, it is the subject of a record, which has 255 characters.
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,239}", re.ASCII)
 _ROLE: Final = re.compile(
     r"requester|operator|auditor|admin|approver:[a-z][a-z0-9-]{0,54}"
     r"|(?=.{1,64}\Z)recorder:[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*",
@@ -66,7 +67,7 @@ def parse_principal(*, subject: str, type: str, roles: Iterable[str], identities
         IdentityError: One of them has a form that no record could carry; the message says which.
     """
     if not _SUBJECT.fullmatch(subject):
-        raise IdentityError("want a subject of 1 to 255 letters, digits and ._@:/+-, starting with a letter or digit")
+        raise IdentityError("want a subject of 1 to 240 letters, digits and ._@:/+-, starting with a letter or digit")
     if type not in {"user", "machine"}:
         raise IdentityError("want the type 'user' or 'machine'")
     roles, identities = tuple(sorted(set(roles))), tuple(sorted(set(identities)))
