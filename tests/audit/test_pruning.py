@@ -1,6 +1,7 @@
 """Pruning: only what an archive holds goes, everything later still proves, and the log goes on; on both databases."""
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +23,15 @@ from lockgate.audit import (
 from lockgate.audit import pruning as pruning_module
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.merkle import root_from_inclusion
+from lockgate.audit.formats.notes import VerifierKey, make_signer
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.key_changes import rotate_key
+from lockgate.audit.verification.export_folder import ExportFolder
+from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
 from lockgate.storage import read_transaction
 from lockgate.storage.tables import audit_attachment, audit_entry, audit_node
 from support.audit_logs import LogStand, make_event, make_stand
+from support.keyed_logs import log_under
 from support.retention import OPERATOR, erase_documents, fill_quickly, keep, name_of, prune_log, verify
 
 SCHEMA = b'{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "maxProperties": 3}'
@@ -376,3 +382,36 @@ def test_registered_kinds_survive(stand: LogStand) -> None:
     assert newest is not None
     assert [body["kind"] for body in _bodies(stand, "log.kind")] == ["access.grant", "access.review"]
     assert verify(stand, stand.export("rest")).verdict == "valid"
+
+
+def _rotate(stand: LogStand) -> VerifierKey:
+    new = make_signer(stand.log.origin, secrets.token_bytes(32))
+    overlapping = log_under(stand, new, stand.signer)
+    rotate_key(overlapping, stand.signer.verifier_key, new.verifier_key, OPERATOR, stand.clock.now_ns())
+    stand.signer, stand.log = new, log_under(stand, new)
+    return new.verifier_key
+
+
+def _verdict(path: Path, *keys: VerifierKey) -> str:
+    return verify_export(ExportFolder(path), Trust(policy=trust_in_keys(keys))).verdict
+
+
+def test_a_log_whose_key_changed_is_pruned(stand: LogStand) -> None:
+    """Archives verify under the keys of their time; what is left needs only those that signed it."""
+    first = stand.signer.verifier_key
+    fill_quickly(stand, 200)
+    second = _rotate(stand)
+    fill_quickly(stand, 200)
+    prune_log(stand, 256, stand.export("early"))
+    fill_quickly(stand, 200)
+    third = _rotate(stand)
+    fill_quickly(stand, 200)
+    prune_log(stand, 768, stand.export("late"))
+    stand.reopened().append(make_event())
+    fourth = _rotate(stand)
+    rest = stand.export("rest")
+
+    assert _verdict(stand.folder / "early", first, second) == "valid"
+    assert _verdict(stand.folder / "late", second, third) == "valid"
+    assert _verdict(rest, third, fourth) == "valid"
+    assert _verdict(rest, first, second) == "unverifiable"
