@@ -26,7 +26,7 @@ from lockgate.audit.formats.checkpoints import read_checkpoint, sign_checkpoint
 from lockgate.audit.formats.kind_names import RECOVER
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.formats.notes import SeedSigner, make_signer
-from lockgate.audit.formats.records import parse_record
+from lockgate.audit.formats.records import Columns, parse_record
 from lockgate.audit.key_changes import rotate_key
 from lockgate.audit.recovery import STEP_RECORDS, LogWriter, Recovery, recover_log
 from lockgate.audit.types import RecordFilter
@@ -49,7 +49,7 @@ def stand(tmp_path: Path, database_url: str) -> Iterator[LogStand]:
     made.engine.dispose()
 
 
-def _recover(stand: LogStand, export: Path, *signers: SeedSigner, elsewhere: bool = False) -> Recovery:
+def _recover(stand: LogStand, export: Path | ExportFolder, *signers: SeedSigner, elsewhere: bool = False) -> Recovery:
     keys = signers or (stand.signer,)
     return recover_log(
         LogWriter(
@@ -59,7 +59,7 @@ def _recover(stand: LogStand, export: Path, *signers: SeedSigner, elsewhere: boo
             instance="test",
             checkpoint_file=None if elsewhere else stand.checkpoint_file,
         ),
-        ExportFolder(export),
+        ExportFolder(export) if isinstance(export, Path) else export,
         LogPolicy(logs=tuple(LogKey(key=key.verifier_key) for key in dict.fromkeys((*keys, stand.signer)))),
         reason="the disk failed",
         actor=OPERATOR,
@@ -197,6 +197,49 @@ def test_log_that_went_on_another_way(stand: LogStand) -> None:
 
     _refuse(stand, export, "another way", elsewhere=True)
     _refuse(stand, export, "another way")
+
+
+def test_export_of_a_fork(stand: LogStand) -> None:
+    """An export that contradicts the checkpoint file is refused, though the log's own key signed every bit of it."""
+    stand.fill(6)
+    stand.cut(3)
+    fork = stand.reopened(elsewhere=True)
+    for _ in range(9):
+        fork.append(make_event("a fork"))
+    export = stand.export("fork")
+    stand.cut(3)
+    before = _state(stand)
+
+    with pytest.raises(LogInconsistentError, match="first 7 records"):
+        _recover(stand, export)
+    assert _state(stand) == before
+
+
+@pytest.mark.parametrize("what", ["record", "document", "end"])
+def test_export_that_changes_while_it_is_read(stand: LogStand, what: str) -> None:
+    """What is put back is what was signed, whatever becomes of the export after it was verified."""
+    stand.fill(3)
+    stand.log.append(make_event(attachments=(b"document",)))
+    export = stand.export()
+    stand.cut(2)
+
+    class Changing(ExportFolder):
+        is_verified = False  # the records are read again after that
+
+        def records(self) -> Iterator[tuple[bytes, Columns | None]]:
+            self.is_verified = True
+            records = list(super().records())
+            if what == "record":
+                records[-1] = (records[-1][0].replace(b"tested", b"tasted"), None)
+            yield from records[: -1 if what == "end" else None]
+
+        def attachment(self, sha256: str) -> bytes | None:
+            return b"another" if what == "document" and self.is_verified else super().attachment(sha256)
+
+    before = _state(stand)
+    with pytest.raises(RecoveryError):
+        _recover(stand, Changing(export))
+    assert _state(stand) == before
 
 
 def test_export_of_another_log(stand: LogStand, tmp_path: Path) -> None:
