@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from interop import disclosure_from_spec
 from interop import verifier_from_spec as spec
 from interop.export_from_spec import ExportVerdict
 from interop.witness_from_spec import open_under_policy, parse_policy
 from lockgate.audit import Receipt, open_checkpoint, parse_verifier_key, verify_receipt
 from lockgate.audit.errors import (
     AuditError,
+    DisclosureInvalidError,
     KeyInvalidError,
     LogPolicyInvalidError,
     NoteMalformedError,
@@ -19,6 +21,7 @@ from lockgate.audit.errors import (
     SignatureInvalidError,
 )
 from lockgate.audit.formats.cosignatures import parse_witness_key
+from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.audit.formats.log_policy import open_cosigned, parse_log_policy
 from lockgate.audit.formats.merkle import check_consistency, leaf_hash, root_from_inclusion
 from lockgate.audit.formats.proofs import parse_proof
@@ -72,6 +75,10 @@ class Reader(Protocol):
 
     def cosigned(self, note: bytes, policy: str) -> dict[str, Any] | str:
         """Return who signed a checkpoint, or the code with which it is refused."""
+        ...
+
+    def discloses(self, document: bytes, commitment: str) -> list[Any] | None:
+        """Return the name and value that a document discloses, or None if it is refused."""
         ...
 
     def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:
@@ -156,6 +163,13 @@ class LockgateReader:
             "quorum_met": opened.quorum_met,
         }
 
+    def discloses(self, document: bytes, commitment: str) -> list[Any] | None:  # noqa: D102
+        try:
+            disclosure = open_disclosure(document, commitment)
+        except DisclosureInvalidError:
+            return None
+        return [disclosure.name, disclosure.value]
+
     def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
         found = verify_export(ExportFolder(folder), Trust(policy=parse_log_policy(policy), held=held))
         return {
@@ -234,6 +248,12 @@ class SpecReader:
             return open_under_policy(note, parse_policy(policy))
         except spec.RefusedError as exc:
             return str(exc)
+
+    def discloses(self, document: bytes, commitment: str) -> list[Any] | None:  # noqa: D102
+        try:
+            return disclosure_from_spec.open_disclosure(document, commitment)
+        except spec.RefusedError:
+            return None
 
     def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
         return ExportVerdict(folder, parse_policy(policy), held).as_json()

@@ -164,6 +164,18 @@ def test_not_cosigned(reader: Reader, case: dict[str, Any]) -> None:
     assert reader.cosigned(bytes.fromhex(case["note_hex"]), case["policy"]) == case["code"]
 
 
+@_cases("disclosures.json", "valid")
+def test_disclosure(reader: Reader, case: dict[str, Any]) -> None:
+    """It is a disclosure of its commitment, and discloses this."""
+    assert reader.discloses(case["document"].encode(), case["commitment"]) == case["discloses"]
+
+
+@_cases("disclosures.json", "invalid")
+def test_no_disclosure(reader: Reader, case: dict[str, Any]) -> None:
+    """It is no disclosure of its commitment."""
+    assert reader.discloses(case["document"].encode(), case["commitment"]) is None
+
+
 @_cases("logs.json", "cases")
 def test_log(reader: Reader, case: dict[str, Any], tmp_path: Path) -> None:
     """The verdicts, the first record in doubt and the codes are these; there may be more codes where one is wanted."""

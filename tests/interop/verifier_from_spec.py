@@ -69,18 +69,23 @@ def want(holds: object, code: str = "") -> None:
 # Section 1: the record.
 
 
-def parse_record(data: bytes) -> dict[str, Any]:
-    """Read canonical bytes as a record; `RefusedError` if they are none."""
+def parse_canonical(data: bytes) -> Any:
+    """Read canonical JSON; `RefusedError` if it is none."""
     want(len(data) <= 32_768)
     try:
-        record: dict[str, Any] = json.loads(
-            data.decode(), object_pairs_hook=_object, parse_float=_refuse, parse_constant=_refuse
-        )
-        _check_values(record, 0)
-        canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        value = json.loads(data.decode(), object_pairs_hook=_object, parse_float=_refuse, parse_constant=_refuse)
+        _check_values(value, 0)
+        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise RefusedError(str(exc)) from exc
-    want(canonical == data and isinstance(record, dict))
+    want(canonical == data)
+    return value
+
+
+def parse_record(data: bytes) -> dict[str, Any]:
+    """Read canonical bytes as a record; `RefusedError` if they are none."""
+    record: dict[str, Any] = parse_canonical(data)
+    want(isinstance(record, dict))
     want(record.keys() >= REQUIRED and record.keys() <= REQUIRED | OPTIONAL)
     want(type(record["v"]) is int and record["v"] == 1)
     want(type(record["seq"]) is int and 0 <= record["seq"] <= SAFE_INTEGER_MAX)

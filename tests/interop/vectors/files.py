@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from interop.vectors.checkpoints import checkpoints
+from interop.vectors.disclosures import disclosures
 from interop.vectors.keys import keys
 from interop.vectors.logs import logs
 from interop.vectors.receipts import receipts, tlog_proofs
@@ -16,6 +17,7 @@ from interop.vectors.witnessed import cosigned, policies
 FILES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "checkpoints.json": checkpoints,
     "cosigned.json": cosigned,
+    "disclosures.json": disclosures,
     "keys.json": keys,
     "logs.json": logs,
     "policies.json": policies,
