@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from lockgate.audit import AuditLog, store
+from lockgate.audit import AuditLog, Event, Receipt, store
 from lockgate.audit.anchors import TimestampAuthorities
 from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
 from lockgate.audit.formats.cosignatures import witness_key_of
@@ -36,7 +36,7 @@ from lockgate.canonical_json import parse_json
 from lockgate.clock import NS_PER_S
 from lockgate.storage import grant_service_role, open_engine, write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
-from support.databases import PostgreSQLServer
+from support.databases import NewDatabase, PostgreSQLServer
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
 from support.timestamp_authority import Authority, AuthorityServer, serve_authority
 from support.witnesses import WITNESS_SIGNER, WitnessStand, make_witness_stand, serve_witness
@@ -243,8 +243,11 @@ def test_bad_witness_stops_nothing(
     assert open_cosigned(stand.log.published_checkpoint(), policy).quorum_met
 
 
-def test_restored_backup_is_noticed(stand: LogStand, witness: WitnessStand) -> None:
-    """A log that is shorter than what it signed, and than what a witness saw, gets no heartbeat, and both say so."""
+def test_restored_backup_is_noticed(
+    stand: LogStand, witness: WitnessStand, authority: Authority, served_authority: AuthorityServer
+) -> None:
+    """A log that is shorter than what it signed, and than what a witness saw, gets nothing, and each act says why."""
+    authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)
     stand.fill(5)
     with serve_witness(witness) as url:
         policy = _policy(stand, url)
@@ -252,14 +255,25 @@ def test_restored_backup_is_noticed(stand: LogStand, witness: WitnessStand) -> N
         stand.cut(3)
         stand.edit("DELETE FROM audit_cosigned")
         stand.clock.now += 301 * NS_PER_S
-        done, lines = _tend(_tender(stand, log=stand.reopened(), policy=policy))
+        done, lines = _tend(_tender(stand, log=stand.reopened(), policy=policy, authorities=authorities))
 
     assert not done
     assert lines == [
         ("tending_failed", "audit.log_behind"),
         ("tending_failed", "audit.log_behind"),
         ("witness_contradicts", "audit.witness_ahead"),
+        ("tending_failed", "audit.log_behind"),
     ]
+    assert served_authority.requests == []
+
+
+def test_log_that_was_never_created(stand: LogStand, new_database: NewDatabase) -> None:
+    """Tending makes no log, and says that there is none."""
+    empty = replace(stand, engine=open_engine(new_database()))
+    done, lines = _tend(_tender(empty, log=empty.reopened()))
+
+    assert (done, lines) == (False, [("tending_failed", "audit.log_foreign")] * 2)
+    empty.engine.dispose()
 
 
 def test_defect_in_one_act_stops_no_other(
@@ -268,10 +282,13 @@ def test_defect_in_one_act_stops_no_other(
     """An unforeseen error ends its act, is told with its traceback, and the others go on."""
 
     class Broken(AuditLog):
-        def check_head(self) -> None:
-            raise ZeroDivisionError
+        def append(self, event: Event) -> Receipt:
+            if event.kind == HEARTBEAT:
+                raise ZeroDivisionError
+            return super().append(event)
 
     stand.log.__class__ = Broken
+    stand.clock.now += 301 * NS_PER_S
     authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)
 
     assert _tend(_tender(stand, authorities=authorities)) == (

@@ -109,9 +109,9 @@ class Tender:
 
     def _beat(self) -> bool:
         interval_s = self._intervals.heartbeat_s
-        (newest,) = self._log.find(RecordFilter(), limit=1, newest_first=True)
+        newest = self._log.find(RecordFilter(), limit=1, newest_first=True)
         now = self._clock.now_ns()
-        if now - parse_timestamp(parse_record(newest.body)["ts"]) < interval_s / 2 * NS_PER_S:
+        if newest and now - parse_timestamp(parse_record(newest[0].body)["ts"]) < interval_s / 2 * NS_PER_S:
             return True
         event = Event(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
         receipt = self._log.append(event)
@@ -168,6 +168,7 @@ class Tender:
     def _anchor(self) -> bool:
         if self._authorities is None:
             return True
+        self._log.check_head()  # no authority is asked about a log that could not record its answer
         note = due_checkpoint(self._log, int(self._intervals.anchor_s * NS_PER_S), self._clock.now_ns())
         if note is None:
             return True

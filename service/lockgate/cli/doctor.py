@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import click
 
-from lockgate.audit import AuditLog, LogForeignError, load_public_key, open_checkpoint
+from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_signer, open_checkpoint
 from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
@@ -139,6 +139,10 @@ def _folder(settings: Settings) -> str:
 
 
 def _log_key(settings: Settings) -> str:
+    if settings.log_signer_command:
+        signer = load_signer(settings.log_key_file, settings.log_signer_command)
+        signer.sign(b"lockgate doctor\n")  # no checkpoint, so of no use to anybody
+        return f"of {signer.verifier_key.name}; {settings.log_signer_command[0]} signs with it"
     _must_be_its_owners(
         settings.log_key_file,
         f"if there was a log, put its key back from the backup; if there never was one, {_INIT}",
