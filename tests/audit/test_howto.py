@@ -13,7 +13,7 @@ from lockgate.audit.batch import EVENTS_MAX
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, parse_record
 from lockgate.audit.group_commit import WAITING_MAX
-from lockgate.audit.kind_schemas import _LIST, _MAP, _ONE, _PLAIN
+from lockgate.audit.kind_schemas import _LIST, _MAP, _ONE, _PLAIN, _TOP
 from lockgate.audit.kinds import RESERVED_WORDS
 from lockgate.audit.log_kinds import KINDS_MAX
 
@@ -70,5 +70,5 @@ def test_the_keywords_of_a_schema_are_listed() -> None:
     (listed,) = re.findall(r"only these keywords: (.*?)\. `format`", MODULES, flags=re.DOTALL)
     words = set(re.sub(r"\(.*?\)", "", listed).replace("`", " ").replace(",", " ").replace(" and ", " ").split())
 
-    assert words | {"$schema"} == {"$ref", *_PLAIN, *_ONE, *_LIST, *_MAP}
+    assert words | {"$schema"} == {"$ref", *_TOP, *_PLAIN, *_ONE, *_LIST, *_MAP}
     assert set(re.findall(r"`([a-z]+)\.`", MODULES.split("2. ")[0])) == RESERVED_WORDS

@@ -108,6 +108,8 @@ def test_a_log_that_lost_a_part_is_not_begun_anew(tmp_path: Path, lost: str) -> 
     with pytest.raises(LogForeignError):
         open_log(tmp_path, ORIGIN, KINDS)
 
+    assert lost == "log.db" or not (tmp_path / lost).exists()
+
 
 def test_a_restored_backup_is_refused(tmp_path: Path) -> None:
     """The checkpoint file outside the database betrays a database of before."""

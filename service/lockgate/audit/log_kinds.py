@@ -41,7 +41,7 @@ def read_registrations(connection: Connection, log: str, first: int = 0) -> list
 def is_registered(connection: Connection, log: str, kind: str, schema: bytes) -> bool:
     """Tell whether a kind's newest registration is with this schema, and the log still keeps it."""
     newest = {made.kind: made.schema_sha256 for made in read_registrations(connection, log)}.get(kind)
-    return newest == sha256_hex(schema) and store.read_attachment(connection, log, newest) == schema
+    return newest is not None and store.read_attachment(connection, log, newest) == schema
 
 
 class LogKinds:
