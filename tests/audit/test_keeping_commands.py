@@ -8,10 +8,13 @@ from typing import Any, TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lockgate.audit import load_key_file, load_public_key, verify_receipt
 from lockgate.audit.errors import KeyChangeError, LogBehindError, LogForeignError, RecoveryError
 from lockgate.audit.formats.kind_names import KEY_COMPROMISE, KEY_ROTATE, RECOVER
+from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.reading import LogReader
 from lockgate.audit.types import RecordFilter
@@ -22,6 +25,13 @@ from lockgate.storage import open_engine
 from lockgate.system_clock import SystemClock
 
 ORIGIN = "gate.test/audit"
+OPENSSL = """#!/bin/sh
+set -eu
+text=$(mktemp)
+trap 'rm -f "$text"' EXIT
+cat >"$text"
+openssl pkeyutl -sign -inkey {key} -rawin -in "$text" | base64 -w 0
+"""
 
 
 Run: TypeAlias = Callable[..., Result]
@@ -92,6 +102,32 @@ def test_rotation_to_a_key_of_another_name(run: Run, data_dir: Path, tmp_path: P
 
     assert isinstance(done.exception, ConfigError)
     assert _bodies(data_dir, KEY_ROTATE) == []
+
+
+def test_rotation_to_a_program(run: Run, tmp_path: Path) -> None:
+    """The new key may be one that another program keeps: the log goes on with it, and the doctor asks it to sign."""
+    signer = make_signer(ORIGIN, bytes(range(32)))
+    (tmp_path / "public.key").write_text(f"{signer.verifier_key}\n")
+    (tmp_path / "key.pem").write_bytes(
+        Ed25519PrivateKey.from_private_bytes(signer.seed).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+    )
+    script = tmp_path / "sign it"
+    script.write_text(OPENSSL.format(key=tmp_path / "key.pem"))
+    script.chmod(0o700)
+    command = f"'{script}' --quiet"
+    done = run("audit", "rotate-key", "--new-key", tmp_path / "public.key", "--new-signer-command", command)
+    settings = {"LOG_KEY_FILE": tmp_path / "public.key", "LOG_SIGNER_COMMAND": command}
+    shown = run("audit", "show", "1", **settings)
+    doctor = run("doctor", **settings)
+    ill = run("doctor", **settings | {"LOG_SIGNER_COMMAND": "/bin/false"})
+
+    assert (done.return_value, done.stdout) == (0, f"{signer.verifier_key}\n")
+    assert f"LOCKGATE_LOG_SIGNER_COMMAND={command}" in done.stderr
+    assert "log.key.rotate" in shown.stdout
+    assert f"of {ORIGIN}; {script} signs with it" in doctor.output
+    assert "audit.signer_failed" in ill.output
 
 
 def test_compromise(run: Run, data_dir: Path) -> None:

@@ -1,5 +1,8 @@
 """Changing the log's key: recorded under both, refused without the ceremony, and given up with a size."""
 
+import uuid
+from dataclasses import replace
+
 import pytest
 
 from lockgate.audit import (
@@ -27,6 +30,7 @@ from lockgate.audit.key_changes import (
     rotate_key,
 )
 from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.digests import sha256_hex
 from lockgate.storage import read_transaction, write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, verify_export
 from support.keyed_logs import log_under
@@ -190,17 +194,21 @@ def _cosign(stand: LogStand, at_s: int, witness: SeedSigner = WITNESS, note: byt
     return size
 
 
+def _stamp(authority: Authority, note: bytes) -> Timestamp:
+    request = make_timestamp_request(note)
+    answer = authority.answer(request.body, EpochNs(1_700_000_000 * NS_PER_S))
+    timestamp = open_timestamp_response(answer, note, request.nonce, authority.trust)
+    assert isinstance(timestamp, Timestamp)
+    return timestamp
+
+
 def test_newest_attestation_is_by_a_known_witness_before_the_time(stand: LogStand) -> None:
     """What counts is the largest size that a known witness or authority attested before the key was lost."""
     authority = Authority()
     stand.fill(2)
     _cosign(stand, 1000)
     stand.fill(1)
-    request = make_timestamp_request(note := stand.log.checkpoint())
-    token = open_timestamp_response(
-        authority.answer(request.body, EpochNs(1_700_000_000 * NS_PER_S)), note, request.nonce, authority.trust
-    )
-    assert isinstance(token, Timestamp)
+    token = _stamp(authority, note := stand.log.checkpoint())
     stand.log.append(anchor_event("rfc3161", note, token.token, time=token.time, actor=OPERATOR, now=END))
     _cosign(stand, 1_800_000_000)
 
@@ -225,7 +233,13 @@ def test_what_nobody_trusted_attested_does_not_count(stand: LogStand) -> None:
     _cosign(stand, 1000, make_signer("witness.example/w1", bytes(32)))
     fork = sign_checkpoint(Checkpoint(origin=ORIGIN, size=2, root=bytes(32)), stand.signer)
     _cosign(stand, 1000, note=fork)
+    authority = Authority()
+    for note in (fork, b"no checkpoint"):
+        token = _stamp(authority, note)
+        event = anchor_event("rfc3161", stand.log.checkpoint(), token.token, time=token.time, actor=OPERATOR, now=END)
+        body = {**event.body, "checkpoint": f"sha256:{sha256_hex(note)}"}
+        stand.log.append(replace(event, id=str(uuid.uuid4()), body=body, attachments=(note, token.token)))
 
-    assert newest_attestation(stand.engine, ORIGIN, POLICY, None, END) is None
+    assert newest_attestation(stand.engine, ORIGIN, POLICY, authority.trust, END) is None
     with pytest.raises(LogForeignError):
         newest_attestation(stand.engine, "other.example/audit", POLICY, None, END)

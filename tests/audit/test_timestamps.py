@@ -127,6 +127,12 @@ def test_junk_is_malformed(authority: Authority, junk: bytes) -> None:
     assert _code(verify_timestamp(junk, MESSAGE, authority.trust)) == "audit.timestamp_malformed"
 
 
+def test_nothing_stands_beside_a_token(authority: Authority, token: bytes) -> None:
+    """A token has one spelling: nothing before it, behind it, or twice."""
+    for spelling in (token + b"\0", token + token, token + b"\x05\0", b"\x05\0" + token, token[:-1]):
+        assert _code(verify_timestamp(spelling, MESSAGE, authority.trust)) == "audit.timestamp_malformed"
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_token_is_never_another_time(authority: Authority, token: bytes, data: st.DataObject) -> None:
