@@ -76,6 +76,18 @@ def test_records_short_of_a_held_checkpoint_are_truncated_though_intact() -> Non
     assert found(verification) == ("tampered", 3, {"truncated"})
 
 
+def test_broken_chain_leaves_completeness_and_freshness_open() -> None:
+    """Of a log that could not be read to its end nobody can say how far it reached or how new it is."""
+    log = WrittenLog().fill(6)
+    held = log.notes[2]
+    log.lines[4] = b"{}"
+    demands = Demands(now=EpochNs(START_NS), age_s_max=60)
+    verification = log.verify(Trust(policy=only(), held=(held,), demands=demands))
+
+    assert (verification.integrity, verification.outside_size) == ("tampered", 3)
+    assert (verification.completeness, verification.freshness) == ("unverifiable", "unverifiable")
+
+
 def test_quorum_of_witnesses_counts_as_outside() -> None:
     """With a quorum's cosignatures the log is complete up to them and split-view resistant; with too few it is not."""
     log = WrittenLog().fill(4)

@@ -122,6 +122,30 @@ def test_stretches_change_no_verdict(
         assert walked.integrity == "valid"
 
 
+@pytest.mark.parametrize("length", [1, 2, 4, 64])
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (b'"seq":5', b'"seq":6', "seq_mismatch"),
+        (b'"log":"written', b'"log":"writtem', "log_mismatch"),
+        (b'"ts":"2023', b'"ts":"2022', "ts_backwards"),
+        (b'"kind":"app.event"', b'"kind":"log.genesis"', "record_malformed"),
+    ],
+)
+def test_what_the_key_itself_wrote_wrongly_is_found(
+    monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes, code: str, length: int
+) -> None:
+    """A record of another place, log or time accuses also where it is rightly chained and signed."""
+    log = WrittenLog().fill(5)
+    log.add(change=lambda line: line.replace(old, new))
+    log.fill(6, batch=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(stretches, "STRETCH_RECORDS_MAX", length)
+        verification = log.verify()
+
+    assert found(verification) == ("tampered", 5, {code})
+
+
 def _change_line(place: int, old: bytes, new: bytes) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         path = folder / "records.jsonl"

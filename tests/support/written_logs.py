@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,14 @@ class WrittenLog:
     tree: GrowingTree = field(default_factory=GrowingTree)
     edges: list[tuple[bytes, ...]] = field(default_factory=lambda: [()])  # of the tree over the first n records
 
-    def add(self, kind: str = APP_EVENT, body: Any = None, attachments: tuple[bytes, ...] = ()) -> int:
-        """Append a record; return its position."""
+    def add(
+        self,
+        kind: str = APP_EVENT,
+        body: Any = None,
+        attachments: tuple[bytes, ...] = (),
+        change: Callable[[bytes], bytes] = lambda line: line,
+    ) -> int:
+        """Append a record; return its position. `change`: what a writer with the key may put in its place."""
         seq = len(self.lines)
         kind = kind if seq else GENESIS
         event = Event(
@@ -60,7 +67,7 @@ class WrittenLog:
             boot=str(uuid.UUID(int=1)),
             schema_sha256=sha256_hex(kind.encode()),
         )
-        self.lines.append(encode_record(event, place))
+        self.lines.append(change(encode_record(event, place)))
         self.tree.append(leaf_hash(self.lines[-1]))
         self.edges.append(tuple(self.tree._edge))
         for document in attachments:
