@@ -18,7 +18,9 @@ from interop.tile_tree import tiles_of
 from lockgate.audit import AuditLog, KindCatalogue, Outcome
 from lockgate.audit.export import export_log
 from lockgate.audit.formats.checkpoints import read_checkpoint
+from lockgate.audit.formats.cosignatures import add_cosignatures, cosign
 from lockgate.audit.formats.notes import make_signer
+from lockgate.clock import NS_PER_S, EpochNs
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 
 SIZES = [1, 2, 255, 256, 257, 1000]
@@ -267,6 +269,19 @@ def test_go_refuses_changed_tiles(go_interop: Path, export: Path, changed: str) 
     _flip(export / changed, 60)
 
     assert _go(go_interop, "tiles", str(export), VKEY)["error"] != ""
+
+
+def test_go_reads_a_cosigned_checkpoint(go_interop: Path, export: Path) -> None:
+    """Lines of witnesses are lines of strangers to Go: it opens the note by the log's own."""
+    note = (export / "checkpoint").read_bytes()
+    witness = make_signer("witness.example", bytes(32))
+    (export / "checkpoint").write_bytes(
+        add_cosignatures(note, [cosign(note, witness, EpochNs(1_800_000_000 * NS_PER_S))])
+    )
+    answer = _go(go_interop, "tiles", str(export), VKEY)
+
+    assert (answer["error"], answer["records"], answer["strangers"]) == ("", 5, 1)
+    assert answer["signers"] == [OLD.verifier_key.key_id.hex()]
 
 
 def test_go_refuses_another_key(go_interop: Path, export: Path) -> None:

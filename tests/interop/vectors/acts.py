@@ -33,11 +33,14 @@ def _key_changes() -> dict[str, Case]:
     rotated.add(make_act("log.key.rotate", {"old_key": _OLD, "new_key": _NEW})).add(make_event("both keys sign"))
     rotated.signers = (NEW_SIGNER,)
     rotated.add(make_event("the new key signs alone"))
-    compromised = SmallLog.begun().add(make_event("one")).add(make_event("two"))
-    compromised.add(make_act("log.key.compromise", {"key": _OLD, "trusted_size": 2, "reason": "lost"}))
+    trusted, signing = (
+        SmallLog.begun().add(make_event("one")).add(make_act("log.key.compromise", _lost(size))) for size in (3, 2)
+    )
     replaced = SmallLog.begun().add(make_event("one"))
     replaced.signers = (NEW_SIGNER,)
-    replaced.add(make_act("log.key.compromise", {"key": _OLD, "trusted_size": 2, "reason": "lost"}))
+    replaced.add(make_act("log.key.compromise", _lost(2)))
+    twice = SmallLog(records=list(trusted.records), notes=list(trusted.notes), now=trusted.now)
+    twice.add(make_act("log.key.compromise", _lost(1)))
     both = f"log {_OLD}\n# lockgate sizes 0..2\nlog {_NEW}\n# lockgate sizes 3..\nquorum none\n"
     late = f"log {_OLD}\n# lockgate sizes 0..2\nlog {_NEW}\n# lockgate sizes 4..\nquorum none\n"
     return {
@@ -47,10 +50,18 @@ def _key_changes() -> dict[str, Case]:
         ),
         "a checkpoint of a size for which no key counts": undecided(("key_unknown",), rotated.files(), late),
         "a key compromised, and replaced in time": Case(files=replaced.files(), policy=both),
+        "a key compromised, up to here": Case(files=trusted.files()),
         "a key compromised, and still signing": undecided(
-            ("key_compromised",), compromised.files(), policy_of(SIGNER), doubted=2
+            ("key_compromised",), signing.files(), policy_of(SIGNER), doubted=2
+        ),
+        "a key compromised twice, the smaller size counts": undecided(
+            ("key_compromised",), twice.files(), policy_of(SIGNER), doubted=1
         ),
     }
+
+
+def _lost(trusted_size: int) -> dict[str, Any]:
+    return {"key": _OLD, "trusted_size": trusted_size, "reason": "lost"}
 
 
 def _erasures() -> dict[str, Case]:

@@ -38,6 +38,13 @@ def _together() -> SmallLog:
     return log.add(make_event("five"))
 
 
+def _still() -> SmallLog:
+    """Three records, the first two of one instant."""
+    log = SmallLog.begun()
+    log.now -= SECOND
+    return log.add(make_event("the same instant")).add(make_event("later"))
+
+
 def _with_documents() -> SmallLog:
     log = SmallLog.begun()
     log.add(make_event("two documents", attachments=(b"first document", b"second document")))
@@ -45,10 +52,6 @@ def _with_documents() -> SmallLog:
 
 
 def _valid() -> dict[str, Case]:
-    still = SmallLog.begun()
-    still.step = 0
-    still.now -= SECOND
-    still.add(make_event("the same instant"))
     changing = _singly()
     changing.signers = (NEW_SIGNER, SIGNER)
     changing.add(make_event("both sign"))
@@ -58,7 +61,7 @@ def _valid() -> dict[str, Case]:
         "five transactions": Case(files=singly.files()),
         "a transaction of four": Case(files=_together().files()),
         "documents": Case(files=_with_documents().files()),
-        "two records of one instant": Case(files=still.files()),
+        "two records of one instant": Case(files=_still().files()),
         "a held checkpoint": Case(files=singly.files(), held=(singly.notes[2],), completeness="valid"),
         "two keys in the last checkpoint, the older known": Case(files=changing.files()),
         "a checkpoint for some records only": Case(files=edited(singly, "checkpoints.txt", lambda _: singly.notes[-1])),
@@ -76,7 +79,7 @@ def _edited_records() -> dict[str, Case]:
     def edit(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
         return lambda data: data.replace(old, new)
 
-    singly, together = _singly(), _together()
+    singly, together, still = _singly(), _together(), _still()
     body = b'"body":{"event":"two","facts":[{"name":"n","value":1}],"level":"info"},'
     return {
         "a changed record": accused(2, "root_mismatch", edited(singly, "records.jsonl", edit(b'"two"', b'"six"'))),
@@ -84,6 +87,9 @@ def _edited_records() -> dict[str, Case]:
             2, "record_malformed", edited(singly, "records.jsonl", edit(b'"two"', b' "two"'))
         ),
         "a record with a field less": accused(2, "record_malformed", edited(singly, "records.jsonl", edit(body, b""))),
+        "a record changed behind two of one instant": accused(
+            2, "record_malformed", edited(still, "records.jsonl", edit(b'"later"', b' "later"'))
+        ),
         "the last record changed": accused(4, "root_mismatch", edited(singly, "records.jsonl", edit(b"four", b"five"))),
         "a record inside a transaction changed": accused(
             2, "prev_mismatch", edited(together, "records.jsonl", edit(b'"two"', b'"six"'))
