@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -323,6 +324,23 @@ def test_a_record_missing_in_the_archive_stops_the_pruning(stand: LogStand) -> N
 
     with pytest.raises(ArchiveInvalidError):
         prune_log(stand, 512, archive)
+
+
+def test_an_archive_that_begins_later_is_refused(tmp_path: Path) -> None:
+    """The valid archive of a log that was pruned before is none for its backup of before that."""
+    stand = make_stand(tmp_path)
+    fill_quickly(stand, 600)
+    stand.engine.dispose()  # moves everything into the one file
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    shutil.copy(stand.database, backup)
+    prune_log(stand, 256, stand.export("whole"))
+    later = stand.export("later")
+    restored = make_stand(backup, f"sqlite:///{backup / 'lockgate.db'}")
+    with pytest.raises(ArchiveInvalidError, match="got none of record 0"):
+        prune_log(restored, 512, later)
+    for each in (stand, restored):
+        each.engine.dispose()
 
 
 # --- what is still needed -------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def prune(  # noqa: PLR0913 - each argument is one thing that pruning depends on
         policy = _policy(connection, log.origin, keys)
     # (2) The archive is valid and long enough. Outside a transaction: it takes its time.
     folder = ExportFolder(archive)
-    _check_archive(folder, before, log.origin, policy)
+    _check_archive(folder, before, policy)
     with (
         read_transaction(engine) as connection,
         closing(retention_store.stream_bodies(connection, log.origin, first, before)) as stored,
@@ -152,13 +152,11 @@ def _policy(connection: Connection, log: str, keys: Sequence[VerifierKey]) -> Lo
     return history if history.logs else trust_in_keys(keys)
 
 
-def _check_archive(folder: ExportFolder, before: int, log: str, policy: LogPolicy) -> None:
+def _check_archive(folder: ExportFolder, before: int, policy: LogPolicy) -> None:
     verification = verify_export(folder, Trust(policy=policy))
     if verification.verdict != "valid":
         codes = ", ".join(problem.code for problem in verification.problems)
         raise ArchiveInvalidError(f"want an archive that is valid, got one that is {verification.verdict}: {codes}")
-    if verification.log != log:
-        raise ArchiveInvalidError(f"want an archive of {log!r}, got one of another log")
     if verification.checkpoint_size is None or verification.checkpoint_size < before:
         raise ArchiveInvalidError(f"want an archive of at least {before} records, got {verification.checkpoint_size}")
 
