@@ -134,6 +134,12 @@ REFUSED_SCHEMAS: dict[str, bytes] = {
     "look-ahead": write_schema(properties={"a": {"pattern": "(?=a)b"}}),
     "a back-reference": write_schema(properties={"a": {"pattern": r"(a+)\1"}}),
     "a pattern too large": write_schema(properties={"a": {"pattern": "(a|b)*a(a|b){433}c"}}),
+    "an enumeration of objects": write_schema(properties={"a": {"enum": [{"a": 1}, {"a": 2}]}}),
+    "a mixed enumeration": write_schema(properties={"a": {"enum": ["a", 1]}}),
+    "an enumeration of truths": write_schema(properties={"a": {"enum": [True, False]}}),
+    "an enumeration of nothing": write_schema(properties={"a": {"enum": []}}),
+    "an enumeration that is none": write_schema(properties={"a": {"enum": "a"}}),
+    "a constant list": write_schema(properties={"a": {"const": [1]}}),
     "too many patterns": write_schema(
         properties={f"a{n}": {"$ref": "#/$defs/a"} for n in range(KIND_SCHEMA_PATTERNS_MAX + 1)},
         **{"$defs": {"a": {"pattern": "^a$"}}},
