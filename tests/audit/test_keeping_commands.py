@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lockgate.audit import load_key_file, load_public_key, verify_receipt
-from lockgate.audit.errors import KeyChangeError, LogBehindError, LogForeignError, RecoveryError
+from lockgate.audit.errors import (
+    KeyChangeError,
+    LogBehindError,
+    LogForeignError,
+    NothingMissingError,
+    RecoveryError,
+)
 from lockgate.audit.formats.kind_names import KEY_COMPROMISE, KEY_ROTATE, RECOVER
 from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.formats.records import parse_record
@@ -202,6 +208,15 @@ def test_recovery_from_end_to_end(run: Run, data_dir: Path, tmp_path: Path) -> N
     assert "principals were changed" in done.stderr
     assert [body["reason"] for body in _bodies(data_dir, RECOVER)] == ["the disk failed"]
     assert run("audit", "show", "0").exception is None
+    again = run("audit", "recover", "--from", tmp_path / "export")
+    assert (again.return_value, again.stdout) == (3, done.stdout)
+
+
+def test_nothing_to_recover(run: Run, tmp_path: Path) -> None:
+    """A log that is whole, and always was, is told so."""
+    run("audit", "export", "--out", tmp_path / "export")
+
+    assert isinstance(run("audit", "recover", "--from", tmp_path / "export").exception, NothingMissingError)
 
 
 def test_recovery_of_records_that_changed_nothing_else(run: Run, data_dir: Path, tmp_path: Path) -> None:
@@ -214,7 +229,7 @@ def test_recovery_of_records_that_changed_nothing_else(run: Run, data_dir: Path,
     again = run("audit", "recover", "--from", tmp_path / "export")
 
     assert (done.return_value, done.stdout) == (0, "")
-    assert isinstance(again.exception, RecoveryError)
+    assert (again.return_value, again.stdout) == (0, "")
     assert len(_bodies(data_dir, RECOVER)) == 1
 
 

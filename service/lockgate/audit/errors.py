@@ -196,6 +196,12 @@ class RecoveryError(AuditError):
     code: ClassVar[str] = "audit.recovery_refused"
 
 
+class NothingMissingError(RecoveryError):
+    """The log lacks nothing that the export has; nothing was changed."""
+
+    code: ClassVar[str] = "audit.nothing_missing"
+
+
 class AnchorError(AuditError):
     """What is to be recorded as an anchor does not attest a checkpoint of this log; nothing was recorded."""
 

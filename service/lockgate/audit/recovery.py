@@ -19,7 +19,7 @@ from lockgate.audit.append_store import AppendStore
 from lockgate.audit.appending import BEGINNING, Ending, Growth, check_ending, check_grown, grow
 from lockgate.audit.batch import Author, Batch
 from lockgate.audit.checkpoint_file import CheckpointFile
-from lockgate.audit.errors import LogForeignError, RecoveryError
+from lockgate.audit.errors import LogForeignError, NothingMissingError, RecoveryError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
 from lockgate.audit.formats.kind_names import ERASE, RECOVER
 from lockgate.audit.formats.log_policy import LogPolicy
@@ -90,7 +90,8 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
         actor: Who does it.
 
     Raises:
-        RecoveryError: Step 1 or 3 fails, or the log lacks nothing that the export has.
+        NothingMissingError: The log lacks nothing that the export has.
+        RecoveryError: Step 1 or 3 fails.
         ExportError: The export cannot be read.
         LogForeignError: The database holds another log, or this one under a key that is not known.
         LogInconsistentError: Step 2 or 5 fails: other damage than a missing end, which no export mends.
@@ -100,10 +101,11 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
     file = None if writer.checkpoint_file is None else CheckpointFile(writer.checkpoint_file)
     known = _keys(writer, policy)
     signed = None if file is None else file.newest(known)
-    _check_export(folder, policy, writer.origin, signed)
+    size = _check_export(folder, policy, writer.origin)
     with write_transaction(writer.engine) as connection:
         rows = AppendStore(connection, writer.origin)
         ending = _find_ending(connection, rows, writer.origin, known)
+        _check_reach(size, ending, signed)
         put_back = _PutBack(connection, rows, folder, known, ending)
         put_back.run()
         whole = check_ending(connection, rows.lock_head(), writer.keys)
@@ -122,8 +124,8 @@ def _keys(writer: LogWriter, policy: LogPolicy) -> list[VerifierKey]:
     return list(dict.fromkeys([*writer.keys, *others]))
 
 
-def _check_export(folder: ExportFolder, policy: LogPolicy, origin: str, signed: Checkpoint | None) -> None:
-    # (1) Whole, the log's, and long enough.
+def _check_export(folder: ExportFolder, policy: LogPolicy, origin: str) -> int:
+    """Return the size of an export that is whole and the log's: most of step (1)."""
     newest = read_checkpoint(folder.newest_checkpoint())
     if newest.origin != origin:
         raise RecoveryError(f"want an export of {origin!r}, got one of {newest.origin[:80]!r}")
@@ -131,9 +133,17 @@ def _check_export(folder: ExportFolder, policy: LogPolicy, origin: str, signed: 
     if verification.integrity != "valid" or verification.completeness == "tampered":
         problem = verification.problems[0].detail if verification.problems else "it cannot be verified"
         raise RecoveryError(f"want an export that verifies as valid, got {verification.integrity}: {problem}")
-    if signed is not None and newest.size < signed.size:
+    return newest.size
+
+
+def _check_reach(size: int, ending: Ending, signed: Checkpoint | None) -> None:
+    # (1) Long enough, and longer than what is there.
+    signed_size = 0 if signed is None else signed.size
+    if max(size, signed_size) <= ending.size:
+        raise NothingMissingError(f"the log lacks nothing that the export has: it holds {ending.size} records")
+    if size < signed_size:
         raise RecoveryError(
-            f"want an export of at least the {signed.size} records that were signed, got one of {newest.size}; "
+            f"want an export of at least the {signed_size} records that were signed, got one of {size}; "
             "if there is none, this log has ended: keep it as evidence, and begin another in a new database"
         )
 
@@ -176,8 +186,6 @@ class _PutBack:
         missing = self._records_beyond(self._ending.size)
         while step := list(itertools.islice(missing, STEP_RECORDS)):
             self._take(step)
-        if not self.kinds:
-            raise RecoveryError(f"the log lacks nothing that the export has: it holds {self._ending.size} records")
         if self._note is not None:
             raise RecoveryError("the export changed while it was read")
         self._rows.move_head(Head(size=self._ending.size, leaf=self._ending.leaf))

@@ -8,9 +8,11 @@ import click
 
 from lockgate.administration import IDENTITY_KINDS, PRINCIPAL, TOKEN, Administration
 from lockgate.audit import AuditLog, load_signer
+from lockgate.audit.errors import NothingMissingError
+from lockgate.audit.formats.kind_names import RECOVER
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.recovery import LogWriter, Recovery, recover_log
+from lockgate.audit.recovery import LogWriter, recover_log
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.bootstrap import load_former_signer, open_log
@@ -47,7 +49,7 @@ def recover(settings: Settings, export: Path, reason: str) -> int:
 
     Only the log comes back. Tokens that were revoked since the backup are revoked again, and recorded; every other
     change to promotions, principals and tokens since is still undone. Each is listed on standard output. Ends with 3 if
-    some of them decide who may call: put those right before the service starts.
+    some of them decide who may call: put those right before the service starts. Running it again tells the same again.
 
     \b
     Example:
@@ -69,18 +71,35 @@ def recover(settings: Settings, export: Path, reason: str) -> int:
         checkpoint_file=settings.checkpoint_file,
     )
     policy = load_witnesses(settings, writer.origin) or LogPolicy(logs=tuple(LogKey(key=key) for key in writer.keys))
-    done = recover_log(writer, ExportFolder(export), policy, reason=reason, actor=OPERATOR)
-    click.echo(
-        f"put back records {done.from_size} to {done.to_size - 1}, and recorded it as record {done.seq}: "
-        + ", ".join(f"{count} {kind}" for kind, count in sorted(done.kinds.items())),
-        err=True,
-    )
     log = open_log(settings, clock, engine)
-    return _tell_what_is_undone(log, Administration(log, clock), done)
+    try:
+        done = recover_log(writer, ExportFolder(export), policy, reason=reason, actor=OPERATOR)
+    except NothingMissingError:
+        # Perhaps this command was ended after the log came back, and before it said what did not.
+        put_back = _put_back_before(log)
+        if put_back is None:
+            raise
+        click.echo("the log lacks nothing: it was recovered before", err=True)
+    else:
+        put_back = range(done.from_size, done.to_size)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(done.kinds.items()))
+        click.echo(
+            f"put back records {put_back[0]} to {put_back[-1]}: {kinds}; recorded as record {done.seq}", err=True
+        )
+    return _tell_what_is_undone(log, Administration(log, clock), put_back)
 
 
-def _tell_what_is_undone(log: AuditLog, administration: Administration, done: Recovery) -> ExitCode:
-    undone = list(_changes_outside(log, done))
+def _put_back_before(log: AuditLog) -> range | None:
+    """Return what the newest recovery put back; None if there was none."""
+    newest = log.find(RecordFilter(kind=RECOVER), limit=1, newest_first=True)
+    if not newest:
+        return None
+    body = parse_record(newest[0].body)["body"]
+    return range(body["from_size"], body["to_size"])
+
+
+def _tell_what_is_undone(log: AuditLog, administration: Administration, put_back: range) -> ExitCode:
+    undone = _changes_outside(log, put_back)
     if not undone:
         return ExitCode.ALLOW
     # First what decides who may call: the list can be had again with 'lockgate audit show'.
@@ -114,19 +133,17 @@ def _revoke_again(administration: Administration, changes: list[dict[str, Any]])
         click.echo(f"{name}: was valid again, and is revoked again", err=True)
 
 
-def _changes_outside(log: AuditLog, done: Recovery) -> Iterator[dict[str, Any]]:
+def _changes_outside(log: AuditLog, put_back: range) -> list[dict[str, Any]]:
     """Return the records put back that changed more than the log, by seq."""
-    found = [
-        record for kind in (*GATE_KINDS, *IDENTITY_KINDS) if kind in done.kinds for record in _records(log, kind, done)
-    ]
-    yield from sorted(found, key=lambda record: int(record["seq"]))
+    found = [record for kind in (*GATE_KINDS, *IDENTITY_KINDS) for record in _records(log, kind, put_back)]
+    return sorted(found, key=lambda record: int(record["seq"]))
 
 
-def _records(log: AuditLog, kind: str, done: Recovery) -> Iterator[dict[str, Any]]:
-    after = done.from_size - 1
+def _records(log: AuditLog, kind: str, put_back: range) -> Iterator[dict[str, Any]]:
+    after = put_back.start - 1
     while page := log.find(RecordFilter(kind=kind), after=after, limit=_PAGE):
         for record in page:
-            if record.seq >= done.to_size:
+            if record.seq not in put_back:
                 return
             yield parse_record(record.body)
         after = page[-1].seq
