@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lockgate.audit import ExportError, Verification
 from lockgate.audit.formats.kind_names import ERASE, HEARTBEAT
 from lockgate.audit.formats.merkle import leaf_hash
+from lockgate.audit.formats.notes import NOTE_BYTES_MAX
 from lockgate.audit.formats.records import Columns, columns_of, parse_record
-from lockgate.audit.verification import stretches, verifier
+from lockgate.audit.verification import export_folder, stretches, verifier
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.stretches import StretchFacts, check_stretch, stretch_records
 from lockgate.audit.verification.verifier import Trust, verify_export
@@ -270,3 +271,29 @@ def test_empty_log_has_no_facts() -> None:
 
     assert check_stretch([], 0) is None
     assert found(log.verify()) == ("unverifiable", None, {"no_checkpoint"})
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 64, 1 << 20])
+def test_checkpoints_are_read_alike_in_blocks_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Whatever the file is read in, the same notes come out, exact bytes; junk is never taken for the end."""
+    notes = WrittenLog().fill(7).notes
+    monkeypatch.setattr(export_folder, "_READ_BYTES", block)
+    for content, want in (
+        (b"", []),
+        (b"\n".join(notes), notes),
+        (b"\n".join(notes) + b"\n", notes),
+        (b"\n".join([*notes, b"junk\n"]), [*notes, b"junk\n"]),
+        (b"\n".join(notes)[:-1], [*notes[:-1], notes[-1][:-1]]),
+    ):
+        (tmp_path / "checkpoints.txt").write_bytes(content)
+
+        assert list(ExportFolder(tmp_path).checkpoints()) == want
+
+
+def test_endless_note_is_cut(tmp_path: Path) -> None:
+    """A file without any empty line is not read into memory."""
+    (tmp_path / "checkpoints.txt").write_bytes(b"x" * (5 << 20))
+
+    assert max(len(note) for note in ExportFolder(tmp_path).checkpoints()) <= NOTE_BYTES_MAX + 1

@@ -96,17 +96,8 @@ class ExportFolder:
     def checkpoints(self) -> Iterator[bytes]:
         """Return each signed checkpoint, in the order of the file."""
         try:
-            with (self._path / CHECKPOINTS).open("rb", buffering=_READ_BYTES) as file:
-                note = b""
-                for line in itertools.chain(iter(lambda: file.readline(NOTE_BYTES_MAX), b""), [b"\n"]):
-                    # A note has one empty line, after its text; the next one ends it.
-                    if line == b"\n" and b"\n\n" in note:
-                        yield note
-                        note = b""
-                    elif len(note) <= NOTE_BYTES_MAX:  # a longer one is cut, and then refused as malformed
-                        note += line
-                if note.strip():
-                    yield note
+            with (self._path / CHECKPOINTS).open("rb") as file:
+                yield from _notes(file)
         except OSError as exc:
             raise ExportError(f"cannot read {CHECKPOINTS}: {exc.strerror}") from exc
 
@@ -155,6 +146,22 @@ class ExportFolder:
             return None
         except OSError as exc:
             raise ExportError(f"cannot read {ATTACHMENTS}/{sha256}: {exc.strerror}") from exc
+
+
+def _notes(file: BinaryIO) -> Iterator[bytes]:
+    # A note has one empty line, after its text; the next one ends it. So every second piece is a note's text.
+    rest = b""
+    while block := file.read(_READ_BYTES):
+        *pieces, rest = (rest + block).split(b"\n\n")
+        if len(pieces) % 2:
+            rest = pieces.pop() + b"\n\n" + rest
+        for text, signatures in zip(pieces[::2], pieces[1::2], strict=True):
+            yield text + b"\n\n" + signatures + b"\n"
+        if len(rest) > 2 * NOTE_BYTES_MAX:  # no note is as long: it is cut, and then refused as malformed
+            yield rest[: NOTE_BYTES_MAX + 1]
+            rest = b""
+    if rest.strip():
+        yield rest
 
 
 def _cuts(file: BinaryIO, begin: int) -> Iterator[Cut]:

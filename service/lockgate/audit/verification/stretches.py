@@ -138,7 +138,10 @@ def _subtrees(levels: list[list[bytes]], size: int) -> list[tuple[int, bytes]]:
 
 
 def _tail(levels: list[list[bytes]], size: int) -> bytes:
-    (_, tail), *larger = _subtrees(levels, size)[::-1]
-    for _, left in larger:
-        tail = hashlib.sha256(b"\x01" + left + tail).digest()
+    # The complete subtrees up to `size` are at the one bits of it; folded from the smallest, the rightmost.
+    level = (size & -size).bit_length() - 1
+    tail = levels[level][(size >> level) - 1]
+    while size >> (level := level + 1):
+        if size >> level & 1:
+            tail = hashlib.sha256(b"\x01" + levels[level][(size >> level) - 1] + tail).digest()
     return tail
