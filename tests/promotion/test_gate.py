@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.digests import sha256_of
 from lockgate.identity import parse_principal
 from lockgate.policy.wasm import WasmEngine
@@ -226,7 +227,9 @@ def test_only_the_requester_withdraws(gate: GateUnderTest) -> None:
 
     assert (foreign.status_code, foreign.json["code"]) == (403, "identity.not_permitted")
     assert own.json["promotion"]["state"] == "withdrawn"
-    assert gate.records("gate.withdrawal")[0]["body"]["reason"] == "wrong version"
+    said = gate.records("gate.withdrawal")[0]["body"]["reason"]
+    kept = gate.services.log.attachment(said.removeprefix("sha256:"))
+    assert open_disclosure(kept, said).value == "wrong version"
     assert gate.approve("leo", "ml-lead", asked).json["code"] == "promotion.closed"
 
 

@@ -1,6 +1,7 @@
 """The register of promotions: reading them, and closing those that are withdrawn or whose time ran out."""
 
 import contextlib
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ from lockgate.audit import (
     RecordPrunedError,
     RecordUnknownError,
 )
+from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import Principal
@@ -55,10 +57,11 @@ class MovedError(Exception):
 class Register:
     """Holds what was asked and where each promotion stands."""
 
-    def __init__(self, *, database: Engine, log: AuditLog, clock: Clock) -> None:
+    def __init__(self, *, database: Engine, log: AuditLog, clock: Clock, draw: Draw = secrets.token_bytes) -> None:
         self._database = database
         self._log = log
         self._clock = clock
+        self._draw = draw
 
     def get(self, promotion_id: str) -> PromotionAnswer:
         """Return a promotion, its newest decision and that decision's receipt.
@@ -147,6 +150,7 @@ class Register:
             StorageError: The database failed.
         """
         reason = parse_withdrawal_request(body)
+        said = commit("reason", reason, self._draw) if reason else None  # a person's words, so they can be erased
 
         def attempt() -> PromotionAnswer:
             now = now_us(self._clock)
@@ -167,10 +171,11 @@ class Register:
                     "schema_version": 1,
                     "promotion_id": promotion.id,
                     "withdrawn_at": format_timestamp(now),
-                    "reason": reason,
+                    "reason": said.commitment if said else "",
                 }
                 occasion = Occasion(actor=actor_of(requester), model=promotion.request.model, now=now, trace=trace)
-                return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document),))
+                kept = (said.document,) if said else ()
+                return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document, *kept),))
 
             self._log.transact(work)
             return self.get(promotion.id)
