@@ -52,6 +52,10 @@ def test_the_shipped_trust_is_the_public_instance() -> None:
         ("POLICY_TIMEOUT_S", "soon"),
         ("PROMOTION_TTL_S", "inf"),
         ("APPROVAL_TTL_S", "99999999999"),
+        ("HEARTBEAT_INTERVAL_S", "1.9"),
+        ("HEARTBEAT_INTERVAL_S", "604801"),
+        ("ANCHOR_INTERVAL_S", "0"),
+        ("LOG_SIGNER_COMMAND", "'an open quote"),
     ],
 )
 def test_an_unusable_value_stops_the_start(variable: str, value: str) -> None:
@@ -60,6 +64,14 @@ def test_an_unusable_value_stops_the_start(variable: str, value: str) -> None:
         load_settings({**DATA, f"LOCKGATE_{variable}": value})
 
     assert caught.value.code == "config.invalid"
+
+
+def test_commands_are_read_as_words() -> None:
+    """A program's path and arguments may hold blanks, in quotes; no shell reads them."""
+    settings = load_settings({**DATA, "LOCKGATE_LOG_SIGNER_COMMAND": "'/opt/sign it' --key $(id)"})
+
+    assert settings.log_signer_command == ("/opt/sign it", "--key", "$(id)")
+    assert load_settings(DATA).log_signer_command == ()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,10 @@ from lockgate.audit.verification.timestamp_anchors import timestamp_check
 from lockgate.audit.verification.verifier import Trust
 from lockgate.audit.verification.verifier import verify_export as verify_folder
 from lockgate.canonical_json import parse_json
+from lockgate.cli.audit.tend import make_tender
 from lockgate.clock import NS_PER_S
+from lockgate.config import load_settings
+from lockgate.errors import LockgateError
 from lockgate.storage import grant_service_role, open_engine, write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.databases import NewDatabase, PostgreSQLServer
@@ -450,6 +453,27 @@ def test_once(stand: LogStand) -> None:
 
     assert good[0] == 0
     assert (bad[0], [line["event"] for line in bad[1]]) == (3, ["witness_failed"])
+
+
+def test_settings_that_cannot_be(stand: LogStand, authority: Authority, tmp_path: Path) -> None:
+    """Authorities without roots, files that are none, and a policy of other logs stop the start by name."""
+    (stand.folder / "log.key").write_text(format_signer(stand.signer) + "\n")
+    (stand.folder / "log.key").chmod(0o600)
+    (tmp_path / "roots.pem").write_bytes(authority.pem)
+    (tmp_path / "other.policy").write_text("quorum none\n")
+    for code, settings in (
+        ("config.invalid", {"TSA_URLS": DEAD}),
+        ("config.invalid", {"TSA_ROOTS": str(tmp_path / "roots.pem")}),
+        ("config.invalid", {"TSA_URLS": DEAD, "TSA_ROOTS": str(tmp_path / "missing")}),
+        ("audit.timestamp_trust_invalid", {"TSA_URLS": DEAD, "TSA_ROOTS": str(tmp_path / "other.policy")}),
+        ("config.invalid", {"AUDIT_POLICY": str(tmp_path / "missing")}),
+        ("config.invalid", {"AUDIT_POLICY": str(tmp_path / "other.policy")}),
+        ("audit.log_policy_invalid", {"AUDIT_POLICY": str(tmp_path / "roots.pem")}),
+    ):
+        environ = {"LOCKGATE_DATA_DIR": str(stand.folder), "LOCKGATE_DATABASE_URL": stand.url}
+        with pytest.raises(LockgateError) as caught:
+            make_tender(load_settings(environ | {f"LOCKGATE_{name}": value for name, value in settings.items()}))
+        assert caught.value.code == code
 
 
 def _wait_until(holds: Any) -> None:

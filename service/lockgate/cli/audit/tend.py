@@ -46,7 +46,7 @@ def tend(settings: Settings, *, once: bool) -> int:
       lockgate audit tend
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     configure_logs()
-    tender, round_s = _make_tender(settings)
+    tender, round_s = make_tender(settings)
     if once:
         return ExitCode.ALLOW if tender.tend() else ExitCode.UNDECIDED
     with _stop_signals_waiting():
@@ -107,7 +107,12 @@ def anchor(settings: Settings, bundle_file: Path, checkpoint_file: Path, trust_d
     return ExitCode.ALLOW
 
 
-def _make_tender(settings: Settings) -> tuple[Tender, float]:
+def make_tender(settings: Settings) -> tuple[Tender, float]:
+    """Make what tends the log by these settings, and say how many seconds to wait between two rounds.
+
+    Raises:
+        LockgateError: A setting, or a file that one names, cannot be used.
+    """
     trust = load_timestamp_trust(settings)
     if bool(settings.tsa_urls) != (trust is not None):
         raise ConfigError("want LOCKGATE_TSA_URLS and LOCKGATE_TSA_ROOTS both, or neither")
