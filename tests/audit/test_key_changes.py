@@ -29,6 +29,9 @@ from lockgate.audit.key_changes import (
     record_compromise,
     rotate_key,
 )
+from lockgate.audit.verification.export_folder import CHECKPOINT, CHECKPOINTS, ExportFolder
+from lockgate.audit.verification.verifier import Trust
+from lockgate.audit.verification.verifier import verify_export as verify_folder
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.digests import sha256_hex
 from lockgate.storage import read_transaction, write_transaction
@@ -140,6 +143,30 @@ def test_keys_that_cannot_follow(stand: LogStand) -> None:
         stranger = make_signer("other.example/audit", bytes(32))
         rotate_key(log_under(stand, NEWER), NEWER.verifier_key, stranger.verifier_key, OPERATOR, END)
     assert stand.log.checkpoint() == before
+
+
+def test_auditors_policy_of_the_manual(stand: LogStand) -> None:
+    """With the sizes that the manual gives, the log verifies, and nothing that the old key signs later counts."""
+    stand.fill(3)
+    receipt = _rotate(stand, stand.signer, NEW)
+    assert receipt is not None
+    log_under(stand, NEW, stand.signer).append(make_event())
+    log_under(stand, NEW).append(make_event())
+    last = receipt.seq
+    policy = LogPolicy(
+        logs=(
+            LogKey(key=stand.signer.verifier_key, last_size=last),
+            LogKey(key=NEW.verifier_key, first_size=last + 1),
+        )
+    )
+    export = stand.export()
+    fork = read_checkpoint(ExportFolder(export).newest_checkpoint())
+
+    assert verify_folder(ExportFolder(export), Trust(policy=policy)).verdict == "valid"
+    (export / CHECKPOINT).write_bytes(sign_checkpoint(fork, stand.signer))
+    notes = (export / CHECKPOINTS).read_bytes().replace(stand.log.checkpoint(), sign_checkpoint(fork, stand.signer))
+    (export / CHECKPOINTS).write_bytes(notes)
+    assert verify_folder(ExportFolder(export), Trust(policy=policy)).verdict == "unverifiable"
 
 
 def test_history_is_the_logs_own(stand: LogStand) -> None:
