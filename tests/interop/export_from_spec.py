@@ -32,7 +32,7 @@ UNVERIFIABLE = {
     "checkpoint_malformed",
     "checkpoint_order",
     "key_compromised",
-    "not_whole",
+    "unreadable",
 }
 
 
@@ -74,7 +74,7 @@ class ExportVerdict:
         self._first = 0
         self._edge: list[bytes] = []
         self._prev = self._pruned_leaf = "sha256:" + "0" * 64
-        self._read_pruned()
+        readable = self._read_pruned()
         self._good = self._first  # the size of the newest checkpoint whose root was right
         self._newest: _Signed | None = None
         self._outside = 0  # the largest size that somebody outside vouches for, and that is right
@@ -83,11 +83,12 @@ class ExportVerdict:
         self._roots: dict[int, bytes] = {}  # the true root at each size so far
         self._recorded = self._first == 0  # whether the log says that it was pruned
         self._broken = False
-        self._signed = self._read_signed(held)
+        self._signed = self._read_signed(held) if readable else []
         with contextlib.suppress(_StopReading):
-            self._walk()
-        if not self.problems and not self._is_whole():
-            self._say("not_whole", None)  # the page has no code for it
+            if readable:
+                self._walk()
+        if not readable or (not self.problems and not self._is_whole()):
+            self._say("unreadable", None)
 
     def as_json(self) -> dict[str, Any]:
         """The verdicts, the first record in doubt, and every code."""
@@ -104,13 +105,21 @@ class ExportVerdict:
             "codes": set(self.problems),
         }
 
-    def _read_pruned(self) -> None:
+    def _read_pruned(self) -> bool:
         path = self._folder / "pruned.json"
-        if path.exists():
-            facts = json.loads(path.read_bytes())
-            self._first, self._prev = facts["before"], facts["leaf"]
-            self._pruned_leaf = facts["leaf"]
-            self._edge = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in facts["edge"]]
+        if not path.exists():
+            return True
+        facts = json.loads(path.read_bytes())
+        try:
+            want(facts.keys() == {"schema_version", "before", "leaf", "edge"} and facts["schema_version"] == 1)
+            (before,) = _integers(facts["before"])
+            leaf, *edge = _digests([facts["leaf"], *facts["edge"]])
+            want(before > 0 and before % 256 == 0 and len(edge) == before.bit_count())
+        except RefusedError:
+            return False
+        self._first, self._prev, self._pruned_leaf = before, leaf, leaf
+        self._edge = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in edge]
+        return True
 
     def _read_signed(self, held: Iterable[bytes]) -> list[_Signed]:
         own = self._opened(note for note in self._notes() if not self._is_pruned(note))

@@ -12,6 +12,7 @@ from lockgate.audit import Receipt, open_checkpoint, parse_verifier_key, verify_
 from lockgate.audit.errors import (
     AuditError,
     DisclosureInvalidError,
+    ExportError,
     KeyInvalidError,
     LogPolicyInvalidError,
     NoteMalformedError,
@@ -171,7 +172,10 @@ class LockgateReader:
         return [disclosure.name, disclosure.value]
 
     def verdict(self, folder: Path, policy: str, held: Sequence[bytes]) -> dict[str, Any]:  # noqa: D102
-        found = verify_export(ExportFolder(folder), Trust(policy=parse_log_policy(policy), held=held))
+        try:
+            found = verify_export(ExportFolder(folder), Trust(policy=parse_log_policy(policy), held=held))
+        except ExportError:
+            return {"verdict": "unverifiable", "codes": {"unreadable"}}
         return {
             "verdict": found.verdict,
             "integrity": found.integrity,

@@ -39,8 +39,8 @@ def _key_changes() -> dict[str, Case]:
     replaced = SmallLog.begun().add(make_event("one"))
     replaced.signers = (NEW_SIGNER,)
     replaced.add(make_act("log.key.compromise", _lost(2)))
-    twice = SmallLog(records=list(trusted.records), notes=list(trusted.notes), now=trusted.now)
-    twice.add(make_act("log.key.compromise", _lost(1)))
+    twice = SmallLog(records=list(signing.records), notes=list(signing.notes), now=signing.now)
+    twice.add(make_act("log.key.compromise", _lost(9)))
     both = f"log {_OLD}\n# lockgate sizes 0..2\nlog {_NEW}\n# lockgate sizes 3..\nquorum none\n"
     late = f"log {_OLD}\n# lockgate sizes 0..2\nlog {_NEW}\n# lockgate sizes 4..\nquorum none\n"
     return {
@@ -55,7 +55,7 @@ def _key_changes() -> dict[str, Case]:
             ("key_compromised",), signing.files(), policy_of(SIGNER), doubted=2
         ),
         "a key compromised twice, the smaller size counts": undecided(
-            ("key_compromised",), twice.files(), policy_of(SIGNER), doubted=1
+            ("key_compromised",), twice.files(), policy_of(SIGNER), doubted=2
         ),
     }
 
@@ -132,11 +132,18 @@ def _prunings() -> dict[str, Case]:
         "pruned, the record names another leaf": found("prune_mismatch", _rest(_long_log(leaf=digest))),
         "pruned, another edge": found("root_mismatch", _rest(log, edge=[digest, digest])),
         "pruned, another leaf": found("prev_mismatch", _rest(log, leaf=digest)),
+        "pruned, and half a tile too": _unreadable(_rest(log, before=640)),
+        "pruned, an edge of one subtree": _unreadable(_rest(log, edge=[digest])),
+        "pruned, another version": _unreadable(_rest(log, schema_version=2)),
         "pruned, one record more is missing": found(
             "seq_mismatch",
             pruned.files | {"records.jsonl": b"".join(record + b"\n" for record in log.records[_PRUNED + 1 :])},
         ),
     }
+
+
+def _unreadable(files: Files) -> Case:
+    return undecided(("unreadable",), files, policy_of(SIGNER))
 
 
 def _malformed_acts() -> dict[str, Case]:

@@ -140,6 +140,8 @@ def _signed_lies() -> dict[str, Case]:
     wrong.put(make_event())
     history = SmallLog.begun().add(make_event("one")).add(make_event("what never happened")).add(make_event("three"))
     foreign = Checkpoint(origin=STRANGER.verifier_key.name, size=1, root=SmallLog.begun().root(0, 1))
+    singly = _singly()
+    same = Checkpoint(origin=foreign.origin, size=3, root=singly.root(0, 3))
     return {
         "time went backwards": accused(1, "ts_backwards", backwards.files()),
         "a seq out of place, signed": accused(1, "seq_mismatch", misplaced.sign().files()),
@@ -152,6 +154,14 @@ def _signed_lies() -> dict[str, Case]:
             "log_mismatch",
             _singly().files(),
             held=(sign_checkpoint(foreign, STRANGER),),
+            policy=policy_of(SIGNER, STRANGER),
+        ),
+        "another log's checkpoint of the same size and root": accused(
+            2,
+            "log_mismatch",
+            edited(
+                singly, "checkpoints.txt", lambda data: data.replace(singly.notes[2], sign_checkpoint(same, STRANGER))
+            ),
             policy=policy_of(SIGNER, STRANGER),
         ),
         "a changed signature": accused(None, "signature_invalid", _with_note(_singly(), 2, b"\n3\n", b"\n4\n")),
@@ -189,6 +199,12 @@ def _unverifiable() -> dict[str, Case]:
         ),
         "a checkpoint over no record": undecided(
             ("checkpoint_order",), edited(singly, "checkpoints.txt", lambda data: empty + b"\n" + data), known
+        ),
+        "the newest checkpoint is not the last": undecided(
+            ("unreadable",), edited(singly, "checkpoint", lambda _: singly.notes[3]), known
+        ),
+        "no newline behind the last record": undecided(
+            ("unreadable",), edited(singly, "records.jsonl", lambda data: data[:-1]), known
         ),
         "checkpoints out of order": undecided(("checkpoint_order",), unordered.files(), known),
     }
