@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from lockgate.audit.formats.disclosures import commit
 from lockgate.schemas import check_schema
 from support.commands import Run
 from support.decisions import DIGEST, DRY_RUN_PROMOTION_ID, PROMOTION_ID, make_decision
@@ -222,7 +224,8 @@ def test_approve_refuses_the_decision_after(
         {"to": "dev"},
         {"evidence_digest": "sha256:" + "00" * 32},
         {"policy_revision": "sha256:" + "00" * 32},
-        {"comment": "looks fine"},
+        {"comment": "sha256:" + "00" * 32},
+        {"comment": ""},
         {"promotion_id": DRY_RUN_PROMOTION_ID},
     ],
 )
@@ -239,6 +242,37 @@ def test_approve_refuses_another_approval(
     gate.answer = answer
 
     _refused(run, *_APPROVE, "--comment", "backtest reviewed")
+
+
+@pytest.mark.parametrize(("name", "said"), [("comment", "looks fine"), ("reason", "backtest reviewed")])
+def test_approve_refuses_another_comment(name: str, said: str, run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """A comment that was recorded otherwise than it was sent ends with 5, though its disclosure opens."""
+    disclosure = commit(name, said, secrets.token_bytes)
+
+    def answer(call: Call) -> Reply:
+        if call.method == "GET":
+            return json_reply(gate_log.promotion_answer(make_decision("pending")))
+        document = gate_log.approval_answer(make_decision("allow"), call.body, comment=disclosure.commitment)
+        return json_reply({**document, "comment_disclosure": disclosure.document.decode()}, status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_APPROVE, "--comment", "backtest reviewed")
+
+
+def test_approve_refuses_words_that_nobody_said(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """A comment recorded for an approver who made none ends with 5."""
+    disclosure = commit("comment", "looks fine", secrets.token_bytes)
+
+    def answer(call: Call) -> Reply:
+        if call.method == "GET":
+            return json_reply(gate_log.promotion_answer(make_decision("pending")))
+        document = gate_log.approval_answer(make_decision("allow"), call.body, comment=disclosure.commitment)
+        return json_reply({**document, "comment_disclosure": disclosure.document.decode()}, status=201)
+
+    gate.answer = answer
+
+    _refused(run, *_APPROVE)
 
 
 def test_approve_refuses_a_tampered_approval_receipt(run: Run, gate: GateServer, gate_log: GateLog) -> None:

@@ -7,6 +7,7 @@ import pytest
 from lockgate.audit import Actor, Outcome, RetentionRefusedError
 from lockgate.audit.erasing import erase
 from lockgate.audit.export import export_log
+from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.audit.pruning import Pruning, prune
 from lockgate.clock import EpochNs
 from lockgate.digests import sha256_hex
@@ -154,3 +155,28 @@ def test_the_gate_goes_on_behind_a_pruned_log(gate: GateUnderTest) -> None:
 
     assert verdict_of(gate.approve("leo", "ml-lead", again).json) == "pending"
     assert gate.services.log.receipt_by_id(again["decision"]["id"]).seq > 300
+
+
+def test_what_people_said_is_committed_to(gate: GateUnderTest) -> None:
+    """A comment is in no record and no table; its disclosure opens it, and once erased it is in no file."""
+    asked = gate.request()
+    answer = gate.approve("leo", "ml-lead", asked, comment="Ann checked it").json
+    opened = open_disclosure(answer["comment_disclosure"].encode(), answer["approval"]["comment"])
+    (record,) = gate.records("gate.approval")
+    silent = gate.approve("lena", "risk", asked).json
+    erase(gate.database, gate.services.log, [sha256_hex(opened.document)], reason="asked to", actor=OPERATOR)
+
+    assert (opened.name, opened.value) == ("comment", "Ann checked it")
+    assert record["body"] == answer["approval"]
+    assert (silent["approval"]["comment"], silent["comment_disclosure"]) == ("", "")
+    assert verdict_of(silent) == "allow"
+    assert not any(b"Ann checked" in path.read_bytes() for path in gate.folder.iterdir() if path.is_file())
+
+
+def test_an_approval_whose_comment_was_erased_still_counts(gate: GateUnderTest) -> None:
+    """What was said is gone, that it was said is not."""
+    asked = gate.request()
+    answer = gate.approve("leo", "ml-lead", asked, comment="Ann checked it").json
+    _erase(gate, answer["comment_disclosure"].encode())
+
+    assert verdict_of(gate.approve("maya", "risk", asked).json) == "allow"

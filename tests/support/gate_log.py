@@ -1,11 +1,13 @@
 """A real audit log in a temporary database, and the answers that a gate would give with its receipts."""
 
+import secrets
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lockgate.audit import Actor, AuditLog, Event, KindCatalogue, Receipt, create_key_file
+from lockgate.audit.formats.disclosures import commit
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 from support.decisions import EVIDENCE_DIGEST, POLICY_REVISION, from_now
@@ -47,18 +49,20 @@ class GateLog:
 
     def approval_answer(self, decision: Mapping[str, Any], sent: Mapping[str, Any], **approval: Any) -> dict[str, Any]:
         """Record an approval as it was sent, then a decision, and return the `approval_answer`."""
+        said = commit("comment", sent["comment"], secrets.token_bytes) if sent.get("comment") else None
         recorded = {
             **sent,
             "id": str(uuid.uuid4()),
             "promotion_id": decision["promotion_id"],
             "approver": "alice@example.org",
-            "comment": sent.get("comment", ""),
+            "comment": said.commitment if said else "",
             "approved_at": from_now(-1),
             "expires_at": from_now(3600),
             **approval,
         }
         return {
             "approval": recorded,
+            "comment_disclosure": said.document.decode() if said else "",
             "approval_receipt": self.receipt(recorded, "gate.approval"),
             **self.promotion_answer(decision),
         }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from lockgate.audit import AuditError, Receipt, VerifierKey, verify_receipt
+from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.cli.errors import AnswerInvalidError, PromotionClosedError, ReceiptInvalidError
 from lockgate.rendering import RecordPlace
 
@@ -114,9 +115,23 @@ def check_approval_recorded(
     """
     approval = answer["approval"]
     _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval)
-    for name, value in {**sent, "promotion_id": promotion_id}.items():
+    _check_comment(answer, sent.get("comment", ""))
+    for name, value in {**sent, "promotion_id": promotion_id, "comment": approval["comment"]}.items():
         if approval[name] != value:
             raise ReceiptInvalidError(f"want {name} {value!r} recorded, as approved, got {approval[name]!r}")
+
+
+def _check_comment(answer: Mapping[str, Any], comment: str) -> None:
+    # The record holds a commitment to it, which the disclosure beside it opens.
+    commitment = answer["approval"]["comment"]
+    if not comment and not commitment:
+        return
+    try:
+        said = open_disclosure(answer["comment_disclosure"].encode(), commitment)
+    except AuditError as exc:
+        raise ReceiptInvalidError(f"the comment cannot be shown to be recorded: {exc}") from exc
+    if (said.name, said.value) != ("comment", comment):
+        raise ReceiptInvalidError("want the comment recorded as it was sent, got another")
 
 
 def _check_record(

@@ -6,6 +6,7 @@ every other writer.
 """
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -13,6 +14,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import AuditLog, Outcome, Receipt, RecordInvalidError
+from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.identity import Principal
@@ -68,15 +70,23 @@ class GateSettings:
 class Gate:
     """Decides whether an exact artifact may move, and keeps the promise that no decision goes unrecorded."""
 
-    def __init__(
-        self, *, database: Engine, log: AuditLog, evaluator: Evaluator, clock: Clock, settings: GateSettings
+    def __init__(  # noqa: PLR0913 - each argument is one part of a gate
+        self,
+        *,
+        database: Engine,
+        log: AuditLog,
+        evaluator: Evaluator,
+        clock: Clock,
+        settings: GateSettings,
+        draw: Draw = secrets.token_bytes,
     ) -> None:
         self._database = database
         self._log = log
         self._evaluator = evaluator
         self._clock = clock
         self._settings = settings
-        self._register = Register(database=database, log=log, clock=clock)
+        self._draw = draw
+        self._register = Register(database=database, log=log, clock=clock, draw=draw)
         self._cases = CaseReader(database=database, log=log)
 
     def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
@@ -150,6 +160,10 @@ class Gate:
             StorageError: The database failed.
         """
         asked = parse_approval_request(body)
+        # A person's words: the record commits to them, so that they can be erased.
+        said = commit("comment", asked.comment, self._draw) if asked.comment else None
+        kept = (said.document,) if said else ()
+        asked = replace(asked, comment=said.commitment if said else "")
         if f"approver:{asked.role}" not in approver.roles:
             raise NotPermittedError(f"want the role approver:{asked.role}, which this principal does not hold")
 
@@ -159,8 +173,13 @@ class Gate:
             occasion = Occasion(actor=actor_of(approver), model=promotion.request.model, now=now, trace=trace)
             approval = self._new_approval(asked, approver, promotion, existing, now)
             with self._failures_recorded(promotion, "approve", occasion):
-                receipts, outcome = self._decide_anew(promotion, existing, approval, occasion)
-            return ApprovalAnswer(approval=approval, approval_receipt=receipts[0], outcome=outcome)
+                receipts, outcome = self._decide_anew(promotion, existing, approval, occasion, *kept)
+            return ApprovalAnswer(
+                approval=approval,
+                comment_disclosure=b"".join(kept).decode(),
+                approval_receipt=receipts[0],
+                outcome=outcome,
+            )
 
         return settle(attempt)
 
@@ -302,6 +321,7 @@ class Gate:
         existing: tuple[Approval, ...],
         approval: Approval | None,
         occasion: Occasion,
+        *kept: bytes,
     ) -> tuple[tuple[Receipt, ...], PromotionAnswer]:
         approvals = existing if approval is None else (*existing, approval)
         redecided = replace(promotion, decision_id=new_id(occasion.now))
@@ -321,7 +341,7 @@ class Gate:
             events = [make_event(DECISION, decision_id, occasion, document, input_bytes)]
             if approval is not None:
                 store.insert_approval(connection, approval)
-                events.insert(0, make_event(APPROVAL, approval.id, occasion, approval_document(approval)))
+                events.insert(0, make_event(APPROVAL, approval.id, occasion, approval_document(approval), *kept))
             return Outcome(value=None, events=tuple(events))
 
         receipts = self._log.transact(work).receipts

@@ -136,7 +136,7 @@ class Approval:
     verdict: Literal["approve", "reject"]
     role: str
     binding: Binding
-    comment: str
+    comment: str  # the commitment to what the approver said, "sha256:<hex>"; empty if nothing
     approved: EpochNs
     expires: EpochNs
 
@@ -164,5 +164,6 @@ class ApprovalAnswer:
     """A recorded approval, its receipt, and what it led to."""
 
     approval: Approval
+    comment_disclosure: str  # of the approval's comment; empty if there is none
     approval_receipt: Receipt
     outcome: PromotionAnswer

@@ -43,6 +43,7 @@ def approval_answer_document(answer: ApprovalAnswer, policy_revision: str) -> di
     """Write a recorded approval and what it led to (schema `v1/api/approval_answer`)."""
     return {
         "approval": approval_document(answer.approval),
+        "comment_disclosure": answer.comment_disclosure,
         "approval_receipt": receipt_document(answer.approval_receipt),
         **promotion_answer_document(answer.outcome, policy_revision),
     }
