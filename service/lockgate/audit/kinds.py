@@ -1,4 +1,4 @@
-"""The kinds of record that may be written, each with the schema of its body. Pure.
+"""The kinds of record that may be written, each with the schema of its body.
 
 Three sources: the log's own kinds and those that Lockgate ships (`KindCatalogue`), and those that a module registered
 in the log by a `log.kind` record (`lockgate.audit.log_kinds`).
