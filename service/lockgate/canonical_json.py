@@ -88,7 +88,7 @@ def canonicalize(
     except (TypeError, ValueError) as exc:  # orjson.JSONEncodeError is a TypeError: lone surrogates, foreign types
         _check_profile(value, integer_max=integer_max, depth_max=depth_max)
         raise CanonicalJSONError("want strings without lone surrogates") from exc
-    if _ESCAPED_NUL in text:  # U+0000, or a backslash and "u0000"
+    if b"\\" in text and _ESCAPED_NUL in text:  # U+0000, or a backslash and "u0000"; few texts have a backslash at all
         _check_profile(value, integer_max=integer_max, depth_max=depth_max)
     if len(text) > bytes_max:
         raise CanonicalJSONError(f"want at most {bytes_max} bytes, got {len(text)}")
