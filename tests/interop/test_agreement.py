@@ -75,7 +75,7 @@ def test_both_verifiers_agree(changed: tuple[Case, Files]) -> None:
         theirs = ExportVerdict(Path(name), parse_policy(case.policy), case.held).as_json()
 
     # By default Lockgate verifies the signatures that vouch for records, and takes the others on trust.
-    assert quickly["verdict"] != "valid" or theirs["codes"] <= {"signature_invalid"}
+    assert quickly["verdict"] != "valid" or theirs["codes"] <= {"signature_invalid", "checkpoint_malformed"}
     if theirs["codes"] & UNSIGNED:
         assert ours["verdict"] != "valid"
     else:
