@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from lockgate.audit import AuditLog, Event, Receipt, store
+from lockgate.audit import AuditLog, Event, Receipt, store, tending_store
 from lockgate.audit.anchors import TimestampAuthorities
 from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
 from lockgate.audit.formats.cosignatures import witness_key_of
@@ -37,11 +37,12 @@ from lockgate.cli.audit.tend import make_tender
 from lockgate.clock import NS_PER_S
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
-from lockgate.storage import grant_service_role, open_engine, write_transaction
+from lockgate.storage import grant_service_role, open_engine, read_transaction, write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.databases import NewDatabase, PostgreSQLServer
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
 from support.timestamp_authority import Authority, AuthorityServer, serve_authority
+from support.witness_process import serve_witness_process
 from support.witnesses import WITNESS_SIGNER, WitnessStand, make_witness_stand, serve_witness
 
 INTERVALS = Intervals(heartbeat_s=600, cosign_s=60, anchor_s=3600)
@@ -330,6 +331,14 @@ class TendProcess:
             stderr=subprocess.PIPE,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            print(self._process.communicate()[1].decode())  # noqa: T201 - what it said before the test gave it up
+
     def end(self, number: int | None = None) -> tuple[int, list[dict[str, Any]]]:
         """Wait for its end, after a signal if one is given; return its exit code and its lines."""
         if number is not None:
@@ -338,10 +347,8 @@ class TendProcess:
         return self._process.returncode, [parse_json(line, bytes_max=100_000) for line in said.splitlines()]
 
 
-def test_beside_a_busy_service(
-    stand: LogStand, witness: WitnessStand, authority: Authority, served_authority: AuthorityServer
-) -> None:
-    """Beside writers in another process, checkpoints get cosigned and anchored, and the whole log verifies."""
+def test_beside_a_busy_service(stand: LogStand, authority: Authority, served_authority: AuthorityServer) -> None:
+    """Three processes, writers, witness and tender: checkpoints get cosigned and anchored, and the log verifies."""
     (stand.folder / "roots.pem").write_bytes(authority.pem)
     stop = threading.Event()
 
@@ -353,10 +360,21 @@ def test_beside_a_busy_service(
             time.sleep(0.01)
         return count
 
-    with serve_witness(witness) as url, ThreadPoolExecutor(WRITERS) as pool:
-        policy = _policy(stand, url)
+    def cosigned() -> int:
+        with read_transaction(stand.engine) as connection:
+            return len(tending_store.read_cosigned(connection, ORIGIN, 10))
+
+    with (
+        serve_witness_process(stand.folder / "witness", stand.signer.verifier_key) as witness,
+        ThreadPoolExecutor(WRITERS) as pool,
+    ):
+        policy = LogPolicy(
+            logs=(LogKey(key=stand.signer.verifier_key),),
+            witnesses=(Witness(name="w1", key=witness.key, url=witness.url),),
+            quorum="w1",
+        )
         (stand.folder / "log.policy").write_text(format_log_policy(policy))
-        tending = TendProcess(
+        with TendProcess(
             stand,
             AUDIT_POLICY=str(stand.folder / "log.policy"),
             TSA_URLS=f"{DEAD} {served_authority.url}",
@@ -364,13 +382,15 @@ def test_beside_a_busy_service(
             HEARTBEAT_INTERVAL_S="2",
             COSIGN_INTERVAL_S="0.2",
             ANCHOR_INTERVAL_S="0.5",
-        )
-        writers = [pool.submit(write) for _ in range(WRITERS)]
-        _wait_until(lambda: len(_of_kind(stand, ANCHOR)) >= 2 and len(witness.requests) >= 3)
-        stop.set()
-        written = sum(writer.result() for writer in writers)
-        _wait_until(lambda: bool(_of_kind(stand, HEARTBEAT)))
-        code, lines = tending.end(signal.SIGTERM)
+        ) as tending:
+            writers = [pool.submit(write) for _ in range(WRITERS)]
+            try:
+                _wait_until(lambda: len(_of_kind(stand, ANCHOR)) >= 2 and cosigned() >= 3)
+            finally:
+                stop.set()
+            written = sum(writer.result() for writer in writers)
+            _wait_until(lambda: bool(_of_kind(stand, HEARTBEAT)))
+            code, lines = tending.end(signal.SIGTERM)
     anchors, beats = _of_kind(stand, ANCHOR), _of_kind(stand, HEARTBEAT)
     size = open_checkpoint(stand.log.checkpoint(), [stand.signer.verifier_key]).size
 
@@ -477,7 +497,7 @@ def test_settings_that_cannot_be(stand: LogStand, authority: Authority, tmp_path
 
 
 def _wait_until(holds: Any) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120  # of a busy machine: it takes a few seconds
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
