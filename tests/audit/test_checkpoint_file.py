@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lockgate.audit.checkpoint_file import CheckpointFile
-from lockgate.audit.errors import CheckpointFileError
+from lockgate.audit.errors import CheckpointFileError, LogForeignError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.notes import make_signer
 
@@ -65,7 +65,7 @@ def test_what_another_key_signed_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints.txt"
     file = CheckpointFile(path)
     file.write(_note(9, seed=bytes(32)))
-    with pytest.raises(CheckpointFileError, match="got none that its key signed"):
+    with pytest.raises(LogForeignError, match="got none that our key signed"):
         file.newest(KEYS)
     file.write(_note(2))
     newest = file.newest(KEYS)

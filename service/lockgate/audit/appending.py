@@ -77,30 +77,45 @@ class Growth:
         return {node: self.hashes[node] for node in nodes_of((0, self.size))}
 
 
-def check_ending(connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey]) -> Ending:
-    """Make sure that the stored log ends where its own last checkpoint says.
+def check_ending(
+    connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey], signed: Checkpoint | None = None
+) -> Ending:
+    """Make sure that the stored log ends where its own last checkpoint says, and begins with what was signed before.
 
     The steps:
-      (1) The log exists.
+      (1) The log exists, and is not shorter than what was signed.
       (2) Its newest checkpoint is signed by one of our keys, and by no other before it: the key that signs stands
           first, so that whoever has only the former key stops when the key is changed.
       (3) It covers exactly the records there are.
       (4) The last record's stored bytes hash to the stored head, and name its position.
       (5) The stored nodes of the right edge lead to the signed root.
+      (6) The stored log begins with what was signed before.
+
+    Where the log was pruned past `signed`, the hashes that would prove step 6 are gone, and the checkpoint that the
+    database kept of that size must do: a fork by accident has another one, or none. It is the pruned log's one weak
+    spot, and only for a process that last wrote before the pruning: whoever can edit the database can copy a row.
 
     Args:
         connection: In a transaction.
         head: The log's stored head.
         keys: Our keys for this log, the one that signs first; all have the log's name.
+        signed: A checkpoint of this log that was seen outside this database.
 
     Raises:
-        LogForeignError: Step 1 fails, or in step 2 another key signed.
+        LogBehindError: The stored log is shorter than `signed`.
+        LogForeignError: There is no such log, or in step 2 another key signed.
         LogInconsistentError: Any other step fails: an edit, a flipped bit, a half-restored database.
     """
     log = keys[0].name
-    # (1) The log exists.
+    # (1) The log exists, and is not shorter than what was signed. Before any signature is looked at: a backup from
+    # before a change of keys is behind, not foreign.
     if head is None:
         raise LogForeignError(f"the database holds no log {log!r}; create it first")
+    if signed is not None and head.size < signed.size:
+        raise LogBehindError(
+            f"want the {signed.size} records that were signed, got {head.size}: was a backup restored? "
+            "'lockgate audit recover' puts the missing records back from an export"
+        )
     # (2) Our key signed its newest checkpoint.
     note = store.read_last_checkpoint(connection, log)
     if note is None:
@@ -130,36 +145,17 @@ def check_ending(connection: Connection, head: store.Head | None, keys: Sequence
     edge = store.read_nodes(connection, log, nodes_of((0, head.size)))
     if edge.keys() != set(nodes_of((0, head.size))) or span_hash((0, head.size), edge) != checkpoint.root:
         raise LogInconsistentError("the stored tree does not lead to the signed root")
+    # (6) It begins with what was signed before.
+    if signed is not None and _root_at(connection, signed) != signed.root:
+        raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
     return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
 
 
-def check_grown(connection: Connection, ending: Ending, signed: Checkpoint) -> None:
-    """Make sure that the stored log begins with what was signed before.
-
-    Where the log was pruned past `signed`, the hashes that would prove it are gone, and the checkpoint that the
-    database kept of that size must do: a fork by accident has another one, or none. It is the pruned log's one weak
-    spot, and only for a process that last wrote before the pruning: whoever can edit the database can copy a row.
-
-    Args:
-        connection: In the transaction that `ending` was read in.
-        ending: Where the stored log ends.
-        signed: A checkpoint of this log, seen outside this database.
-
-    Raises:
-        LogBehindError: The stored log is shorter.
-        LogInconsistentError: It is another log.
-    """
-    if ending.size < signed.size:
-        raise LogBehindError(
-            f"want the {signed.size} records that were signed, got {ending.size}: was a backup restored? "
-            "'lockgate audit recover' puts the missing records back from an export"
-        )
+def _root_at(connection: Connection, signed: Checkpoint) -> bytes | None:
     nodes = nodes_of((0, signed.size))
     stored = store.read_nodes(connection, signed.origin, nodes)
     missing = set(nodes) - stored.keys()
-    root = _kept_root(connection, signed, missing) if missing else span_hash((0, signed.size), stored)
-    if root != signed.root:
-        raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
+    return _kept_root(connection, signed, missing) if missing else span_hash((0, signed.size), stored)
 
 
 def _kept_root(connection: Connection, signed: Checkpoint, missing: set[Node]) -> bytes | None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lockgate.audit.errors import AuditError, CheckpointFileError
+from lockgate.audit.errors import AuditError, CheckpointFileError, LogForeignError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX, VerifierKey
 
@@ -43,7 +43,8 @@ class CheckpointFile:
             keys: The log's own keys.
 
         Raises:
-            CheckpointFileError: The file cannot be read, or holds nothing that one of the keys signed.
+            CheckpointFileError: The file cannot be read.
+            LogForeignError: None of them is signed by one of the keys.
         """
         try:
             with self._path.open("rb") as file:
@@ -58,7 +59,7 @@ class CheckpointFile:
             checkpoint = _opened(note, keys)
             if checkpoint is not None:
                 return checkpoint
-        raise CheckpointFileError(f"want checkpoints of this log in {self._path}, got none that its key signed")
+        raise LogForeignError(f"want checkpoints of this log in {self._path}, got none that our key signed")
 
     def write(self, note: bytes) -> None:
         """Add a checkpoint.

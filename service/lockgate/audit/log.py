@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from lockgate.audit import store
 from lockgate.audit.append_store import AppendStore
-from lockgate.audit.appending import BEGINNING, Ending, check_ending, check_grown
+from lockgate.audit.appending import BEGINNING, Ending, check_ending
 from lockgate.audit.batch import Author, Batch
 from lockgate.audit.checkpoint_file import CheckpointFile
 from lockgate.audit.errors import AuditError, LogForeignError, LogInconsistentError, NoEventError
@@ -95,7 +95,7 @@ class AuditLog(LogReader):
             rows.add_head()
             head = rows.lock_head()
             if head is not None and head.size > 0:
-                self._check_outside(connection, check_ending(connection, head, self._keys))
+                check_ending(connection, head, self._keys, self._newest_signed())
                 return
             if self._file is not None and self._file.newest(self._keys) is not None:
                 raise LogForeignError("want no checkpoint file yet for a new log, got one: where is its database?")
@@ -177,9 +177,7 @@ class AuditLog(LogReader):
         """
         signed = self._newest_signed()  # before the snapshot is taken: what is signed after that is not in it
         with read_transaction(self._engine) as connection:
-            ending = check_ending(connection, store.read_head(connection, self.origin), self._keys)
-            if signed is not None:
-                check_grown(connection, ending, signed)
+            check_ending(connection, store.read_head(connection, self.origin), self._keys, signed)
 
     def _write(self, jobs: Sequence["_Job[Any]"]) -> None:
         try:
@@ -235,15 +233,8 @@ class AuditLog(LogReader):
             if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
                 raise LogInconsistentError("the last record's bytes do not hash to the log's head")
             return known
-        ending = check_ending(connection, head, self._keys)
-        self._check_outside(connection, ending)
-        return ending
-
-    def _check_outside(self, connection: Connection, ending: Ending) -> None:
-        # The caller holds the write lock: nothing is signed meanwhile.
-        signed = self._newest_signed()
-        if signed is not None:
-            check_grown(connection, ending, signed)
+        # The write lock is held: nothing is signed meanwhile.
+        return check_ending(connection, head, self._keys, self._newest_signed())
 
     def _newest_signed(self) -> Checkpoint | None:
         # What this process signed itself; and before it wrote anything, what the file outside says was signed.

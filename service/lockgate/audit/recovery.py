@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import retention_store, store
 from lockgate.audit.append_store import AppendStore
-from lockgate.audit.appending import BEGINNING, Ending, Growth, check_ending, check_grown, grow
+from lockgate.audit.appending import BEGINNING, Ending, Growth, check_ending, grow
 from lockgate.audit.batch import Author, Batch
 from lockgate.audit.checkpoint_file import CheckpointFile
 from lockgate.audit.errors import LogForeignError, NothingMissingError, RecoveryError
@@ -108,9 +108,7 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
         _check_reach(size, ending, signed)
         put_back = _PutBack(connection, rows, folder, known, ending)
         put_back.run()
-        whole = check_ending(connection, rows.lock_head(), writer.keys)
-        if signed is not None:
-            check_grown(connection, whole, signed)
+        whole = check_ending(connection, rows.lock_head(), writer.keys, signed)
         batch, seq = _record(rows, writer, whole, ending.size, reason=reason, actor=actor)
     if put_back.erased:
         clear_remnants(writer.engine)

@@ -149,6 +149,9 @@ def _signed_lies() -> dict[str, Case]:
         "a history rewritten with the log's own key; a checkpoint was held": accused(
             2, "root_mismatch", history.files(), held=(rewritten.notes[2],)
         ),
+        "the newest record rewritten with the log's own key; a checkpoint was held": accused(
+            3, "root_mismatch", history.files(), held=(rewritten.notes[3],)
+        ),
         "a held checkpoint of another log": accused(
             0,
             "log_mismatch",

@@ -209,13 +209,15 @@ class Examination:
     def _compare_root(self, due: Mapping[int, list[bytes]], size: int, root: bytes) -> None:
         # (5) The root is the signed one.
         self._roots.add(size, root)
-        for commitment in self._watched.pop(size, ()):
+        watched = self._watched.pop(size, ())
+        doubted = self._own.first_doubted() if watched else 0  # before any of this size is accepted
+        for commitment in watched:
             if self.log not in ("", commitment.origin):
                 detail = "the records name another log than the signed checkpoint"
-                self._findings.report("log_mismatch", self._own.first_doubted(), detail)
+                self._findings.report("log_mismatch", doubted, detail)
             elif commitment.root != root:
                 detail = f"the root over {size} records is not the signed one"
-                self._findings.report("root_mismatch", self._own.first_doubted(), detail)
+                self._findings.report("root_mismatch", doubted, detail)
             else:
                 self._own.accept(commitment.note, size, root)
                 if commitment.is_outside:
