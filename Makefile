@@ -10,7 +10,7 @@ DATA_DIR ?= var
 # One lock for every Python that we support, so --universal; no index is named in it, so that any mirror serves.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help demo serve test check lint types imports policies tools lock bench clean
+.PHONY: help demo serve test check lint types imports policies tools verifier vectors lock bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ policies: $(VENV)/.runtime tools
 
 bench: $(VENV)/.development tools ## Measure, as ratios to floors in the same run
 	@for file in benchmarks/bench_*.py; do echo; $(BIN)/python $$file; done
+
+verifier: $(VENV)/.runtime ## Build dist/lockgate-verify.pyz, the auditor's verifier in one file
+	@$(BIN)/python scripts/build-verifier
+
+vectors: $(VENV)/.development ## Write the test vectors of the audit log's formats anew
+	@$(BIN)/python scripts/make-vectors
 
 lock: ## Write the hashed locks anew from pyproject.toml
 	@test -x .tools/lock/bin/uv || { $(PYTHON) -m venv .tools/lock && .tools/lock/bin/python -m pip install --quiet uv; }
