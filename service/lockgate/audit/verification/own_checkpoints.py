@@ -9,7 +9,8 @@ signature between them is whole. It would be the receipts' loss, not the records
 
 import base64
 import binascii
-from collections import defaultdict
+import itertools
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,6 +20,7 @@ from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.verification.findings import NOTE_CODES, Findings
 
+BEYOND_BACKWARDS_MAX: Final = 1024  # how far back from the last to look for how far it reached: 200 KB, and 0.1 s
 _KEY_ID_BYTES: Final = 4
 _SIZE_DIGITS_MAX: Final = 16  # of 2^53
 _SIGNATURE_BYTES: Final = _KEY_ID_BYTES + 64  # Ed25519's
@@ -101,12 +103,27 @@ class OwnCheckpoints:
         return self._vouched
 
     def beyond(self, end: int) -> list[int]:
-        """Return sizes signed beyond those taken: the next one's and the last one's."""
-        rest = [] if self._next is None else [self._next[1]]
-        for _, note in self._sized:
-            rest[1:] = [note]
-        opened = [self.open(note) for note in rest]
-        return [checkpoint.size for checkpoint in opened if checkpoint is not None and checkpoint.size > end]
+        """Return sizes that were rightly signed beyond those taken, as few as tell whether there are any, and how far.
+
+        Looked at are all from the front up to the first that is right, and from the back up to the first that is right;
+        with `every_signature` all. So one broken signature, or a thousand, does not hide that there was more.
+        """
+        notes = itertools.chain([] if self._next is None else [self._next[1]], (note for _, note in self._sized))
+        sizes: list[int] = []
+        last: deque[bytes] = deque(maxlen=BEYOND_BACKWARDS_MAX)
+        for note in notes:
+            if sizes and not self._every_signature:
+                last.append(note)
+            else:
+                sizes += self._signed_beyond(end, note)
+        for note in reversed(last):
+            if found := self._signed_beyond(end, note):
+                return sizes + found
+        return sizes
+
+    def _signed_beyond(self, end: int, note: bytes) -> list[int]:
+        checkpoint = self.open(note)
+        return [] if checkpoint is None or checkpoint.size <= end else [checkpoint.size]
 
     def open(self, note: bytes) -> Checkpoint | None:
         """Return a checkpoint if a key that counts for it signed it; otherwise report why not."""
