@@ -3,7 +3,7 @@
     python benchmarks/bench_append.py [--quick] [--dir FOLDER] [--postgresql URL]
 
 A shared disk's speed moves by a factor of two between runs, so the ratio is the figure, not the rate: each measurement
-stands between two of the raw floor. The folder must lie on the disk that matters: on tmpfs a durable write costs nothing.
+stands between two of the raw floor. The folder must lie on the disk that matters: on tmpfs a durable write is free.
 
 A receipt is counted when the caller has it in hand: record chained and durable, tree and signed checkpoint stored, the
 checkpoint written outside the database, the tlog-proof text made.
@@ -71,8 +71,7 @@ def _serial(log: AuditLog, folder: Path, count: int) -> None:
     raw, append = [], []
     for _ in range(ROUNDS):
         raw += _raw(folder, count)
-        for _ in range(count):
-            append.append(_append(log))
+        append += [_append(log) for _ in range(count)]
     for name, times in (("raw overwrite 4 KiB + fdatasync", raw), ("1 client", append)):
         quantiles = statistics.quantiles(times, n=100)
         rate = 1 / statistics.median(times)

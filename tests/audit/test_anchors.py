@@ -9,7 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lockgate.audit import Actor, AuditLog
-from lockgate.audit.anchors import (
+from lockgate.audit.errors import AnchorError
+from lockgate.audit.formats.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
+from lockgate.audit.formats.kind_names import ANCHOR
+from lockgate.audit.formats.notes import format_signer, make_signer
+from lockgate.audit.formats.records import parse_record
+from lockgate.audit.formats.timestamps import TOKEN_BYTES_MAX, Timestamp, verify_timestamp
+from lockgate.audit.keeping.anchors import (
     AnchorRefusal,
     TimestampAuthorities,
     anchor_event,
@@ -17,12 +23,6 @@ from lockgate.audit.anchors import (
     check_checkpoint,
     due_checkpoint,
 )
-from lockgate.audit.errors import AnchorError
-from lockgate.audit.formats.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
-from lockgate.audit.formats.kind_names import ANCHOR
-from lockgate.audit.formats.notes import format_signer, make_signer
-from lockgate.audit.formats.records import parse_record
-from lockgate.audit.formats.timestamps import TOKEN_BYTES_MAX, Timestamp, verify_timestamp
 from lockgate.audit.types import RecordFilter
 from lockgate.cli.audit import audit
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp

@@ -64,9 +64,10 @@ def test_held_checkpoint_betrays_a_shortened_log(stand: LogStand) -> None:
     held.write_bytes(stand.log.checkpoint())
     for table, column in (("audit_entry", "seq"), ("audit_checkpoint", "size - 1")):
         stand.edit(f"DELETE FROM {table} WHERE {column} > 2")  # noqa: S608 - the test's own names
+    log = ["--database", f"sqlite:///{stand.database}", "--key", _key(stand)]
 
-    assert _run("verify", "--data-dir", stand.folder, "--key", _key(stand)).exit_code == 0
-    assert _run("verify", "--data-dir", stand.folder, "--key", _key(stand), "--checkpoint", held).exit_code == 1
+    assert _run("verify", *log).exit_code == 0
+    assert _run("verify", *log, "--checkpoint", held).exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.audit.checkpoint_file import CheckpointFile
 from lockgate.audit.errors import CheckpointFileError, LogForeignError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.writing.checkpoint_file import CheckpointFile
 
 SIGNER = make_signer("gate.example/audit", bytes(range(32)))
 KEYS = [SIGNER.verifier_key]

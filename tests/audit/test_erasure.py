@@ -17,10 +17,10 @@ from lockgate.audit import (
     RetentionRefusedError,
     verify_receipt,
 )
-from lockgate.audit.attachment_search import attachments_containing, attachments_of_record
-from lockgate.audit.erasing import ERASED_AT_ONCE_MAX
 from lockgate.audit.formats.disclosures import commit
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.keeping.attachment_search import attachments_containing, attachments_of_record
+from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX
 from lockgate.storage import StorageError, grant_service_role, open_engine, read_transaction
 from lockgate.storage.tables import audit_erased
 from support.audit_logs import ORIGIN, LogStand, make_stand

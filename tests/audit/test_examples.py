@@ -108,7 +108,7 @@ def test_the_gate_is_not_imported() -> None:
     """The example loads none of the gate's rooms; believing a decision loads no database either."""
     gate = {"flask", "lockgate.bootstrap", "lockgate.promotion", "lockgate.policy", "lockgate.evidence", "lockgate.web"}
     for modules, absent in (
-        ("access_reviews.__main__, lockgate.audit.log", gate),
+        ("access_reviews.__main__, lockgate.audit.writing.log", gate),
         ("access_reviews.decisions", {*gate, "sqlalchemy", "lockgate.storage"}),
     ):
         code = f"import sys, {modules}; print(*sorted({absent!r} & sys.modules.keys()))"

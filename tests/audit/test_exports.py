@@ -9,12 +9,12 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from lockgate.audit import ExportError, LogForeignError, LogInconsistentError
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, parse_log_policy
 from lockgate.audit.formats.merkle import GrowingTree, leaf_hash
-from lockgate.audit.reading import LogReader
+from lockgate.audit.reading.export import export_log
+from lockgate.audit.reading.reader import LogReader
+from lockgate.audit.reading.view_export import export_view
 from lockgate.audit.types import RecordFilter
-from lockgate.audit.view_export import export_view
 from lockgate.canonical_json import parse_json
 from lockgate.schemas import check_schema
 from lockgate.storage import StorageError, open_engine, write_transaction

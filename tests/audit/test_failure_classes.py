@@ -18,11 +18,11 @@ from lockgate.audit import (
     Outcome,
     open_checkpoint,
 )
-from lockgate.audit.append_store import AppendStore
-from lockgate.audit.erasing import erase
 from lockgate.audit.errors import LogReentrantError
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.keeping.erasing import erase
 from lockgate.audit.structlog_processor import AuditProcessor
+from lockgate.audit.writing.append_store import AppendStore
 from lockgate.clock import EpochNs
 from lockgate.digests import sha256_hex
 from lockgate.storage import read_transaction, write_transaction

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from lockgate.audit.errors import LogBusyError
-from lockgate.audit.group_commit import BATCH_MAX, GroupCommit
+from lockgate.audit.writing.group_commit import BATCH_MAX, GroupCommit
 
 
 class Desk:

@@ -9,13 +9,13 @@ import structlog
 
 import lockgate.audit
 from lockgate.audit import errors
-from lockgate.audit.batch import EVENTS_MAX
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, parse_record
-from lockgate.audit.group_commit import WAITING_MAX
 from lockgate.audit.kind_schemas import _LIST, _MAP, _ONE, _PLAIN, _TOP
 from lockgate.audit.kinds import RESERVED_WORDS
-from lockgate.audit.log_kinds import KINDS_MAX
+from lockgate.audit.writing.batch import EVENTS_MAX
+from lockgate.audit.writing.group_commit import WAITING_MAX
+from lockgate.audit.writing.log_kinds import KINDS_MAX
 
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
 PYTHON = (DOCS / "use-the-audit-log-from-python.md").read_text()

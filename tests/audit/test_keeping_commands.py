@@ -22,7 +22,7 @@ from lockgate.audit.errors import (
 from lockgate.audit.formats.kind_names import KEY_COMPROMISE, KEY_ROTATE, RECOVER
 from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.reading import LogReader
+from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import RecordFilter
 from lockgate.cli.main import lockgate
 from lockgate.errors import ConfigError

@@ -14,7 +14,6 @@ from lockgate.audit import (
     store,
     verify_receipt,
 )
-from lockgate.audit.anchors import anchor_event
 from lockgate.audit.errors import KeyChangeError
 from lockgate.audit.formats.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
 from lockgate.audit.formats.cosignatures import add_cosignatures, cosign, witness_key_of
@@ -22,7 +21,8 @@ from lockgate.audit.formats.kind_names import KEY_COMPROMISE, KEY_ROTATE
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, Witness
 from lockgate.audit.formats.notes import SeedSigner, make_signer
 from lockgate.audit.formats.timestamps import Timestamp, make_timestamp_request, open_timestamp_response
-from lockgate.audit.key_changes import (
+from lockgate.audit.keeping.anchors import anchor_event
+from lockgate.audit.keeping.key_changes import (
     Attestation,
     newest_attestation,
     read_key_history,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.administration import IDENTITY_KINDS
-from lockgate.audit import Actor, Event, KindCatalogue, KindUnknownError, Outcome, RecordInvalidError, log_kinds
+from lockgate.audit import Actor, Event, KindCatalogue, KindUnknownError, Outcome, RecordInvalidError
 from lockgate.audit.errors import BodyInvalidError, DuplicateIDError, KindInvalidError
 from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.records import parse_record
@@ -25,8 +25,9 @@ from lockgate.audit.kind_schemas import (
     KindSchema,
 )
 from lockgate.audit.kinds import OWN_KINDS, RESERVED_WORDS, check_name
-from lockgate.audit.log import _Job
 from lockgate.audit.types import Receipt
+from lockgate.audit.writing import log_kinds
+from lockgate.audit.writing.log import _Job
 from lockgate.digests import sha256_hex
 from lockgate.promotion import GATE_KINDS
 from support.audit_logs import LogStand, make_event, make_stand, verify_export

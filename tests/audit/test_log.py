@@ -43,8 +43,8 @@ from lockgate.audit.formats.merkle import check_consistency, leaf_hash, node_has
 from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.formats.proofs import InclusionProof, format_proof
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.log import _Job
 from lockgate.audit.structlog_processor import AuditProcessor
+from lockgate.audit.writing.log import _Job
 from lockgate.digests import sha256_hex
 from lockgate.storage import StorageError
 from lockgate.storage.tables import audit_attachment

@@ -19,9 +19,9 @@ from lockgate.audit import (
     open_log,
     verify_receipt,
 )
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.kind_names import GENESIS, KIND
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.reading.export import export_log
 from support.audit_logs import verify_export
 
 ORIGIN = "reviews.example.org/audit"

@@ -26,7 +26,7 @@ from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.merkle import root_from_inclusion
 from lockgate.audit.formats.notes import VerifierKey, make_signer
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.key_changes import rotate_key
+from lockgate.audit.keeping.key_changes import rotate_key
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
 from lockgate.storage import read_transaction

@@ -11,8 +11,8 @@ from sqlalchemy import event
 
 from lockgate.audit import APP_EVENT, Actor, Event, LogInconsistentError, StoredRecord
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.queries import each_record, parse_bound
-from lockgate.audit.reading import LogReader
+from lockgate.audit.reading.queries import each_record, parse_bound
+from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import RecordFilter
 from lockgate.clock import EpochNs, TimestampError, format_timestamp, parse_timestamp
 from lockgate.storage import open_engine, read_transaction

@@ -1,6 +1,6 @@
 """A log lives through anything that its keepers do to it, in any order: everything harmless stays without an alarm.
 
-`LOCKGATE_TEST_LIVES` and `LOCKGATE_TEST_STEPS` make more and longer lives by hand; docs/performance.md has the longest run.
+`LOCKGATE_TEST_LIVES` and `LOCKGATE_TEST_STEPS` make more and longer lives by hand (docs/performance.md).
 """
 
 import os
@@ -22,13 +22,13 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from lockgate.audit import AuditLog, ErasedError, LogBehindError, Outcome, Receipt, RecordPrunedError, verify_receipt
-from lockgate.audit.anchors import anchor_event
 from lockgate.audit.formats.kind_names import HEARTBEAT
 from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.notes import SeedSigner, make_signer
-from lockgate.audit.key_changes import rotate_key
-from lockgate.audit.pruning import Needs, prune
-from lockgate.audit.recovery import LogWriter, recover_log
+from lockgate.audit.keeping.anchors import anchor_event
+from lockgate.audit.keeping.key_changes import rotate_key
+from lockgate.audit.keeping.pruning import Needs, prune
+from lockgate.audit.keeping.recovery import LogWriter, recover_log
 from lockgate.audit.retention_store import STEP
 from lockgate.audit.types import Event
 from lockgate.audit.verification.export_folder import ExportFolder

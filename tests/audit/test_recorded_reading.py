@@ -4,7 +4,7 @@ import pytest
 
 from lockgate.audit import Actor, LogInconsistentError, RecordInvalidError, RecordUnknownError
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.recorded_reading import RecordedReader, describe
+from lockgate.audit.keeping.recorded_reading import RecordedReader, describe
 from lockgate.audit.types import RecordFilter
 from lockgate.clock import EpochNs
 from lockgate.storage import StorageError, read_transaction, write_transaction

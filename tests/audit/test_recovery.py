@@ -19,15 +19,15 @@ from lockgate.audit import (
     RecordUnknownError,
     open_checkpoint,
 )
-from lockgate.audit.erasing import erase
 from lockgate.audit.errors import ErasedError, RecoveryError
 from lockgate.audit.formats.checkpoints import read_checkpoint, sign_checkpoint
 from lockgate.audit.formats.kind_names import RECOVER
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.formats.notes import SeedSigner, make_signer
 from lockgate.audit.formats.records import Columns, parse_record
-from lockgate.audit.key_changes import rotate_key
-from lockgate.audit.recovery import STEP_RECORDS, LogWriter, Recovery, recover_log
+from lockgate.audit.keeping.erasing import erase
+from lockgate.audit.keeping.key_changes import rotate_key
+from lockgate.audit.keeping.recovery import STEP_RECORDS, LogWriter, Recovery, recover_log
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import CHECKPOINT, CHECKPOINTS, RECORDS, ExportFolder
 from lockgate.digests import sha256_hex

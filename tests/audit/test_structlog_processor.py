@@ -9,8 +9,8 @@ from sqlalchemy import event as sqlalchemy_event
 
 from lockgate.audit import Actor, LogBusyError, RecordInvalidError
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.group_commit import GroupCommit
 from lockgate.audit.structlog_processor import AuditProcessor
+from lockgate.audit.writing.group_commit import GroupCommit
 from lockgate.storage import StorageError
 from support.audit_logs import LogStand
 

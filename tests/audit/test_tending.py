@@ -17,8 +17,7 @@ import pytest
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from lockgate.audit import AuditLog, Event, Receipt, store, tending_store
-from lockgate.audit.anchors import TimestampAuthorities
+from lockgate.audit import AuditLog, Event, Receipt, store
 from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
 from lockgate.audit.formats.cosignatures import witness_key_of
 from lockgate.audit.formats.kind_names import ANCHOR, HEARTBEAT
@@ -26,7 +25,9 @@ from lockgate.audit.formats.log_policy import LogKey, LogPolicy, Witness, format
 from lockgate.audit.formats.notes import format_signer, make_signer
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.formats.timestamps import Timestamp, verify_timestamp
-from lockgate.audit.tending import Intervals, Tender
+from lockgate.audit.keeping import tending_store
+from lockgate.audit.keeping.anchors import TimestampAuthorities
+from lockgate.audit.keeping.tending import Intervals, Tender
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.timestamp_anchors import timestamp_check

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from lockgate.audit import LogInconsistentError, RecordPrunedError, RecordUnknownError, store
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.checkpoints import open_checkpoint
 from lockgate.audit.formats.tiles import Tile, parse_tile_path
-from lockgate.audit.reading import LogReader
+from lockgate.audit.reading.export import export_log
+from lockgate.audit.reading.reader import LogReader
 from lockgate.storage import write_transaction
 from support.audit_logs import ORIGIN, LogStand, make_stand
 from support.large_logs import cut_front, lengthen

@@ -1,10 +1,19 @@
 """Logs that were cut back: what still tells that there was more."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
+from click.testing import CliRunner
 
 from lockgate.audit.formats.checkpoints import read_checkpoint, sign_checkpoint
-from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.formats.notes import VerifierKey, format_signer, make_signer
 from lockgate.audit.verification.verifier import Trust
+from lockgate.audit.writing.checkpoint_file import CheckpointFile
+from lockgate.canonical_json import parse_json
+from lockgate.cli.audit import audit
+from support.audit_logs import LogStand, make_event, make_stand
 from support.written_logs import ORIGIN, WrittenLog, found, only
 
 
@@ -31,3 +40,87 @@ def test_a_cut_log_whose_later_checkpoints_are_all_by_strangers_cannot_be_decide
     del log.lines[3:]
 
     assert found(log.verify())[::2] == ("unverifiable", {"key_unknown"})
+
+
+# The gate's own file of checkpoints, beside its database.
+
+
+@pytest.fixture
+def gate(database_url: str, tmp_path: Path) -> Iterator[LogStand]:
+    """A gate's data folder with a log of six records; every test that asks for it runs on both databases."""
+    stand = make_stand(tmp_path, database_url)
+    path = tmp_path / "log.key"
+    path.write_text(format_signer(stand.signer) + "\n")
+    path.chmod(0o600)
+    stand.fill(5)
+    yield stand
+    stand.engine.dispose()
+
+
+def _verify(gate: LogStand, *source: object) -> tuple[int, Any]:
+    words = ["verify", *source, "--key", gate.signer.verifier_key, "--output", "json"]
+    settings = {"LOCKGATE_DATABASE_URL": gate.url}
+    done = CliRunner(env=settings).invoke(audit, [str(word) for word in words])
+    return done.exit_code, parse_json(done.stdout_bytes, bytes_max=1_000_000) if done.stdout_bytes else done.stderr
+
+
+def _codes(found: Any) -> set[str]:
+    return {each["code"] for each in found}
+
+
+def test_restored_backup_is_found_by_the_checkpoints_beside_it(gate: LogStand) -> None:
+    """A database set back to an older state is whole in itself, but shorter than its gate's own checkpoints say."""
+    whole, before = _verify(gate, "--data-dir", gate.folder)
+    gate.cut(3)
+    alone, _ = _verify(gate, "--database", gate.url)
+    code, verification = _verify(gate, "--data-dir", gate.folder)
+
+    assert (whole, before["completeness"], alone) == (0, "unverifiable", 0)
+    assert "file_not_compared" not in _codes(before["notes"])
+    assert (code, verification["integrity"], verification["completeness"]) == (1, "valid", "tampered")
+    assert (_codes(verification["problems"]), verification["first_bad_seq"]) == ({"truncated"}, 3)
+
+
+def test_other_records_than_those_signed_before_are_found(gate: LogStand) -> None:
+    """A backup that was restored and written on contradicts the checkpoints that the file still has."""
+    gate.cut(3)
+    log = gate.reopened(elsewhere=True)
+    for _ in range(9):
+        log.append(make_event())
+    code, verification = _verify(gate, "--data-dir", gate.folder)
+
+    assert (code, _codes(verification["problems"])) == (1, {"root_mismatch"})
+    assert _verify(gate, "--database", gate.url)[0] == 0
+
+
+def test_log_that_is_being_written_raises_no_alarm(gate: LogStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that comes at the very moment when the file is read is in the database that is looked at."""
+    newest_note = CheckpointFile.newest_note
+
+    def append_first(file: CheckpointFile, keys: Sequence[VerifierKey]) -> bytes | None:
+        gate.fill(1)
+        return newest_note(file, keys)
+
+    monkeypatch.setattr(CheckpointFile, "newest_note", append_first)
+    code, verification = _verify(gate, "--data-dir", gate.folder)
+
+    assert (code, verification["size"]) == (0, 7)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk"])
+def test_missing_checkpoints_are_said(gate: LogStand, content: bytes | None) -> None:
+    """Without the file, or with nothing in it that a known key signed, the database is judged alone, and that said."""
+    gate.checkpoint_file.unlink()
+    if content is not None:
+        gate.checkpoint_file.write_bytes(content)
+    code, verification = _verify(gate, "--data-dir", gate.folder)
+
+    assert (code, "file_not_compared" in _codes(verification["notes"])) == (0, True)
+
+
+def test_unreadable_checkpoints_decide_nothing(gate: LogStand) -> None:
+    """A file that cannot be read is neither valid nor tampered."""
+    gate.checkpoint_file.unlink()
+    gate.checkpoint_file.mkdir()
+
+    assert _verify(gate, "--data-dir", gate.folder)[0] == 2

@@ -16,8 +16,8 @@ from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.ocsf import ocsf_event
 from lockgate.audit.formats.records import GENESIS_PREV, Place, encode_record, parse_record
 from lockgate.audit.kinds import OWN_KINDS
+from lockgate.audit.reading.view_export import export_view
 from lockgate.audit.types import RecordFilter
-from lockgate.audit.view_export import export_view
 from lockgate.canonical_json import parse_json
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.schemas import check_schema

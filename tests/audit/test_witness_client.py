@@ -20,8 +20,8 @@ from lockgate.audit.formats.cosignatures import (
 )
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, Witness
 from lockgate.audit.formats.notes import make_signer
-from lockgate.audit.outbound import OutboundRequest, post
-from lockgate.audit.witness_client import (
+from lockgate.audit.keeping.outbound import OutboundRequest, post
+from lockgate.audit.keeping.witness_client import (
     ANSWER_BYTES_MAX,
     Collection,
     WitnessRefusal,

@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from interop.tile_tree import tiles_of
 from lockgate.audit import AuditLog, KindCatalogue, Outcome
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.cosignatures import add_cosignatures, cosign
 from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.reading.export import export_log
 from lockgate.clock import NS_PER_S, EpochNs
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 

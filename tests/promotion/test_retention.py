@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from lockgate.audit import Actor, Outcome, RetentionRefusedError
-from lockgate.audit.erasing import erase
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.disclosures import open_disclosure
-from lockgate.audit.pruning import Pruning, prune
+from lockgate.audit.keeping.erasing import erase
+from lockgate.audit.keeping.pruning import Pruning, prune
+from lockgate.audit.reading.export import export_log
 from lockgate.clock import EpochNs
 from lockgate.digests import sha256_hex
 from lockgate.promotion import open_needs

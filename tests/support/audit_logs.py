@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy import Engine
 
 from lockgate.audit import APP_EVENT, Actor, AuditLog, Event, KindCatalogue, Verification, verify_log
-from lockgate.audit.export import export_log
 from lockgate.audit.formats.notes import SeedSigner, make_signer
+from lockgate.audit.reading.export import export_log
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.clock import EpochNs
 from lockgate.storage import open_engine, upgrade_schema

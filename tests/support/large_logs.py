@@ -5,11 +5,11 @@ import uuid
 from sqlalchemy import Engine, text
 
 from lockgate.audit import Signer, store
-from lockgate.audit.append_store import AppendStore
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.merkle import Node, leaf_hash, nodes_completed_by, nodes_of, span_hash
 from lockgate.audit.formats.records import Place, columns_of, encode_record, parse_record
 from lockgate.audit.store import Entry, Head
+from lockgate.audit.writing.append_store import AppendStore
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.storage import write_transaction
 from support.audit_logs import make_event

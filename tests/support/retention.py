@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from lockgate.audit import Actor, Outcome, Receipt
-from lockgate.audit.erasing import Erasure, erase
-from lockgate.audit.pruning import Needs, Pruning, prune
+from lockgate.audit.keeping.erasing import Erasure, erase
+from lockgate.audit.keeping.pruning import Needs, Pruning, prune
 from lockgate.audit.types import Verification
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export

@@ -9,7 +9,7 @@ import pytest
 
 from lockgate.audit import Actor, Receipt, verify_receipt
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.group_commit import GroupCommit
+from lockgate.audit.writing.group_commit import GroupCommit
 from lockgate.canonical_json import RECORD_BYTES_MAX
 from lockgate.identity import parse_principal
 from lockgate.schemas import check_schema

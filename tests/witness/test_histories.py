@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, Witness, open_cosigned
-from lockgate.audit.witness_client import Collection, collect_cosignatures
+from lockgate.audit.keeping.witness_client import Collection, collect_cosignatures
 from support.audit_logs import LogStand, make_stand
 from support.witnesses import WitnessStand, make_witness_stand, serve_witness
 

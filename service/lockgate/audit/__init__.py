@@ -4,9 +4,9 @@ For any Python service that must prove later what it did: the gate is one user. 
 receipt exists; a change and its record are one transaction; what is hashed is what is stored; nothing is signed that
 contradicts what was signed before; a verifier needs the records and a public key, no server and no database.
 
-Import the names below. Only `AuditLog` and what lies behind it (`log`, `appending`, `store`, `export`) touch a
-database. What only a writer needs is loaded when first asked for, so that whoever verifies loads neither SQLAlchemy
-nor a schema validator.
+Import the names below. In the rooms within, `formats` and `verification` know no database; `reading`, `writing` and
+`keeping` work on one, each on top of the one before. What only a writer needs is loaded when first asked for, so that
+whoever verifies loads neither SQLAlchemy nor a schema validator.
 """
 
 import importlib
@@ -58,11 +58,11 @@ from lockgate.audit.verification.verifier import verify_log
 if TYPE_CHECKING:
     from lockgate.audit.keys import create_key_file, load_key_file, load_public_key, load_signer
     from lockgate.audit.kinds import KindCatalogue
-    from lockgate.audit.log import AuditLog
     from lockgate.audit.opening import open_log
+    from lockgate.audit.writing.log import AuditLog
 
 _LOADED_LATER: Final = {
-    "AuditLog": "log",
+    "AuditLog": "writing.log",
     "KindCatalogue": "kinds",
     "create_key_file": "keys",
     "load_key_file": "keys",

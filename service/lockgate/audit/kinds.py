@@ -1,7 +1,7 @@
 """The kinds of record that may be written, each with the schema of its body.
 
 Three sources: the log's own kinds and those that Lockgate ships (`KindCatalogue`), and those that a module registered
-in the log by a `log.kind` record (`lockgate.audit.log_kinds`).
+in the log by a `log.kind` record (`lockgate.audit.writing.log_kinds`).
 """
 
 import re

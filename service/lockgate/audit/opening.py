@@ -13,8 +13,8 @@ from lockgate.audit.errors import KeyInvalidError, LogForeignError
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.keys import create_key_file, load_key_file
 from lockgate.audit.kinds import KindCatalogue
-from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor
+from lockgate.audit.writing.log import AuditLog
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 

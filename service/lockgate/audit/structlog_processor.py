@@ -9,8 +9,8 @@ from typing import Final
 from structlog.typing import EventDict, WrappedLogger
 
 from lockgate.audit.formats.kind_names import APP_EVENT
-from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor, Event
+from lockgate.audit.writing.log import AuditLog
 from lockgate.canonical_json import JSON, SAFE_INTEGER_MAX
 from lockgate.clock import Clock
 from lockgate.ids import new_id

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, select
 
-from lockgate.audit.pruning import Needs
+from lockgate.audit.keeping.pruning import Needs
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 from lockgate.promotion.parsing import request_from_row

@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from lockgate.audit import create_key_file, load_public_key, parse_verifier_key
-from lockgate.audit.key_changes import Attestation, newest_attestation, record_compromise, rotate_key
-from lockgate.audit.queries import parse_bound
+from lockgate.audit.keeping.key_changes import Attestation, newest_attestation, record_compromise, rotate_key
+from lockgate.audit.reading.queries import parse_bound
 from lockgate.bootstrap import load_former_signer, open_log
 from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses
 from lockgate.cli.exit_codes import ExitCode

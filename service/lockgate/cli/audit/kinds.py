@@ -8,7 +8,7 @@ import click
 from lockgate.audit import Actor
 from lockgate.audit.errors import KindInvalidError
 from lockgate.audit.kind_schemas import KIND_SCHEMA_BYTES_MAX
-from lockgate.audit.log_kinds import read_registrations
+from lockgate.audit.writing.log_kinds import read_registrations
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.settings import configured_log
 from lockgate.cli.exit_codes import ExitCode

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from lockgate.audit import Actor
-from lockgate.audit.export import Advance, export_log
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.queries import parse_bound
-from lockgate.audit.reading import RECORDS_PAGE_MAX, LogReader
-from lockgate.audit.recorded_reading import ExportFormat, RecordedReader
+from lockgate.audit.keeping.recorded_reading import ExportFormat, RecordedReader
+from lockgate.audit.reading.export import Advance, export_log
+from lockgate.audit.reading.queries import parse_bound
+from lockgate.audit.reading.reader import RECORDS_PAGE_MAX, LogReader
+from lockgate.audit.reading.view_export import export_view
 from lockgate.audit.types import RecordFilter
-from lockgate.audit.view_export import export_view
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.settings import configured_log
 from lockgate.cli.local_settings import read_settings

@@ -10,10 +10,10 @@ import click
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, AuditLog, Event, load_public_key
-from lockgate.audit.attachment_search import FoundAttachment, attachments_containing, attachments_of_record
-from lockgate.audit.erasing import ERASED_AT_ONCE_MAX, erase
 from lockgate.audit.formats.kind_names import READ
-from lockgate.audit.pruning import Needs, prune
+from lockgate.audit.keeping.attachment_search import FoundAttachment, attachments_containing, attachments_of_record
+from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX, erase
+from lockgate.audit.keeping.pruning import Needs, prune
 from lockgate.bootstrap import open_log
 from lockgate.cli.errors import NotSentError
 from lockgate.cli.exit_codes import ExitCode

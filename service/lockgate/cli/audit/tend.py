@@ -10,10 +10,10 @@ import click
 import structlog
 
 from lockgate.audit import load_public_key
-from lockgate.audit.anchors import TimestampAuthorities, anchor_event, check_checkpoint
 from lockgate.audit.errors import AnchorError
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX
-from lockgate.audit.tending import Intervals, Tender
+from lockgate.audit.keeping.anchors import TimestampAuthorities, anchor_event, check_checkpoint
+from lockgate.audit.keeping.tending import Intervals, Tender
 from lockgate.bootstrap import load_former_signer, open_log
 from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses
 from lockgate.cli.exit_codes import ExitCode

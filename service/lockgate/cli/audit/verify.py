@@ -13,13 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy import Connection
 
-from lockgate.audit import LogInconsistentError, query_store, store
-from lockgate.audit.errors import LogPolicyInvalidError
-from lockgate.audit.formats.merkle import nodes_of
-from lockgate.audit.store import Head
-from lockgate.audit.types import Verification
 from lockgate.audit.verification.auditor import (
     Belongings,
     check_same_record,
@@ -29,16 +23,14 @@ from lockgate.audit.verification.auditor import (
 )
 from lockgate.audit.verification.command import ACCUSING, PARALLEL_BYTES_MIN, check_export
 from lockgate.audit.verification.export_folder import ExportFolder
-from lockgate.audit.verification.pruned import Pruned
 from lockgate.audit.verification.receipts import verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
 from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
-from lockgate.audit.verification.verifier import Trust, verify_log
+from lockgate.cli.audit.live_log import verify_database
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
 from lockgate.rendering import plain
-from lockgate.storage import StorageError, open_engine, read_transaction
 from lockgate.system_clock import SystemClock
 
 PROGRESS_RECORDS_MIN: Final = 20_000  # about half a second of checking; below, a bar would only flicker
@@ -63,7 +55,11 @@ def _trust_options(command: _Command) -> _Command:
 @click.command()
 @click.option("--export", "export", type=click.Path(path_type=Path), help="An export's folder.")
 @click.option("--database", metavar="URL", help="A live database, for example sqlite:////var/lib/lockgate/lockgate.db.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="A gate's data folder, for its live database.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="A gate's data folder: its database, held against the checkpoints beside it.",
+)
 @_trust_options
 @click.option(
     "--checkpoint",
@@ -128,8 +124,13 @@ def verify(
             with _progress(total, PARALLEL_BYTES_MIN) as advance:
                 verification = check_export(export, trust, workers=workers, on_progress=advance)
         else:
-            url = database or load_settings(data_dir=str(data_dir)).database_url
-            verification = _verify_database(url, trust)
+            settings = None if data_dir is None else load_settings(data_dir=str(data_dir))
+            verification = verify_database(
+                settings.database_url if settings else str(database),
+                trust,
+                checkpoint_file=settings.checkpoint_file if settings else None,
+                progress=partial(_progress, minimum=PROGRESS_RECORDS_MIN),
+            )
     except LockgateError as exc:
         click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
         context.exit(EXIT_CODES["unverifiable"])
@@ -174,39 +175,6 @@ def _belongings(
     if policy is None and not keys:
         raise click.UsageError("want --policy or --key; 'lockgate audit key' on the gate prints the key")
     return Belongings(policy=policy, keys=keys, held=held, tsa_roots=tsa_roots)
-
-
-def _verify_database(url: str, trust: Trust) -> Verification:
-    if not trust.policy.logs:
-        raise LogPolicyInvalidError("want a 'log' line in the policy")
-    log = trust.policy.logs[0].key.name
-    engine = open_engine(url)
-    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():  # SQLite would make one
-        raise StorageError("there is no database at this place")
-    with read_transaction(engine) as connection:
-        head = store.read_head(connection, log)
-        cosigned = store.read_newest_cosigned(connection, log)
-        with _progress(head.size if head else 0, PROGRESS_RECORDS_MIN) as advance:
-            return verify_log(
-                records=((entry.body, entry.columns) for entry in store.stream_entries(connection, log)),
-                checkpoints=store.stream_checkpoints(connection, log),
-                trust=trust,
-                attachments=partial(store.read_attachment, connection, log),
-                cosigned=() if cosigned is None else (cosigned,),
-                pruned=_pruned(connection, log, head),
-                on_progress=advance,
-            )
-
-
-def _pruned(connection: Connection, log: str, head: Head | None) -> Pruned | None:
-    if head is None or head.first_seq == 0:
-        return None
-    nodes = nodes_of((0, head.first_seq))
-    hashes = store.read_nodes(connection, log, nodes)
-    leaf = query_store.read_prev(connection, log, head.first_seq)
-    if leaf is None or len(hashes) != len(nodes):
-        raise LogInconsistentError("a part of the log at the place where it was pruned is missing")
-    return Pruned(before=head.first_seq, leaf=leaf, edge=tuple(hashes[node] for node in nodes))
 
 
 @contextmanager

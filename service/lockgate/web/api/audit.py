@@ -11,9 +11,9 @@ from flask import Blueprint, Response, g, request
 
 from lockgate.audit import Actor, RecordUnknownError
 from lockgate.audit.formats.tiles import parse_tile_path
-from lockgate.audit.queries import parse_bound
-from lockgate.audit.reading import RECORDS_PAGE_MAX
-from lockgate.audit.recorded_reading import RecordedReader
+from lockgate.audit.keeping.recorded_reading import RecordedReader
+from lockgate.audit.reading.queries import parse_bound
+from lockgate.audit.reading.reader import RECORDS_PAGE_MAX
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
 from lockgate.clock import EpochNs, TimestampError

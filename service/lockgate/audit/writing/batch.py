@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lockgate.audit.append_store import AppendStore
-from lockgate.audit.appending import Ending, Growth, grow
 from lockgate.audit.errors import DuplicateIDError, LogInconsistentError, RecordInvalidError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns, Place, encode_record
-from lockgate.audit.log_kinds import LogKinds
-from lockgate.audit.reading import make_receipt
+from lockgate.audit.reading.reader import make_receipt
 from lockgate.audit.store import Entry, Head
 from lockgate.audit.types import Event, Receipt
+from lockgate.audit.writing.append_store import AppendStore
+from lockgate.audit.writing.appending import Ending, Growth, grow
+from lockgate.audit.writing.log_kinds import LogKinds
 from lockgate.clock import EpochNs, format_timestamp
 
 EVENTS_MAX: Final = 64  # of one job; the gate writes at most fifty, when promotions run out

@@ -16,8 +16,8 @@ from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.merkle import Span, consistency_spans, inclusion_spans, nodes_of, span_hash
 from lockgate.audit.formats.proofs import InclusionProof, format_proof
 from lockgate.audit.formats.tiles import Tile
-from lockgate.audit.queries import find_records
-from lockgate.audit.tiling import read_tile
+from lockgate.audit.reading.queries import find_records
+from lockgate.audit.reading.tiling import read_tile
 from lockgate.audit.types import Receipt, RecordFilter, StoredRecord
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.storage import read_transaction

@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lockgate.audit import query_store
 from lockgate.audit.errors import LogInconsistentError
 from lockgate.audit.formats.tiles import Tile, encode_entries
+from lockgate.audit.reading import query_store
 from lockgate.audit.types import RecordFilter
 
 _EVERY_RECORD: Final = RecordFilter()

@@ -25,13 +25,13 @@ from lockgate.audit.formats.merkle import nodes_of, span_hash
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.kinds import registration
-from lockgate.audit.log import AuditLog
-from lockgate.audit.log_kinds import read_registrations
 from lockgate.audit.retention_store import STEP
 from lockgate.audit.store import Head
 from lockgate.audit.types import Actor, Event, Outcome, Receipt
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
+from lockgate.audit.writing.log import AuditLog
+from lockgate.audit.writing.log_kinds import read_registrations
 from lockgate.digests import Sha256Hex
 from lockgate.storage import clear_remnants, read_transaction
 

@@ -12,7 +12,6 @@ from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Engine
 
-from lockgate.audit import tending_store
 from lockgate.audit.errors import AnchorError, AuditError, OutboundError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
 from lockgate.audit.formats.kind_names import ANCHOR
@@ -27,8 +26,9 @@ from lockgate.audit.formats.timestamps import (
     make_timestamp_request,
     open_timestamp_response,
 )
-from lockgate.audit.outbound import OutboundRequest, post
-from lockgate.audit.reading import LogReader
+from lockgate.audit.keeping import tending_store
+from lockgate.audit.keeping.outbound import OutboundRequest, post
+from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Event, RecordFilter
 from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex

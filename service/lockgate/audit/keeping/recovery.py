@@ -15,10 +15,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import retention_store, store
-from lockgate.audit.append_store import AppendStore
-from lockgate.audit.appending import BEGINNING, Ending, Growth, check_ending, grow
-from lockgate.audit.batch import Author, Batch
-from lockgate.audit.checkpoint_file import CheckpointFile
 from lockgate.audit.errors import LogForeignError, NothingMissingError, RecoveryError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
 from lockgate.audit.formats.kind_names import ERASE, RECOVER
@@ -27,11 +23,15 @@ from lockgate.audit.formats.merkle import leaf_hash, span_hash
 from lockgate.audit.formats.notes import Signer, VerifierKey
 from lockgate.audit.formats.records import attachments_of, columns_of, parse_record, prev_of
 from lockgate.audit.kinds import KindCatalogue
-from lockgate.audit.log_kinds import LogKinds
 from lockgate.audit.store import Entry, Head
 from lockgate.audit.types import Actor, Event
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, verify_export
+from lockgate.audit.writing.append_store import AppendStore
+from lockgate.audit.writing.appending import BEGINNING, Ending, Growth, check_ending, grow
+from lockgate.audit.writing.batch import Author, Batch
+from lockgate.audit.writing.checkpoint_file import CheckpointFile
+from lockgate.audit.writing.log_kinds import LogKinds
 from lockgate.clock import Clock, EpochNs, parse_timestamp
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.ids import new_id

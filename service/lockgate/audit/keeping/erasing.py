@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import retention_store, store
 from lockgate.audit.errors import LogForeignError, RetentionRefusedError
 from lockgate.audit.formats.kind_names import ANCHOR, ERASE, KIND
-from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor, Event, Outcome, Receipt
+from lockgate.audit.writing.log import AuditLog
 from lockgate.digests import Sha256Hex
 from lockgate.storage import clear_remnants
 

@@ -11,11 +11,11 @@ from typing import Literal
 import orjson
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit.export import Advance, new_place, write_file
 from lockgate.audit.formats.csv_rows import CSV_HEADER, csv_line, csv_record
 from lockgate.audit.formats.ocsf import ocsf_event
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.queries import each_record
+from lockgate.audit.reading.export import Advance, new_place, write_file
+from lockgate.audit.reading.queries import each_record
 from lockgate.audit.types import RecordFilter
 from lockgate.storage import read_transaction
 

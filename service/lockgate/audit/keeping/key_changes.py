@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import store, tending_store
+from lockgate.audit import store
 from lockgate.audit.errors import AuditError, KeyChangeError, LogForeignError, NoteMalformedError
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.cosignatures import verify_cosignatures
@@ -21,9 +21,10 @@ from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.formats.timestamps import Timestamp, TimestampTrust, verify_timestamp
-from lockgate.audit.log import AuditLog
-from lockgate.audit.queries import each_record, find_records
+from lockgate.audit.keeping import tending_store
+from lockgate.audit.reading.queries import each_record, find_records
 from lockgate.audit.types import Actor, Event, Outcome, Receipt, RecordFilter
+from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import EpochNs
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction

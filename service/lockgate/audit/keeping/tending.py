@@ -15,16 +15,16 @@ import structlog
 from sqlalchemy import Engine
 
 from lockgate.audit import store
-from lockgate.audit.anchors import TimestampAuthorities, anchor_event, ask_authorities, due_checkpoint
 from lockgate.audit.errors import AuditError
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.cosignatures import verify_cosignatures
 from lockgate.audit.formats.kind_names import HEARTBEAT
 from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.log import AuditLog
+from lockgate.audit.keeping.anchors import TimestampAuthorities, anchor_event, ask_authorities, due_checkpoint
+from lockgate.audit.keeping.witness_client import Collection, collect_cosignatures
 from lockgate.audit.types import Actor, Event, RecordFilter
-from lockgate.audit.witness_client import Collection, collect_cosignatures
+from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import NS_PER_S, Clock, parse_timestamp
 from lockgate.errors import LockgateError
 from lockgate.ids import new_id

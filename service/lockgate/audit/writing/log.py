@@ -14,20 +14,20 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from lockgate.audit import store
-from lockgate.audit.append_store import AppendStore
-from lockgate.audit.appending import BEGINNING, Ending, check_ending
-from lockgate.audit.batch import Author, Batch
-from lockgate.audit.checkpoint_file import CheckpointFile
 from lockgate.audit.errors import AuditError, LogForeignError, LogInconsistentError, NoEventError
 from lockgate.audit.formats.checkpoints import Checkpoint
 from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
-from lockgate.audit.group_commit import GroupCommit
 from lockgate.audit.kinds import KindCatalogue, registration
-from lockgate.audit.log_kinds import LogKinds, is_registered
-from lockgate.audit.reading import LogReader
+from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
+from lockgate.audit.writing.append_store import AppendStore
+from lockgate.audit.writing.appending import BEGINNING, Ending, check_ending
+from lockgate.audit.writing.batch import Author, Batch
+from lockgate.audit.writing.checkpoint_file import CheckpointFile
+from lockgate.audit.writing.group_commit import GroupCommit
+from lockgate.audit.writing.log_kinds import LogKinds, is_registered
 from lockgate.clock import Clock, EpochNs
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import query_store, store
+from lockgate.audit import store
 from lockgate.audit.errors import AuditError, ExportError, LogForeignError, LogInconsistentError
 from lockgate.audit.formats.key_history import KEY_KINDS, policy_of
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, format_log_policy
@@ -21,8 +21,9 @@ from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.formats.tiles import TILE_WIDTH, Tile, encode_entries, hash_tiles
 from lockgate.audit.kinds import OWN_KINDS
-from lockgate.audit.queries import each_record
-from lockgate.audit.tiling import read_tile
+from lockgate.audit.reading import query_store
+from lockgate.audit.reading.queries import each_record
+from lockgate.audit.reading.tiling import read_tile
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import ATTACHMENTS, CHECKPOINT, CHECKPOINTS, COSIGNED, RECORDS
 from lockgate.audit.verification.pruned import PRUNED

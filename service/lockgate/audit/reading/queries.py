@@ -6,8 +6,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lockgate.audit import query_store, store
+from lockgate.audit import store
 from lockgate.audit.errors import LogInconsistentError
+from lockgate.audit.reading import query_store
 from lockgate.audit.types import RecordFilter, StoredRecord
 from lockgate.clock import EpochNs, TimestampError, format_timestamp, parse_timestamp
 

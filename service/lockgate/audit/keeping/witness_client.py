@@ -17,8 +17,8 @@ from lockgate.audit.formats.checkpoints import TREE_SIZE_MAX, read_checkpoint
 from lockgate.audit.formats.cosignatures import Cosignature, WitnessKey, add_cosignatures, verify_cosignatures
 from lockgate.audit.formats.log_policy import Cosigned, LogPolicy, Witness
 from lockgate.audit.formats.submissions import Submission, format_submission
-from lockgate.audit.outbound import Answer, OutboundRequest, post
-from lockgate.audit.reading import LogReader
+from lockgate.audit.keeping.outbound import Answer, OutboundRequest, post
+from lockgate.audit.reading.reader import LogReader
 
 TIMEOUT_S: Final = 10.0  # for one exchange; a witness waits for one fsync
 ANSWER_BYTES_MAX: Final = 16 * 1024  # the lines of a witness with several keys, post-quantum ones among them

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeAlias
 from lockgate.audit.errors import RecordInvalidError
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.kind_names import EXPORT, READ
-from lockgate.audit.log import AuditLog
 from lockgate.audit.types import Actor, Event, Receipt, RecordFilter, StoredRecord
+from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import format_timestamp
 
 ExportFormat: TypeAlias = Literal["folder", "ocsf", "csv"]

@@ -46,6 +46,11 @@ class CheckpointFile:
             CheckpointFileError: The file cannot be read.
             LogForeignError: None of them is signed by one of the keys.
         """
+        note = self.newest_note(keys)
+        return None if note is None else open_checkpoint(note, keys)
+
+    def newest_note(self, keys: Sequence[VerifierKey]) -> bytes | None:
+        """Return the same checkpoint as it was signed; the arguments and errors are those of `newest`."""
         try:
             with self._path.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
@@ -55,10 +60,10 @@ class CheckpointFile:
         except OSError as exc:
             raise CheckpointFileError(f"cannot read {self._path}: {exc.strerror}") from exc
         # By size, not by place: processes that share the file write in no certain order.
-        for note in sorted(_NOTE.findall(tail), key=_claimed_size, reverse=True):
-            checkpoint = _opened(note, keys)
-            if checkpoint is not None:
-                return checkpoint
+        notes: list[bytes] = _NOTE.findall(tail)
+        for note in sorted(notes, key=_claimed_size, reverse=True):
+            if _is_signed(note, keys):
+                return note
         raise LogForeignError(f"want checkpoints of this log in {self._path}, got none that our key signed")
 
     def write(self, note: bytes) -> None:
@@ -104,8 +109,9 @@ def _claimed_size(note: bytes) -> int:
     return int(note.split(b"\n", 2)[1])
 
 
-def _opened(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint | None:
+def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:
     try:
-        return open_checkpoint(note, keys)
+        open_checkpoint(note, keys)
     except AuditError:
-        return None
+        return False
+    return True

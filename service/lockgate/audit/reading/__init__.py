@@ -1,0 +1,4 @@
+"""Reading a log: records, receipts, proofs, tiles, exports and views. Needs no signing key and changes nothing.
+
+Import the files by name.
+"""
