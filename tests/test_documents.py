@@ -1,0 +1,41 @@
+"""What the documents name is there: files, tests, code."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+_ROOT: Final = Path(__file__).parents[1]
+_DOCUMENTS: Final = sorted(
+    path for place in ("*.md", "docs/**/*.md", "examples/**/*.md") for path in _ROOT.glob(place) if path.is_file()
+)
+_NAMES: Final = [path.relative_to(_ROOT).as_posix() for path in _DOCUMENTS]
+_LINK: Final = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+_PATH: Final = re.compile(
+    r"`((?:benchmarks|docs|examples|scripts|service|tests)/[A-Za-z0-9_./-]+|[a-z_/]+/[a-z_]+\.py)`"
+)
+_PLACES: Final = (_ROOT / "service", _ROOT / "service" / "lockgate")
+_TEST: Final = re.compile(r"`(test_[a-z0-9_]+)`")
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link to a file of the repository leads to one."""
+    for target in _LINK.findall(document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
+def test_paths_are_there(document: Path) -> None:
+    """Each path that is named, from the root or within the package, is there."""
+    for path in _PATH.findall(document.read_text()):
+        assert any((place / path).exists() for place in (_ROOT, *_PLACES, document.parent)), path
+
+
+def test_named_tests_are_there() -> None:
+    """Each test that a document names is one."""
+    tests = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in _ROOT.glob("tests/**/*.py"))))
+    named = {name for document in _DOCUMENTS for name in _TEST.findall(document.read_text())}
+
+    assert named - tests == set()
