@@ -13,6 +13,7 @@ from lockgate.audit.formats.kind_names import ANCHOR, ERASE, HEARTBEAT, KEY_COMP
 from lockgate.audit.formats.merkle import GrowingTree, leaf_hash
 from lockgate.audit.formats.records import GENESIS_PREV, Columns, attachments_of, columns_of, parse_record
 from lockgate.audit.verification.anchors import AnchorCheck, Commitment, RecentRoots
+from lockgate.audit.verification.bodies import BodyCheck
 from lockgate.audit.verification.findings import Findings
 from lockgate.audit.verification.log_events import (
     read_anchor,
@@ -33,19 +34,21 @@ _DUE_ROOT: Final = 2
 class Examination:
     """What is known of the log so far."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a log is held against
         self,
         *,
         own: OwnCheckpoints,
         findings: Findings,
         attachments: Attachments | None,
         check_anchor: AnchorCheck,
+        check_body: BodyCheck | None,
         pruned: Pruned | None,
     ) -> None:
         self._own = own
         self._findings = findings
         self._attachments = attachments
         self._check_anchor = check_anchor
+        self._check_body = check_body
         self._pruned = pruned
         self._pruned_root = b"" if pruned is None else GrowingTree(pruned.before, pruned.edge).root()
         self._tree = GrowingTree() if pruned is None else GrowingTree(pruned.before, pruned.edge)
@@ -62,6 +65,7 @@ class Examination:
         self.interval_s: int | None = None  # that the newest heartbeat promises
         self._compromised: dict[str, int] = {}  # a key's text form -> the last size for which it counts
         self.unchecked_anchors: dict[str, int] = {}  # why -> how many
+        self.unchecked_bodies: dict[str, int] = {}  # the same
 
     @property
     def size(self) -> int:
@@ -190,6 +194,7 @@ class Examination:
             self._findings.report("column_mismatch", seq, "a column beside the record is not what its bytes say")
         # (4) Its documents, and what it says.
         self._check_attachments(record, seq)
+        self._hold_to_schema(record, seq)
         if record["kind"] in EVENT_KINDS:
             self._heed(seq, record)
         self._prev, self.ts = f"sha256:{leaf.hex()}", record["ts"]
@@ -205,6 +210,15 @@ class Examination:
                 self._missing.setdefault(name, seq)
             elif sha256_hex(document) != name:
                 self._findings.report("attachment_mismatch", seq, f"the document {name} has other bytes")
+
+    def _hold_to_schema(self, record: Mapping[str, Any], seq: int) -> None:
+        if self._check_body is None:
+            return
+        verdict = self._check_body(record, self._attachments or (lambda _: None))
+        if verdict.status == "invalid":
+            self._findings.report("body_invalid", seq, f"the body of record {seq} breaks its schema {verdict.detail}")
+        elif verdict.status == "unchecked":
+            self.unchecked_bodies[verdict.detail] = self.unchecked_bodies.get(verdict.detail, 0) + 1
 
     def _compare_root(self, due: Mapping[int, list[bytes]], size: int, root: bytes) -> None:
         # (5) The root is the signed one.

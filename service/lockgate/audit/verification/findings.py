@@ -21,6 +21,7 @@ TAMPERED_CODES: Final = frozenset(
         "attachment_mismatch",
         "anchor_mismatch",
         "prune_mismatch",
+        "body_invalid",
     }
 )
 NOTE_CODES: Final[dict[type[AuditError], str]] = {

@@ -103,9 +103,12 @@ def _add_notes(examination: Examination, findings: Findings, *, verified_from: i
         findings.note("pruned", f"records before {verified_from} were deleted; nothing is said of them but their root")
     if examination.erased_count:
         findings.note("erased", f"{examination.erased_count} documents are gone, as later records say")
-    if examination.unchecked_anchors:
-        reasons = "; ".join(f"{count}: {why}" for why, count in sorted(examination.unchecked_anchors.items()))
-        findings.note("anchors_not_checked", reasons)
+    for code, unchecked in (
+        ("anchors_not_checked", examination.unchecked_anchors),
+        ("bodies_not_checked", examination.unchecked_bodies),
+    ):
+        if unchecked:
+            findings.note(code, "; ".join(f"{count}: {why}" for why, count in sorted(unchecked.items())))
     behind = examination.behind()
     if behind is not None:
         findings.note("held_not_compared", f"a checkpoint over {behind} records covers less than what was deleted")

@@ -10,7 +10,8 @@ The steps, for each record:
   (1) Its bytes are a record in canonical form, of this log and at this position.
   (2) Its `prev` is the leaf hash of the record before, and its time is not before that record's.
   (3) The copies of its fields that a database keeps beside it are those of its bytes.
-  (4) Each document that it names is kept and hashes to its name, or a later record says that it was erased.
+  (4) Each document that it names is kept and hashes to its name, or a later record says that it was erased. If asked
+      for, and the schema is at hand: its body keeps to the schema that it names.
   (5) The root over all records so far is the signed one, wherever there is a checkpoint of this size.
 And at the end:
   (6) No checkpoint covers more records than there are, and the newest covers all of them.
@@ -34,6 +35,7 @@ from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import Columns
 from lockgate.audit.types import Verification
 from lockgate.audit.verification.anchors import AnchorCheck, Commitment, check_no_anchor
+from lockgate.audit.verification.bodies import BodyCheck
 from lockgate.audit.verification.examination import Examination
 from lockgate.audit.verification.export_folder import Cut, ExportFolder
 from lockgate.audit.verification.findings import NOTE_CODES, Findings
@@ -53,6 +55,7 @@ class Trust:
     policy: LogPolicy
     held: Sequence[bytes] = ()  # signed checkpoints that he kept; they betray a shortened or replaced log
     check_anchor: AnchorCheck = check_no_anchor
+    check_body: BodyCheck | None = None  # with it each record is looked at by itself, in this process
     every_signature: bool = False  # verify each of the log's own, see `own_checkpoints`
     demands: Demands = field(default_factory=Demands)
 
@@ -99,7 +102,8 @@ def verify_log(  # noqa: PLR0913 - each argument is one thing that a log may hav
     while stretch := list(itertools.islice(entries, stretch_records(begin))):
         end = begin + len(stretch)
         due, sizes = check.prepare(begin, end)
-        if not check.take(check_stretch(stretch, begin, sizes, attachments), stretch, due, sizes):
+        facts = check_stretch(stretch, begin, sizes, attachments) if trust.check_body is None else None
+        if not check.take(facts, stretch, due, sizes):
             break
         begin = end
         if on_progress is not None:
@@ -132,7 +136,7 @@ def verify_export(
     tasks = (
         _Task(folder.path, cut, *check.prepare(cut.begin, cut.begin + cut.count)) for cut in folder.cuts(check.first)
     )
-    for task, facts in _checked(tasks, workers):
+    for task, facts in _checked(tasks, workers) if trust.check_body is None else ((task, None) for task in tasks):
         if on_progress is not None:
             on_progress(task.cut.offset)
         if not check.take(facts, folder.stretch(task.cut), task.due, task.sizes):
@@ -173,6 +177,7 @@ class _Check:
             findings=self._findings,
             attachments=attachments,
             check_anchor=trust.check_anchor,
+            check_body=trust.check_body,
             pruned=pruned,
         )
         self._watch(() if newest is None else (newest,), held=False)

@@ -6,6 +6,7 @@ The program is `lockgate.audit.verification.command`; more is the live database,
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,6 +27,7 @@ from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.receipts import verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
 from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
+from lockgate.audit.verification.verifier import Trust
 from lockgate.cli.audit.live_log import verify_database
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
@@ -74,6 +76,13 @@ def _trust_options(command: _Command) -> _Command:
     help="Certificates (PEM) of time-stamping authorities whose anchors count.",
 )
 @click.option(
+    "--trust-dir",
+    type=click.Path(path_type=Path),
+    help="Your trust domains, for anchors of type sigstore.",
+)
+@click.option("--trust-domain", help="The one of them that counts for anchors. Default: each.")
+@click.option("--schemas", is_flag=True, help="Hold each body to the schema that its record names; takes far longer.")
+@click.option(
     "--require",
     multiple=True,
     type=click.Choice(DIMENSIONS),
@@ -99,6 +108,9 @@ def verify(
     keys: tuple[str, ...],
     held: tuple[Path, ...],
     tsa_roots: Path | None,
+    trust_dir: Path | None,
+    trust_domain: str | None,
+    schemas: bool,
     require: tuple[Any, ...],
     max_age: int | None,
     every_signature: bool,
@@ -115,10 +127,13 @@ def verify(
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if sum(source is not None for source in (export, database, data_dir)) != 1:
         raise click.UsageError("want exactly one of --export, --database and --data-dir")
+    if trust_domain is not None and trust_dir is None:
+        raise click.UsageError("want --trust-dir with --trust-domain")
     belongings = _belongings(policy, keys, held=held, tsa_roots=tsa_roots)
     demands = Demands(required=require, now=SystemClock().now_ns(), age_s_max=max_age)
     try:
         trust = read_trust(belongings, demands, every_signature=every_signature)
+        trust = _with_checks(trust, trust_dir, trust_domain, schemas=schemas)
         if export is not None:
             total = ExportFolder(export).size_bytes()
             with _progress(total, PARALLEL_BYTES_MIN) as advance:
@@ -175,6 +190,20 @@ def _belongings(
     if policy is None and not keys:
         raise click.UsageError("want --policy or --key; 'lockgate audit key' on the gate prints the key")
     return Belongings(policy=policy, keys=keys, held=held, tsa_roots=tsa_roots)
+
+
+def _with_checks(trust: Trust, trust_dir: Path | None, trust_domain: str | None, *, schemas: bool) -> Trust:
+    # Loaded only if asked for: each takes half a second.
+    if trust_dir is not None:
+        from lockgate.cli.audit.anchor_checks import sigstore_check  # noqa: PLC0415 - as said above
+
+        check_anchor = sigstore_check(trust_dir, trust_domain, SystemClock(), trust.check_anchor)
+        trust = replace(trust, check_anchor=check_anchor)
+    if schemas:
+        from lockgate.cli.audit.body_checks import BodySchemas  # noqa: PLC0415 - as said above
+
+        trust = replace(trust, check_body=BodySchemas().check)
+    return trust
 
 
 @contextmanager
