@@ -176,9 +176,11 @@ class _Killer:
         self.statements += 1
 
 
-def test_a_session_may_end_before_any_statement(tmp_path: Path, migrated_postgresql: PostgreSQLServer) -> None:
+def test_a_session_may_end_before_any_statement(
+    tmp_path: Path, postgresql_url: str, migrated_postgresql: PostgreSQLServer
+) -> None:
     """A PostgreSQL session that ends between two statements of an append is named; nothing is written or lost."""
-    stand = make_stand(tmp_path, migrated_postgresql.new_database("migrated"))
+    stand = make_stand(tmp_path, postgresql_url)
     stand.engine.dispose()
     killer = _Killer(migrated_postgresql, stand.engine)
     stand.log.append(make_event())

@@ -21,11 +21,11 @@ from lockgate.audit import (
     open_checkpoint,
     verify_receipt,
 )
-from lockgate.audit import pruning as pruning_module
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.merkle import root_from_inclusion
 from lockgate.audit.formats.notes import VerifierKey, make_signer
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.keeping import pruning as pruning_module
 from lockgate.audit.keeping.key_changes import rotate_key
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export

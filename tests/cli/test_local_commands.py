@@ -411,7 +411,7 @@ def test_doctor_open_to_others(name: str, check: str, want: int, initialised: Ru
 def test_doctor_with_a_shortened_log(initialised: Run, data_dir: Path) -> None:
     """A log whose newest record was deleted is found, and what reads that record is not checked."""
     with write_transaction(open_engine(f"sqlite:///{data_dir / 'lockgate.db'}")) as connection:
-        connection.exec_driver_sql("DROP TRIGGER IF EXISTS audit_entry_no_delete")
+        connection.exec_driver_sql("DROP TRIGGER audit_entry_delete")
         connection.exec_driver_sql("DELETE FROM audit_entry WHERE seq = (SELECT max(seq) FROM audit_entry)")
 
     found = _doctor(initialised)

@@ -12,7 +12,20 @@ from lockgate.cli.main import lockgate
 from lockgate.config import load_settings
 
 _MANUAL: Final = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-_OWN: Final = ("request", "check", "status", "approve", "withdraw", "init", "serve", "db", "token", "doctor", "witness", "audit")
+_OWN: Final = (
+    "request",
+    "check",
+    "status",
+    "approve",
+    "withdraw",
+    "init",
+    "serve",
+    "db",
+    "token",
+    "doctor",
+    "witness",
+    "audit",
+)
 
 
 def _commands(name: str) -> list[click.Command]:
