@@ -12,20 +12,8 @@ from lockgate.cli.main import lockgate
 from lockgate.config import load_settings
 
 _MANUAL: Final = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-_OWN: Final = (
-    "request",
-    "check",
-    "status",
-    "approve",
-    "withdraw",
-    "init",
-    "serve",
-    "db",
-    "token",
-    "doctor",
-    "witness",
-    "audit",
-)
+_ELSEWHERE: Final = {"demo", "policy"}  # described where they are used
+_OWN: Final = sorted({*lockgate.list_commands(click.Context(lockgate))} - _ELSEWHERE)
 
 
 def _commands(name: str) -> list[click.Command]:
