@@ -18,6 +18,7 @@ from lockgate.audit.verification import export_folder, stretches, verifier
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.stretches import StretchFacts, check_stretch, stretch_records
 from lockgate.audit.verification.verifier import Trust, verify_export
+from lockgate.clock import NS_PER_S
 from lockgate.digests import sha256_hex
 from support.written_logs import WrittenLog, found, only
 
@@ -37,6 +38,8 @@ def _written(steps: list[str]) -> WrittenLog:
                 log.documents.pop(sha256_hex(DOCUMENT), None)
             case "beat":
                 log.add(HEARTBEAT, {"interval_s": 60})
+            case "pause":
+                log.paused_ns += 50 * NS_PER_S
             case "sign":
                 log.sign()
             case _:
@@ -94,7 +97,7 @@ def _walk_only(*_: object, **__: object) -> StretchFacts | None:
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    steps=st.lists(st.sampled_from(["add", "add", "sign", "attach", "erase", "beat"]), max_size=40),
+    steps=st.lists(st.sampled_from(["add", "add", "sign", "attach", "erase", "beat", "pause", "pause"]), max_size=40),
     damages=st.lists(st.tuples(st.sampled_from(RECORD_DAMAGES + OTHER_DAMAGES), st.integers(0, 2**16)), max_size=2),
     look=st.tuples(st.integers(0, 50), st.booleans(), st.sampled_from([1, 2, 4, 8, 64])),
 )

@@ -43,6 +43,7 @@ class WrittenLog:
     documents: dict[str, bytes] = field(default_factory=dict)
     signers: tuple[SeedSigner, ...] = (SIGNER,)
     tree: GrowingTree = field(default_factory=GrowingTree)
+    paused_ns: int = 0  # in all; a record follows the one before by a millisecond and what was paused between
     edges: list[tuple[bytes, ...]] = field(default_factory=lambda: [()])  # of the tree over the first n records
 
     def add(
@@ -62,7 +63,7 @@ class WrittenLog:
             log=ORIGIN,
             seq=seq,
             prev=leaf_hash(self.lines[-1]) if self.lines else bytes(32),
-            ts=EpochNs(START_NS + seq * MILLISECOND_NS),
+            ts=EpochNs(START_NS + seq * MILLISECOND_NS + self.paused_ns),
             instance="test",
             boot=str(uuid.UUID(int=1)),
             schema_sha256=sha256_hex(kind.encode()),

@@ -6,6 +6,7 @@ Both ways do the same to what is known of the log, so it makes no difference to 
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from lockgate.audit.errors import RecordInvalidError
@@ -24,11 +25,15 @@ from lockgate.audit.verification.log_events import (
 )
 from lockgate.audit.verification.own_checkpoints import OwnCheckpoints
 from lockgate.audit.verification.pruned import Pruned
-from lockgate.audit.verification.stretches import EVENT_KINDS, Attachments, StretchFacts
+from lockgate.audit.verification.stretches import EVENT_KINDS, Attachments, StretchFacts, silence_between
 from lockgate.digests import sha256_hex
 
-_DUE_EVENT: Final = 1  # of one record: its documents (0), what it says, and then the root over it
-_DUE_ROOT: Final = 2
+SILENCES_NAMED_MAX: Final = 8  # enough to see a pattern; the rest are counted
+# Of one record: the time before it, its documents, what it says, and then the root over it.
+_DUE_SILENCE: Final = 0
+_DUE_MISSING: Final = 1
+_DUE_EVENT: Final = 2
+_DUE_ROOT: Final = 3
 
 
 class Examination:
@@ -63,6 +68,8 @@ class Examination:
         self.outside_size: int | None = None
         self.erased_count = 0
         self.interval_s: int | None = None  # that the newest heartbeat promises
+        self.silences: list[str] = []  # the first that were longer than promised
+        self.silence_count = 0
         self._compromised: dict[str, int] = {}  # a key's text form -> the last size for which it counts
         self.unchecked_anchors: dict[str, int] = {}  # why -> how many
         self.unchecked_bodies: dict[str, int] = {}  # the same
@@ -131,9 +138,11 @@ class Examination:
         )
 
     def _fold(self, facts: StretchFacts, due: Mapping[int, list[bytes]], sizes: Iterable[int]) -> None:
+        if self.ts:
+            self._mind(facts.begin, silence_between(self.ts, facts.first_ts))
         self.log = facts.log
         roots = [(size - 1, _DUE_ROOT, tail) for size, tail in zip(sizes, facts.tails, strict=True)]
-        if facts.events or facts.missing:
+        if facts.events or facts.missing or facts.silences:
             self._fold_in_order(facts, due, roots)
         else:
             for seq, _, tail in roots:
@@ -146,7 +155,8 @@ class Examination:
         self, facts: StretchFacts, due: Mapping[int, list[bytes]], roots: list[tuple[int, int, bytes]]
     ) -> None:
         happenings: list[tuple[int, int, Any]] = [
-            *((seq, 0, name) for seq, name in facts.missing),
+            *((seq, _DUE_SILENCE, silence) for seq, silence in facts.silences),
+            *((seq, _DUE_MISSING, name) for seq, name in facts.missing),
             *((seq, _DUE_EVENT, record) for seq, record in facts.events),
             *roots,
         ]
@@ -155,6 +165,8 @@ class Examination:
                 self._compare_root(due, seq + 1, self._tree.root(value))
             elif what == _DUE_EVENT:
                 self._heed(seq, value)
+            elif what == _DUE_SILENCE:
+                self._mind(seq, value)
             else:
                 self._missing.setdefault(value, seq)
 
@@ -188,6 +200,8 @@ class Examination:
             )
         if record["ts"] < self.ts:  # one fixed form: the order of the text is the order of time
             self._findings.report("ts_backwards", seq, "the record's time is before the time of the record before")
+        if self.ts:
+            self._mind(seq, silence_between(self.ts, record["ts"]))
         # (3) The database's copies.
         leaf = leaf_hash(body)
         if columns is not None and columns != columns_of(record, leaf):
@@ -238,6 +252,14 @@ class Examination:
                     self._reach(size)
         for note in due.get(size, ()):
             self._own.compare(note, self.log, size, root)
+
+    def _mind(self, seq: int, silence: timedelta | None) -> None:
+        if silence is None or self.interval_s is None or silence.total_seconds() <= self.interval_s:
+            return
+        self.silence_count += 1
+        if len(self.silences) < SILENCES_NAMED_MAX:
+            seconds = int(silence.total_seconds())
+            self.silences.append(f"{seconds} s before record {seq}, where at most {self.interval_s} s were promised")
 
     def _heed(self, seq: int, record: Mapping[str, Any]) -> None:
         kind = record["kind"]

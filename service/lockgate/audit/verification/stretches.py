@@ -9,6 +9,7 @@ through the same records one by one (`lockgate.audit.verification.examination`) 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from lockgate.audit.errors import RecordInvalidError
@@ -25,6 +26,8 @@ from lockgate.digests import sha256_hex
 
 STRETCH_RECORDS_MAX: Final = 4096  # a power of two; about 5 MB, a twentieth of a second, and leaf hashes of 128 KiB
 EVENT_KINDS: Final = frozenset({ANCHOR, ERASE, HEARTBEAT, KEY_COMPROMISE, KEY_ROTATE, PRUNE})
+_SECONDS: Final = slice(19)  # of a record's `ts`: all but the fraction
+_PROMISE_MIN: Final = timedelta(seconds=1)  # a heartbeat's smallest `interval_s`
 
 Attachments = Callable[[str], bytes | None]
 """Gives the document kept under a SHA-256 in hex, or None if there is none."""
@@ -43,6 +46,7 @@ class StretchFacts:
     subtrees: tuple[tuple[int, bytes], ...]  # (level, hash) of each complete subtree, from left to right
     tails: tuple[bytes, ...]  # for each size asked for: the complete subtrees from `begin` up to it, folded
     events: tuple[tuple[int, dict[str, Any]], ...]  # (position, record) of the log's own acts that a verifier heeds
+    silences: tuple[tuple[int, timedelta], ...]  # (position, time since the record before) that a heartbeat may forbid
     missing: tuple[tuple[int, str], ...]  # (position, SHA-256) of each document that is named but not there
 
 
@@ -72,6 +76,7 @@ def check_stretch(
     leaves: list[bytes] = []
     events: list[tuple[int, dict[str, Any]]] = []
     missing: list[tuple[int, str]] = []
+    silences: list[tuple[int, timedelta]] = []
     first: dict[str, Any] | None = None
     sha256 = hashlib.sha256
     for line, columns in entries:
@@ -80,9 +85,12 @@ def check_stretch(
         except RecordInvalidError:
             return None
         if first is None:
-            first, log, prev = record, record["log"], record["prev"]
+            first, log, prev, ts = record, record["log"], record["prev"], record["ts"]
         if record["seq"] != seq or record["prev"] != prev or record["log"] != log or record["ts"] < ts:
             return None
+        silence = silence_between(ts, record["ts"])
+        if silence is not None:
+            silences.append((seq, silence))
         leaf = sha256(b"\x00" + line).digest()
         if columns is not None and columns != columns_of(record, leaf):
             return None
@@ -108,8 +116,22 @@ def check_stretch(
         subtrees=tuple(_subtrees(levels, len(leaves))),
         tails=tuple(_tail(levels, size - begin) for size in sizes),
         events=tuple(events),
+        silences=tuple(silences),
         missing=tuple(missing),
     )
+
+
+def silence_between(before: str, after: str) -> timedelta | None:
+    """Return the time between two records, or None if no heartbeat could forbid it.
+
+    Args:
+        before: The `ts` of a record.
+        after: Of the next one.
+    """
+    if before[_SECONDS] == after[_SECONDS]:
+        return None
+    silence = datetime.fromisoformat(after) - datetime.fromisoformat(before)
+    return silence if silence > _PROMISE_MIN else None
 
 
 def _lost_documents(record: dict[str, Any], attachments: Attachments) -> list[str] | None:

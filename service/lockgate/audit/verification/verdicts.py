@@ -109,6 +109,9 @@ def _add_notes(examination: Examination, findings: Findings, *, verified_from: i
     ):
         if unchecked:
             findings.note(code, "; ".join(f"{count}: {why}" for why, count in sorted(unchecked.items())))
+    if examination.silences:
+        more = examination.silence_count - len(examination.silences)
+        findings.note("silence", "; ".join([*examination.silences, *([f"and {more} more"] if more else [])]))
     behind = examination.behind()
     if behind is not None:
         findings.note("held_not_compared", f"a checkpoint over {behind} records covers less than what was deleted")
