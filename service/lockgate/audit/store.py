@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, TextClause, select, text
+from sqlalchemy import Connection, Row, Select, TextClause, bindparam, select, text
 
 from lockgate.audit.formats.merkle import Node
 from lockgate.audit.formats.records import Columns
@@ -38,6 +38,26 @@ class Entry:
     columns: Columns
 
 
+# Put together once: to do it for each call takes SQLAlchemy longer than the database takes to answer.
+_HEAD: Final = select(audit_head).where(audit_head.c.log == bindparam("log"))
+_ENTRY: Final = select(audit_entry).where(audit_entry.c.log == bindparam("log"), audit_entry.c.seq == bindparam("seq"))
+_SEQ_OF_ID: Final = select(audit_entry.c.seq).where(
+    audit_entry.c.log == bindparam("log"), audit_entry.c.id == bindparam("id")
+)
+_LAST_CHECKPOINT: Final = (
+    select(audit_checkpoint.c.note)
+    .where(audit_checkpoint.c.log == bindparam("log"))
+    .order_by(audit_checkpoint.c.size.desc())
+    .limit(1)
+)
+_COVERING_CHECKPOINT: Final = (
+    select(audit_checkpoint.c.note)
+    .where(audit_checkpoint.c.log == bindparam("log"), audit_checkpoint.c.size > bindparam("seq"))
+    .order_by(audit_checkpoint.c.size)
+    .limit(1)
+)
+
+
 def read_logs(connection: Connection) -> list[str]:
     """List the origins of the logs in this database, sorted."""
     return list(connection.scalars(select(audit_head.c.log).order_by(audit_head.c.log)))
@@ -45,13 +65,13 @@ def read_logs(connection: Connection) -> list[str]:
 
 def read_head(connection: Connection, log: str) -> Head | None:
     """Return the log's end, or None if there is no such log."""
-    row = connection.execute(select(audit_head).where(audit_head.c.log == log)).one_or_none()
+    row = connection.execute(_HEAD, {"log": log}).one_or_none()
     return None if row is None else Head(size=row.size, leaf=row.leaf, first_seq=row.first_seq)
 
 
 def read_entry(connection: Connection, log: str, seq: int) -> Entry | None:
     """Return one record."""
-    row = connection.execute(_entries(log).where(audit_entry.c.seq == seq)).one_or_none()
+    row = connection.execute(_ENTRY, {"log": log, "seq": seq}).one_or_none()
     return None if row is None else _entry(row)
 
 
@@ -64,8 +84,7 @@ def stream_entries(connection: Connection, log: str) -> Iterator[Entry]:
 
 def find_seq(connection: Connection, log: str, event_id: str) -> int | None:
     """Return the position of the record with this id."""
-    query = select(audit_entry.c.seq).where(audit_entry.c.log == log, audit_entry.c.id == event_id)
-    return connection.scalars(query).one_or_none()
+    return connection.scalars(_SEQ_OF_ID, {"log": log, "id": event_id}).one_or_none()
 
 
 def read_nodes(connection: Connection, log: str, nodes: Sequence[Node]) -> dict[Node, bytes]:
@@ -81,14 +100,12 @@ def read_nodes(connection: Connection, log: str, nodes: Sequence[Node]) -> dict[
 
 def read_last_checkpoint(connection: Connection, log: str) -> bytes | None:
     """Return the newest signed checkpoint."""
-    query = select(audit_checkpoint.c.note).where(audit_checkpoint.c.log == log)
-    return connection.scalars(query.order_by(audit_checkpoint.c.size.desc()).limit(1)).one_or_none()
+    return connection.scalars(_LAST_CHECKPOINT, {"log": log}).one_or_none()
 
 
 def read_checkpoint_covering(connection: Connection, log: str, seq: int) -> bytes | None:
     """Return the smallest signed checkpoint that covers a record."""
-    query = select(audit_checkpoint.c.note).where(audit_checkpoint.c.log == log, audit_checkpoint.c.size > seq)
-    return connection.scalars(query.order_by(audit_checkpoint.c.size).limit(1)).one_or_none()
+    return connection.scalars(_COVERING_CHECKPOINT, {"log": log, "seq": seq}).one_or_none()
 
 
 def stream_checkpoints(connection: Connection, log: str) -> Iterator[bytes]:

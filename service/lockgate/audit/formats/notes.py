@@ -14,6 +14,7 @@ Everything here has one spelling: what a reader accepts is byte for byte what a 
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeVar
@@ -30,6 +31,7 @@ KEY_NAME_CHARS_MAX: Final = 255  # the width of the log's column
 _ED25519: Final = b"\x01"
 _SEED_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")  # all but newline
 _SIGNATURE_PREFIX: Final = "\N{EM DASH} "
 PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
 
@@ -99,10 +101,14 @@ class SeedSigner:
 
     verifier_key: VerifierKey
     seed: bytes = field(repr=False)  # 32 bytes, RFC 8032; secret
+    _key: Ed25519PrivateKey = field(init=False, repr=False, compare=False)  # made once: as dear as a signature
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", Ed25519PrivateKey.from_private_bytes(self.seed))
 
     def sign(self, text: bytes) -> bytes:
         """Return the Ed25519 signature of `text`, 64 bytes."""
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(text)
+        return self._key.sign(text)
 
 
 def make_signer(name: str, seed: bytes) -> SeedSigner:
@@ -219,7 +225,7 @@ def split_note(note: bytes) -> tuple[str, list[NoteSignature]]:
         content = note.decode()
     except UnicodeDecodeError as exc:
         raise NoteMalformedError("want a note in UTF-8") from exc
-    if any(character < " " and character != "\n" for character in content):
+    if _CONTROL.search(content):
         raise NoteMalformedError("want a note without control characters")
     text, separator, tail = content.rpartition("\n\n")
     if not separator or not text or not tail.endswith("\n"):
