@@ -81,7 +81,7 @@ def _trust_options(command: _Command) -> _Command:
     help="Your trust domains, for anchors of type sigstore.",
 )
 @click.option("--trust-domain", help="The one of them that counts for anchors. Default: each.")
-@click.option("--schemas", is_flag=True, help="Hold each body to the schema that its record names; takes far longer.")
+@click.option("--schemas", is_flag=True, help="Hold each body to the schema that its record names.")
 @click.option(
     "--require",
     multiple=True,
