@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from lockgate.audit.formats.checkpoints import read_checkpoint, sign_checkpoint
 from lockgate.audit.formats.notes import VerifierKey, format_signer, make_signer
+from lockgate.audit.verification import own_checkpoints
 from lockgate.audit.verification.verifier import Trust
 from lockgate.audit.writing.checkpoint_file import CheckpointFile
 from lockgate.canonical_json import parse_json
@@ -18,18 +19,18 @@ from support.written_logs import ORIGIN, WrittenLog, found, only
 
 
 @pytest.mark.parametrize("every_signature", [False, True])
-@pytest.mark.parametrize("right", [4, 6, 9])
-def test_a_cut_log_is_found_by_any_right_checkpoint(right: int, *, every_signature: bool) -> None:
-    """Of ten checkpoints of a log cut to three records, the one that is right tells that there were more."""
+@pytest.mark.parametrize("right", [{4}, {6}, {9}, {4, 6, 9}], ids=str)
+def test_a_cut_log_is_found_by_any_right_checkpoint(right: set[int], *, every_signature: bool) -> None:
+    """Of ten checkpoints of a log cut to three records, the largest that is right tells how many there were."""
     log = WrittenLog().fill(10)
     stranger = make_signer(ORIGIN, bytes(31) + b"\x09")
     strange = [sign_checkpoint(read_checkpoint(note), stranger) for note in log.notes]
-    log.notes[3:] = [note if size == right else strange[size - 1] for size, note in enumerate(log.notes[3:], start=4)]
+    log.notes[3:] = [note if size in right else strange[size - 1] for size, note in enumerate(log.notes[3:], start=4)]
     del log.lines[3:]
     verification = log.verify(Trust(policy=only(), every_signature=every_signature))
 
     assert found(verification) == ("tampered", 3, {"truncated", "key_unknown"})
-    assert f"signed over {right} records" in verification.problems[-1].detail
+    assert f"signed over {max(right)} records" in verification.problems[-1].detail
 
 
 def test_a_cut_log_whose_later_checkpoints_are_all_by_strangers_cannot_be_decided() -> None:
@@ -40,6 +41,28 @@ def test_a_cut_log_whose_later_checkpoints_are_all_by_strangers_cannot_be_decide
     del log.lines[3:]
 
     assert found(log.verify())[::2] == ("unverifiable", {"key_unknown"})
+
+
+def test_many_strange_checkpoints_at_the_end_do_not_hide_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are by strangers, one that is right further to the front tells that there was more."""
+    monkeypatch.setattr(own_checkpoints, "BEYOND_BACKWARDS_MAX", 2)
+    log = WrittenLog().fill(10)
+    stranger = make_signer(ORIGIN, bytes(31) + b"\x09")
+    log.notes[6:] = [sign_checkpoint(read_checkpoint(note), stranger) for note in log.notes[6:]]
+    del log.lines[3:]
+
+    assert found(log.verify()) == ("tampered", 3, {"truncated", "key_unknown"})
+
+
+@pytest.mark.parametrize("every_signature", [False, True])
+def test_broken_signature_behind_the_end_is_found_on_demand(*, every_signature: bool) -> None:
+    """Between the first and the last checkpoint behind the end, a signature is looked at where all of them are."""
+    log = WrittenLog().fill(10)
+    log.notes[6] = log.notes[6].replace(log.notes[6].split(b"\n")[2], log.notes[7].split(b"\n")[2])
+    del log.lines[3:]
+    codes = found(log.verify(Trust(policy=only(), every_signature=every_signature)))[2]
+
+    assert codes == ({"truncated", "signature_invalid"} if every_signature else {"truncated"})
 
 
 # The gate's own file of checkpoints, beside its database.

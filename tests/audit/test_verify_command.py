@@ -78,6 +78,14 @@ def test_what_cannot_be_read_is_exit_code_2(stand: LogStand, policy: Path, argum
     assert _verify("--database", _url(stand), "--policy", policy, *filled)[0] == 2
 
 
+def test_looking_for_a_database_makes_none(stand: LogStand, policy: Path) -> None:
+    """Where there is no database nothing is decided, and none is left behind."""
+    missing = stand.folder / "missing.db"
+
+    assert _verify("--database", f"sqlite:///{missing}", "--policy", policy)[0] == 2
+    assert not missing.exists()
+
+
 def test_pruned_database_verifies_from_where_it_begins(stand: LogStand, policy: Path) -> None:
     """The database of a pruned log is valid from its first record on; with a false edge it is not."""
     lengthen(stand.engine, stand.signer, 600)
