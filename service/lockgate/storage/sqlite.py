@@ -17,6 +17,8 @@ from lockgate.storage.turns import take_turn
 
 FOREIGN_WAIT_S_MAX: Final = 5.0  # for a program that locks the file and knows nothing of the lock file
 POOL_WAIT_S_MAX: Final = 5.0  # for a connection that another thread has; there are 15
+# `secure_delete`: what is erased leaves the file too; not every build of SQLite has that as its default.
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "secure_delete=ON")
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
