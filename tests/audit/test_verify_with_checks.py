@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
+from rfc3161_client import decode_timestamp_response
 
 from lockgate.audit import Actor, AuditLog, Event, KindCatalogue
 from lockgate.audit.formats.kind_names import HEARTBEAT
@@ -19,6 +20,7 @@ from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import sha256_hex, sha256_of
 from lockgate.system_clock import SystemClock
 from support.audit_logs import LogStand, make_event
+from support.timestamp_authority import AT, Authority
 from support.written_logs import WrittenLog, only
 
 ACTOR = Actor(type="system", id="command-line")
@@ -75,6 +77,27 @@ def test_sigstore_anchor_makes_a_log_complete(stand: LogStand) -> None:
     assert (verification["completeness"], verification["outside_size"]) == ("valid", 3)
     assert f"signed by keeper@example.com, bundle sha256:{sha256_hex(bundle)}" in _notes(verification)["anchored"]
     assert "no roots of trust for sigstore" in _notes(unchecked)["anchors_not_checked"]
+
+
+def test_both_types_of_anchors_are_checked_in_one_run(stand: LogStand) -> None:
+    """A time stamp and a bundle each count under their own roots; what roots are missing for is said."""
+    ours, authority = VirtualSigstore(name="ours", clock=SystemClock()), Authority()
+    roots = stand.folder / "tsa.pem"
+    roots.write_bytes(authority.pem)
+    trust = _trust_dir(stand.folder / "ours", ours)
+    _anchored(stand, ours)
+    note = stand.log.checkpoint()  # over four records
+    token = decode_timestamp_response(authority.timestamp(note, AT)).time_stamp_token()
+    stand.log.append(anchor_event("rfc3161", note, token, time=AT, actor=ACTOR, now=stand.clock.now_ns()))
+    log = ["--key", stand.signer.verifier_key, "--export", stand.export()]
+    _, both = _verify(*log, "--tsa-roots", roots, "--trust-dir", trust)
+    _, stamped = _verify(*log, "--tsa-roots", roots)
+    _, signed = _verify(*log, "--trust-dir", trust)
+
+    assert [each["outside_size"] for each in (both, stamped, signed)] == [4, 4, 3]
+    assert "anchors_not_checked" not in _notes(both)
+    assert _notes(stamped)["anchors_not_checked"] == "1: no roots of trust for sigstore"
+    assert _notes(signed)["anchors_not_checked"] == "1: no roots of trust for rfc3161"
 
 
 def test_anchor_of_a_stranger_vouches_for_nothing_and_accuses_nobody(stand: LogStand) -> None:
