@@ -108,6 +108,19 @@ def test_a_damaged_log_is_exported_as_it_is(stand: LogStand) -> None:
     assert len((stand.export() / "records.jsonl").read_bytes().splitlines()) == 3
 
 
+@pytest.mark.parametrize("name", ["/outside", "../../../outside", "../policy", "a\0nul", "AB" * 32, "", b"ab" * 32])
+def test_an_attachment_is_written_under_its_digest_alone(stand: LogStand, name: str | bytes) -> None:
+    """A row kept under anything else than a SHA-256 is named, and nothing is written in or outside the folder."""
+    kept_under = f"{stand.folder}{name}" if name == "/outside" else name
+    stand.edit("INSERT INTO audit_attachment (log, sha256, body, seq) VALUES (?, ?, ?, 0)", ORIGIN, kept_under, b"x")
+    before = sorted(stand.folder.iterdir())
+    with pytest.raises(LogInconsistentError) as caught:
+        stand.export()
+
+    assert repr(kept_under[:80]) in str(caught.value)
+    assert sorted(stand.folder.iterdir()) == before
+
+
 @pytest.mark.parametrize("body", [b"{}", b"nonsense", b"genesis"])
 def test_a_damaged_key_record_stops_no_export(stand: LogStand, body: bytes) -> None:
     """What a record says of keys may be anything; then the policy names only the key of whoever exports."""

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,7 @@ from lockgate.storage import read_transaction
 POLICY: Final = "policy"
 TILES: Final = "tile"
 _POLICY_HEADING: Final = "# The keys that the log names for itself. Compare each with what you were given elsewhere.\n"
+_SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 Advance = Callable[[int], object]
 """Is told how many records more are written."""
@@ -77,6 +79,8 @@ def export_log(  # noqa: PLR0913 - each argument is one thing an export can be g
         _write_checkpoints(connection, log, draft, newest)
         (draft / ATTACHMENTS).mkdir()
         for sha256, body in store.stream_attachments(connection, log):
+            if not _SHA256_HEX.fullmatch(str(sha256)):  # a damaged row's could lead out of the folder, or be bytes
+                raise LogInconsistentError(f"want attachments kept under 64 hex digits, got {sha256[:80]!r}")
             write_file(draft / ATTACHMENTS / sha256, [body])
         write_file(draft / POLICY, [_POLICY_HEADING.encode(), _policy(connection, log, key).encode()])
         if head.first_seq:
