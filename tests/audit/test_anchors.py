@@ -180,6 +180,17 @@ def test_what_is_due(stand: LogStand) -> None:
     assert due_checkpoint(log, HOUR_NS, clock.now_ns()) is None
 
 
+def test_anchor_from_the_future_is_due(stand: LogStand) -> None:
+    """An anchor that was recorded while the clock ran ahead holds up none; one by a clock a little ahead is young."""
+    _anchor(stand.log, stand.log.checkpoint(), b"token", stand.clock.now_ns())
+    stand.fill(1)
+    stand.clock.now -= 5 * NS_PER_S
+    assert due_checkpoint(stand.log, HOUR_NS, stand.clock.now_ns()) is None
+    stand.clock.now -= 10 * NS_PER_S
+
+    assert due_checkpoint(stand.log, HOUR_NS, stand.clock.now_ns()) == stand.log.checkpoint()
+
+
 def test_records_beside_the_anchor_are_due(stand: LogStand) -> None:
     """A record that was written while the authority was asked is anchored the next time."""
     note = stand.log.checkpoint()

@@ -188,6 +188,38 @@ def test_anchor_is_recorded_when_due(stand: LogStand, authority: Authority, serv
     assert _tend(tender) == (True, [("heartbeat_recorded", None), ("checkpoint_anchored", None)])
 
 
+def test_clock_that_ran_ahead_stops_nothing(
+    stand: LogStand, authority: Authority, served_authority: AuthorityServer
+) -> None:
+    """While the clock is behind the log this is said, and heartbeats and anchors come at their intervals, no faster."""
+    tender = _tender(stand, authorities=TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust))
+    right = stand.clock.now
+    stand.clock.now += 5 * 365 * 86400 * NS_PER_S
+    stand.fill(1)
+    assert _tend(tender) == (True, [("checkpoint_anchored", None)])
+    stand.clock.now = right
+    first, again = _tend(tender)[1], _tend(tender)[1]
+    later = []
+    for _ in range(6):
+        stand.clock.now += 600 * NS_PER_S
+        later += _tend(tender)[1] + _tend(tender)[1]
+    behind, beat, anchored = [
+        (name, None) for name in ("clock_behind_log", "heartbeat_recorded", "checkpoint_anchored")
+    ]
+
+    assert first == [behind, beat, anchored]
+    assert again == [behind]
+    assert later == [behind, beat, behind] * 5 + [behind, beat, anchored, behind]
+
+
+def test_clocks_that_differ_a_little(stand: LogStand) -> None:
+    """A record by another machine's clock, a little ahead, is a sign of life and no trouble."""
+    stand.fill(1)
+    stand.clock.now -= 5 * NS_PER_S
+
+    assert _tend(_tender(stand)) == (True, [])
+
+
 def test_failed_anchor_is_tried_again(stand: LogStand, authority: Authority, served_authority: AuthorityServer) -> None:
     """An authority that is down costs nothing but time: the next round anchors at least as much."""
     working = served_authority.answer

@@ -30,12 +30,13 @@ from lockgate.audit.keeping import tending_store
 from lockgate.audit.keeping.outbound import OutboundRequest, post
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Event, RecordFilter
-from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
+from lockgate.clock import NS_PER_S, EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction
 
 TIMEOUT_S: Final = 10.0  # for one exchange with an authority; the slow public ones take two seconds
+CLOCK_SKEW_NS: Final = 10 * NS_PER_S  # writers on several machines; clocks that are kept differ by far less
 
 AnchorRefusalCode: TypeAlias = (
     TimestampRefusalCode
@@ -63,6 +64,20 @@ class AnchorRefusal:
     detail: str
 
 
+def is_young(ts: EpochNs, interval_ns: int, now: EpochNs) -> bool:
+    """Tell whether a record is younger than an interval.
+
+    One that lies in the future is not: the clock had run ahead when it was written, and what waited for the clock to
+    catch up would wait in silence, for years perhaps.
+
+    Args:
+        ts: The record's time.
+        interval_ns: How old it may become.
+        now: The time now.
+    """
+    return -CLOCK_SKEW_NS <= now - ts < interval_ns
+
+
 def due_checkpoint(log: LogReader, interval_ns: int, now: EpochNs) -> bytes | None:
     """Return the checkpoint that is to be anchored now, exact bytes.
 
@@ -72,7 +87,7 @@ def due_checkpoint(log: LogReader, interval_ns: int, now: EpochNs) -> bytes | No
         now: The time now.
 
     Returns:
-        None if the newest anchor is younger than that, or nothing but its own record came since.
+        None if the newest anchor is younger than that and not in the future, or nothing but its own record came since.
 
     Raises:
         RecordUnknownError: The log was never created.
@@ -84,7 +99,7 @@ def due_checkpoint(log: LogReader, interval_ns: int, now: EpochNs) -> bytes | No
         return note
     record = parse_record(newest[0].body)
     anchored, seq = record["body"]["size"], record["seq"]
-    if now - parse_timestamp(record["ts"]) < interval_ns:
+    if is_young(parse_timestamp(record["ts"]), interval_ns, now):
         return None
     return None if read_checkpoint(note).size == seq + 1 == anchored + 1 else note
 

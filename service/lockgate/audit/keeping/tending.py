@@ -21,11 +21,18 @@ from lockgate.audit.formats.cosignatures import verify_cosignatures
 from lockgate.audit.formats.kind_names import HEARTBEAT
 from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.keeping.anchors import TimestampAuthorities, anchor_event, ask_authorities, due_checkpoint
+from lockgate.audit.keeping.anchors import (
+    CLOCK_SKEW_NS,
+    TimestampAuthorities,
+    anchor_event,
+    ask_authorities,
+    due_checkpoint,
+    is_young,
+)
 from lockgate.audit.keeping.witness_client import Collection, collect_cosignatures
 from lockgate.audit.types import Actor, Event, RecordFilter
 from lockgate.audit.writing.log import AuditLog
-from lockgate.clock import NS_PER_S, Clock, parse_timestamp
+from lockgate.clock import NS_PER_S, Clock, EpochNs, parse_timestamp
 from lockgate.errors import LockgateError
 from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
@@ -78,6 +85,10 @@ class Tender:
         self._policy = policy
         self._authorities = authorities
         self._asked_s: float | None = None  # when the witnesses were asked last
+        # By this clock, unlike the records' times, which never go back: while the clock is behind the log, those tell
+        # nothing, and these keep each round from doing everything again.
+        self._beat_at = EpochNs(0)
+        self._anchored_at = EpochNs(0)
 
     def tend(self) -> bool:
         """Do all that is due.
@@ -111,10 +122,14 @@ class Tender:
         interval_s = self._intervals.heartbeat_s
         newest = self._log.find(RecordFilter(), limit=1, newest_first=True)
         now = self._clock.now_ns()
-        if newest and now - parse_timestamp(parse_record(newest[0].body)["ts"]) < interval_s / 2 * NS_PER_S:
+        newest_at = parse_timestamp(parse_record(newest[0].body)["ts"]) if newest else EpochNs(0)
+        if newest_at - now > CLOCK_SKEW_NS:
+            self._lines.warning("clock_behind_log", behind_s=(newest_at - now) // NS_PER_S)
+        if any(is_young(at, int(interval_s / 2 * NS_PER_S), now) for at in (newest_at, self._beat_at)):
             return True
         event = Event(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
         receipt = self._log.append(event)
+        self._beat_at = now
         self._lines.info("heartbeat_recorded", seq=receipt.seq)
         return True
 
@@ -169,7 +184,10 @@ class Tender:
         if self._authorities is None:
             return True
         self._log.check_head()  # no authority is asked about a log that could not record its answer
-        note = due_checkpoint(self._log, int(self._intervals.anchor_s * NS_PER_S), self._clock.now_ns())
+        now, interval_ns = self._clock.now_ns(), int(self._intervals.anchor_s * NS_PER_S)
+        if is_young(self._anchored_at, interval_ns, now):
+            return True
+        note = due_checkpoint(self._log, interval_ns, now)
         if note is None:
             return True
         timestamp, refusals = ask_authorities(note, self._authorities)
@@ -181,5 +199,6 @@ class Tender:
             "rfc3161", note, timestamp.token, time=timestamp.time, actor=TENDER, now=self._clock.now_ns()
         )
         receipt = self._log.append(event)
+        self._anchored_at = now
         self._lines.info("checkpoint_anchored", size=read_checkpoint(note).size, seq=receipt.seq)
         return True
