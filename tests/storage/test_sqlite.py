@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +24,13 @@ from lockgate.storage import (
     StorageOutcomeError,
     StorageSchemaError,
     check_schema,
+    clear_remnants,
     database,
     database_exists,
     grant_service_role,
     open_engine,
     read_transaction,
+    sqlite,
     write_transaction,
 )
 from support.things import add, add_alone, names
@@ -225,3 +228,33 @@ def test_there_are_no_roles(engine: Engine) -> None:
         grant_service_role(engine, "lockgate_service")
 
     assert caught.value.code == "storage.unavailable"
+
+
+def test_clearing_waits_for_no_reader(engine: Engine) -> None:
+    """Beside a reader it says at once that something is left; the connection then waits for others as before."""
+    add_alone(engine, "a")
+    reader = open_engine(engine.url.render_as_string())
+    with read_transaction(reader) as connection:
+        connection.execute(text("SELECT count(*) FROM thing")).scalar_one()
+        add_alone(engine, "b")
+        began = time.monotonic()
+        cleared = clear_remnants(engine)
+        took_s = time.monotonic() - began
+    reader.dispose()
+    with engine.connect() as connection:
+        wait_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+
+    assert not cleared
+    assert took_s < sqlite.FOREIGN_WAIT_S_MAX / 2
+    assert wait_ms == sqlite.FOREIGN_WAIT_S_MAX * 1000
+    assert clear_remnants(engine)
+
+
+def test_clearing_takes_its_turn(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a writer has the turn, nothing is cleared, and that is said rather than raised."""
+    monkeypatch.setattr(database, "WRITE_WAIT_S_MAX", 0.05)
+    add_alone(engine, "a")
+    with sqlite.turn_to_write(engine, 1.0):
+        assert not clear_remnants(engine)
+
+    assert clear_remnants(engine)

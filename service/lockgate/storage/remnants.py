@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from lockgate.storage.errors import StorageError
+from lockgate.storage import database, sqlite
+from lockgate.storage.errors import StorageBusyError, StorageError
 
 _BUSY: Final = 1  # the first column that a checkpoint answers with
 
@@ -18,7 +19,8 @@ def clear_remnants(engine: Engine) -> bool:
     own write-ahead log and backups for longer: that is its operator's to do (docs/howto/erase-and-prune.md).
 
     Returns:
-        Whether nothing is left in the files that are in use. If not on SQLite, somebody was reading: call it again.
+        Whether nothing is left in the files that are in use. If not on SQLite, somebody was reading or kept the
+        turn to write: call it again.
 
     Raises:
         StorageError: The database failed.
@@ -26,8 +28,20 @@ def clear_remnants(engine: Engine) -> bool:
     if engine.dialect.name != "sqlite":
         return False
     try:
-        with engine.connect() as connection:
-            answer = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        with sqlite.turn_to_write(engine, database.WRITE_WAIT_S_MAX), engine.connect() as connection:
+            return _empty_wal(connection)
+    except StorageBusyError:
+        return False
     except DBAPIError as exc:
         raise StorageError(f"the database could not be cleared: {type(exc.orig).__name__}") from exc
+
+
+def _empty_wal(connection: Connection) -> bool:
+    # SQLite would wait for readers with its write lock held, and every writer with it: it is not to wait at all.
+    wait_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        answer = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")  # the pool lends the connection again
     return bool(answer[0] != _BUSY)
