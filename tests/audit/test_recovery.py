@@ -1,6 +1,7 @@
 """After a restored backup: the missing records come back byte for byte, or nothing happens at all."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from lockgate.audit.keeping.recovery import STEP_RECORDS, LogWriter, Recovery, r
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import CHECKPOINT, CHECKPOINTS, RECORDS, ExportFolder
 from lockgate.digests import sha256_hex
-from lockgate.storage import open_engine
+from lockgate.storage import open_engine, postgresql
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand, verify_export
 from support.databases import NewDatabase
 from support.keyed_logs import log_under
@@ -353,4 +354,27 @@ def test_any_batches_any_cut(tmp_path_factory: pytest.TempPathFactory, sizes: li
 
     assert all(set(rows) <= set(now) for rows, now in zip(before[1:], _state(stand)[1:], strict=True))
     assert verify_export(stand.export("after"), stand.signer).verdict == "valid"
+    stand.engine.dispose()
+
+
+class _SlowFolder(ExportFolder):
+    """An export whose records take a while to read."""
+
+    def records(self) -> Iterator[tuple[bytes, Columns | None]]:
+        """Return each line, after a while."""
+        time.sleep(1.2)
+        yield from super().records()
+
+
+def test_a_long_way_through_the_export_is_no_idling(tmp_path: Path, postgresql_url: str) -> None:
+    """PostgreSQL does not end the transaction while the records that the log has are passed by."""
+    stand = make_stand(tmp_path, postgresql_url)
+    stand.fill(4)
+    export = stand.export()
+    stand.cut(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgresql, "_BEGIN_WRITE", postgresql._BEGIN_WRITE.replace("'10s'", "'500ms'"))
+        done = _recover(stand, _SlowFolder(export))
+
+    assert (done.from_size, done.to_size) == (3, 5)
     stand.engine.dispose()

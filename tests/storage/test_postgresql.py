@@ -71,6 +71,16 @@ def test_a_transaction_has_its_limits(engine: Engine) -> None:
     assert found == limits
 
 
+def test_a_patient_writer_may_be_idle(engine: Engine) -> None:
+    """It has no limit between two statements, and every other one; the next writer on the connection has that too."""
+    settings = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout", "transaction_isolation")
+    with write_transaction(engine, patient=True) as connection:
+        found = [connection.execute(text(f"SHOW {setting}")).scalar_one() for setting in settings]
+
+    assert found == ["0", "5s", "30s", "read committed"]
+    assert shown(engine, "idle_in_transaction_session_timeout") == "10s"
+
+
 def test_a_commit_is_synchronous_whatever_the_role_s_setting(
     engine: Engine, postgresql_server: PostgreSQLServer
 ) -> None:

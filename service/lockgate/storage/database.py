@@ -27,6 +27,7 @@ class _Kind(Protocol):
     def turn_to_write(self, engine: Engine, wait_s: float, /) -> contextlib.AbstractContextManager[None]: ...
     def begin_read(self, connection: Connection, /) -> None: ...
     def begin_write(self, connection: Connection, wait_s: float, /) -> None: ...
+    def begin_patient_write(self, connection: Connection, wait_s: float, /) -> None: ...
     def begin_migration(self, connection: Connection, wait_s: float, /) -> None: ...
     def is_in_transaction(self, connection: Connection, /) -> bool: ...
     def name_error(self, error: DBAPIError, /) -> StorageError: ...
@@ -79,10 +80,15 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextlib.contextmanager
-def write_transaction(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine, *, patient: bool = False) -> Iterator[Connection]:
     """Give a connection that may write; commit at the end, durably, or roll back on any exception.
 
     On SQLite it holds the one write lock; on PostgreSQL it is READ COMMITTED and locks the rows that it changes.
+
+    Args:
+        engine: The database.
+        patient: Whether it may do other things between two statements for longer than `postgresql.IDLE_S_MAX`,
+            which is the limit there: for an operator's command that nobody else writes beside.
 
     Raises:
         StorageBusyError: Another writer held a lock for `WRITE_WAIT_S_MAX` seconds, or a deadlock was resolved.
@@ -90,7 +96,8 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
         StorageError: The database cannot be written.
     """
     kind = _KINDS[engine.dialect.name]
-    with _writing(engine, lambda connection: kind.begin_write(connection, WRITE_WAIT_S_MAX), WRITE_WAIT_S_MAX) as made:
+    begin, wait_s = kind.begin_patient_write if patient else kind.begin_write, WRITE_WAIT_S_MAX
+    with _writing(engine, lambda connection: begin(connection, wait_s), wait_s) as made:
         yield made
 
 

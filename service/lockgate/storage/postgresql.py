@@ -42,6 +42,7 @@ _BEGIN_WRITE: Final = (
     f"SET LOCAL statement_timeout = '{STATEMENT_S_MAX}s';"
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S_MAX}s'"
 )
+_BE_PATIENT: Final = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _BEGIN_MIGRATION: Final = (
     "SET LOCAL statement_timeout = 0;"  # building an index on a large table takes what it takes
     f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"
@@ -104,6 +105,12 @@ def begin_read(connection: Connection) -> None:
 def begin_write(connection: Connection, wait_s: float) -> None:
     """Begin a transaction whose commit is durable, and that waits for a lock for up to `wait_s`."""
     connection.exec_driver_sql(_BEGIN_WRITE.format(wait_ms=int(wait_s * 1000)))
+
+
+def begin_patient_write(connection: Connection, wait_s: float) -> None:
+    """Begin a transaction as `begin_write`, for a caller that may compute at length between two statements."""
+    begin_write(connection, wait_s)
+    connection.exec_driver_sql(_BE_PATIENT)
 
 
 def begin_migration(connection: Connection, wait_s: float) -> None:

@@ -64,6 +64,11 @@ def begin_write(connection: Connection, _wait_s: float) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def begin_patient_write(connection: Connection, wait_s: float) -> None:
+    """Begin a transaction as `begin_write`: no time limit ends one here."""
+    begin_write(connection, wait_s)
+
+
 def begin_migration(connection: Connection, wait_s: float) -> None:
     """Begin a transaction that is the only one to change the tables: every writer is."""
     begin_write(connection, wait_s)

@@ -102,7 +102,8 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
     known = _keys(writer, policy)
     signed = None if file is None else file.newest(known)
     size = _check_export(folder, policy, writer.origin)
-    with write_transaction(writer.engine) as connection:
+    # Patient: to pass by the records that the log has, in a large export, takes minutes in which nothing is written.
+    with write_transaction(writer.engine, patient=True) as connection:
         rows = AppendStore(connection, writer.origin)
         ending = _find_ending(connection, rows, writer.origin, known)
         _check_reach(size, ending, signed)
