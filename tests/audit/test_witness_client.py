@@ -314,6 +314,27 @@ def test_lines_of_the_same_checkpoint_stay(stand: LogStand, witness: WitnessStan
     assert (later.quorum_met, later.note, len(kept.notes)) == (False, stand.log.checkpoint(), 1)
 
 
+@pytest.mark.parametrize(
+    ("beyond", "refusal"),
+    [(0, ("audit.witness_size_moved", False)), (1, ("audit.witness_ahead", True))],
+    ids=["the log grew", "the log is shorter"],
+)
+def test_log_that_grew_meanwhile_is_no_contradiction(stand: LogStand, beyond: int, refusal: tuple[str, bool]) -> None:
+    """A witness that saw what the log has become meanwhile accuses nobody; one that saw more than that does."""
+
+    def grow(connection: socket.socket) -> None:
+        stand.fill(2)
+        answer(409, f"{3 + beyond}\n".encode(), SIZE)(connection)
+
+    kept = Kept()
+    with misbehaving_server(grow) as server:
+        collection = _collect(stand, _policy(stand, f"http://{server.address.host}:{server.address.port}"), kept)
+
+    assert (collection.size, kept.notes) == (1, [])
+    assert [(one.code, one.contradicts) for _, one in collection.refusals] == [refusal]
+    assert [one.size for _, one in collection.refusals] == [3 + beyond]
+
+
 def test_policy_without_witnesses_asks_nobody(stand: LogStand) -> None:
     """With `quorum none` a round is empty, and nobody vouches."""
     kept = Kept()

@@ -7,7 +7,7 @@ ours: the witness saw a history of this log that does not go on as this one does
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -33,8 +33,8 @@ RefusalCode: TypeAlias = Literal[
     "audit.witness_request_refused",  # 400
     "audit.witness_key_unknown",  # 403: it does not trust the key that signed
     "audit.witness_log_unknown",  # 404: it does not follow this log
-    "audit.witness_size_moved",  # 409 twice: somebody else asks it for this log at the same time
-    "audit.witness_ahead",  # 409 with a size beyond ours
+    "audit.witness_size_moved",  # 409 twice, or with a size that the log has by now: another process asks too
+    "audit.witness_ahead",  # 409 with a size beyond the checkpoint's, and beyond our log's where that is at hand
     "audit.witness_root_differs",  # 409 for another root of the same size
     "audit.witness_proof_refused",  # 422
     "audit.witness_proof_missing",  # our own log cannot make the proof: pruned beyond what this witness saw, or broken
@@ -164,7 +164,7 @@ def collect_cosignatures(  # noqa: PLR0913 - the keyword arguments are for the f
     known_size, known = _read_previous(previous, policy)
 
     def ask(witness: Witness) -> Cosignature | WitnessRefusal:
-        return ask_witness(
+        answer = ask_witness(
             witness.url or "",
             witness.key,
             note,
@@ -173,6 +173,9 @@ def collect_cosignatures(  # noqa: PLR0913 - the keyword arguments are for the f
             timeout_s=timeout_s,
             ca_file=ca_file,
         )
+        if isinstance(answer, WitnessRefusal) and answer.code == "audit.witness_ahead":
+            return _look_again(answer, reader)
+        return answer
 
     asked = [witness for witness in policy.witnesses if witness.url]
     with ThreadPoolExecutor(max_workers=WITNESSES_AT_ONCE) as pool:
@@ -192,6 +195,16 @@ def collect_cosignatures(  # noqa: PLR0913 - the keyword arguments are for the f
         refusals=tuple((name, one) for name, one in answers.items() if isinstance(one, WitnessRefusal)),
         quorum_met=policy.is_quorum([one.witness for one in cosigned]),
     )
+
+
+def _look_again(refusal: WitnessRefusal, reader: LogReader) -> WitnessRefusal:
+    """Tell a log that grew, and was cosigned for another process meanwhile, from one that is shorter than it was."""
+    size = read_checkpoint(reader.checkpoint()).size
+    if refusal.size is None or refusal.size > size:
+        return refusal
+    # Whether the log goes on from what the witness saw, the next round proves: it asks about one at least as large.
+    detail = f"{refusal.detail}; the log has {size} by now, and another process asked before"
+    return replace(refusal, code="audit.witness_size_moved", detail=detail)
 
 
 def _read_answer(answer: Answer, key: WitnessKey, note: bytes) -> Cosignature | WitnessRefusal:
