@@ -1,9 +1,11 @@
 """The turns of SQLite's writers: in order, without a way past, given back whatever happens."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -219,3 +221,21 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
             pass
 
         assert caught.value.code == "storage.unavailable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can own a file")
+def test_a_lock_file_of_another_user_is_named() -> None:
+    """Whoever is locked out by a file that root made first is told whose it is, and what to do."""
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's, which only its owner may enter
+        Path(folder).chmod(0o755)
+        path = f"{folder}/lockgate.db"
+        with take_turn(Owner(), path, WAIT_S):
+            pass
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StorageError, match=r"lockgate\.db\.lock .*owned by another user; run as") as caught:
+                take_turn(Owner(), path, WAIT_S).__enter__()
+        finally:
+            os.seteuid(0)
+
+    assert caught.value.code == "storage.unavailable"

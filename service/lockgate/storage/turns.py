@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -105,7 +106,9 @@ def _held(path: str) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise StorageError(f"cannot open the lock file beside the database: {exc.strerror}") from exc
+        raise StorageError(
+            f"cannot open the lock file {Path(path).name} beside the database: {_reason(path, exc)}"
+        ) from exc
     try:
         yield descriptor
     finally:
@@ -115,6 +118,14 @@ def _held(path: str) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+def _reason(path: str, error: OSError) -> str:
+    # Whoever comes first makes the file, for itself alone: often root, by a first `lockgate init`.
+    with contextlib.suppress(OSError):
+        if isinstance(error, PermissionError) and Path(path).stat().st_uid != os.geteuid():
+            return f"{error.strerror}: it is owned by another user; run as the service's user, or remove it"
+    return str(error.strerror)
 
 
 def _acquire(descriptor: int, poll_s: float, deadline: float, wait_s: float) -> None:
