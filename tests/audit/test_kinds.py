@@ -435,6 +435,24 @@ def test_there_is_room_for_so_many_kinds(stand: LogStand, monkeypatch: pytest.Mo
     assert stand.log.register_kind(REVIEW, NEW, ADMIN) is not None
 
 
+def test_writers_of_one_transaction_share_the_room(stand: LogStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of registrations that are written together, by one writer or several, those that are too many are refused."""
+    monkeypatch.setattr(log_kinds, "KINDS_MAX", 3)
+    stand.log.register_kind(REVIEW, OLD, ADMIN)
+    kinds = ("vault.opened", REVIEW, "vault.opened", "vault.closed", "vault.moved")
+    events = [registration_by_hand(kind, sha256_hex(OLD), OLD) for kind in kinds]
+    both: _Job[None] = _Job(lambda _: Outcome(value=None, events=(events[3], events[4])))
+    alone: list[_Job[None]] = [_Job(None, (event,)) for event in events[:3]]
+    late: _Job[None] = _Job(None, (registration_by_hand("vault.lost", sha256_hex(OLD), OLD),))
+    stand.log._write([*alone, both, late])
+
+    assert [len(job.result().receipts) for job in alone] == [1, 1, 1]
+    for job in (both, late):
+        with pytest.raises(KindInvalidError, match="at most 3"):
+            job.result()
+    assert stand.log.register_kind("vault.lost", OLD, ADMIN) is not None
+
+
 def test_a_failed_write_registers_nothing(stand: LogStand) -> None:
     """A registration whose transaction was undone is not in force."""
     event = registration_by_hand(REVIEW, sha256_hex(OLD), OLD)

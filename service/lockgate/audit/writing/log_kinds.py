@@ -51,6 +51,7 @@ class LogKinds:
         self._catalogue = catalogue
         self._log = log
         self._registered: dict[str, KindSchema | None] = {}  # None: the schema is gone, or not one that we can use
+        self._asked: set[str] = set()  # new kinds that events of the transaction in hand register
         self._read_to = 0  # the registrations before this position are known
 
     def check_early(self, event: Event) -> str | None:
@@ -109,6 +110,7 @@ class LogKinds:
             connection: In the transaction that is about to write.
             size: The log's.
         """
+        self._asked.clear()
         if self._read_to >= size:
             return
         for made in read_registrations(connection, self._log, self._read_to):
@@ -120,8 +122,13 @@ class LogKinds:
         self._read_to = size
 
     def _check_room(self, kind: str) -> None:
-        if kind not in self._registered and len(self._registered) >= KINDS_MAX:
+        # Writers that share a transaction share the room too. An event that fails after this keeps its place to the
+        # transaction's end: what came too late for that finds it free when it asks again.
+        if kind in self._registered:
+            return
+        if len(self._registered) + len(self._asked | {kind}) > KINDS_MAX:
             raise KindInvalidError(f"want at most {KINDS_MAX} registered kinds in one log")
+        self._asked.add(kind)
 
     def _schema(self, kind: str) -> KindSchema:
         schema = self._registered.get(kind)
