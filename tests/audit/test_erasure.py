@@ -21,9 +21,10 @@ from lockgate.audit.formats.disclosures import commit
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.keeping.attachment_search import attachments_containing, attachments_of_record
 from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX
+from lockgate.audit.writing.log import _Job
 from lockgate.storage import StorageError, grant_service_role, open_engine, read_transaction
 from lockgate.storage.tables import audit_erased
-from support.audit_logs import ORIGIN, LogStand, make_stand
+from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.databases import OWNER, PostgreSQLServer
 from support.retention import OPERATOR, erase_documents, fill_quickly, keep, name_of, verify
 
@@ -139,6 +140,31 @@ def test_the_schema_of_a_kind_is_not_erased(stand: LogStand) -> None:
         erase_documents(stand, schema)
 
     assert stand.log.attachment(name_of(schema)) == schema
+
+
+def test_what_the_log_needs_is_not_erased_for_another_record_of_the_same_bytes(stand: LogStand) -> None:
+    """Who has the bytes of a schema attached to an event of their own cannot have them erased either."""
+    schema = b'{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "maxProperties": 3}'
+    stand.log.register_kind("access.review", schema, OPERATOR)
+    keep(stand, schema)
+    with pytest.raises(RetentionRefusedError, match=r"belongs to a log\.kind record"):
+        erase_documents(stand, schema)
+
+    assert stand.log.attachment(name_of(schema)) == schema
+
+
+def test_what_is_being_written_is_not_erased(stand: LogStand) -> None:
+    """An attachment of a record of the same transaction, whose kind cannot be told yet, is left to the next one."""
+    keep(stand, SECRET)
+    naming = _Job(None, (make_event(attachments=(SECRET,)),))
+    write = stand.log._write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stand.log._writers, "_write", lambda jobs: write([naming, *jobs]))
+        with pytest.raises(RetentionRefusedError, match="try again"):
+            erase_documents(stand, SECRET)
+    assert stand.log.attachment(name_of(SECRET)) == SECRET
+
+    assert erase_documents(stand, SECRET).erased == (name_of(SECRET),)
 
 
 def test_what_comes_back_can_be_erased_again(stand: LogStand) -> None:

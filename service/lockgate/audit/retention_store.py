@@ -21,16 +21,11 @@ def is_pruned(node: Node, first_seq: int) -> bool:
     return level < KEPT_LEVEL and (index + 1) << level <= first_seq
 
 
-def read_keeping_kinds(connection: Connection, log: str, digests: Sequence[Sha256Hex]) -> dict[Sha256Hex, str | None]:
-    """Return which of some attachments are there, each with the kind of the newest record that names it.
-
-    The kind is None if that record is of the same batch, and so not stored yet.
-    """
-    query = select(audit_attachment.c.sha256, audit_entry.c.kind).outerjoin(
-        audit_entry, (audit_entry.c.log == audit_attachment.c.log) & (audit_entry.c.seq == audit_attachment.c.seq)
-    )
+def read_kept(connection: Connection, log: str, digests: Sequence[Sha256Hex]) -> dict[Sha256Hex, int]:
+    """Return which of some attachments are there, each with the position of the newest record that names it."""
+    query = select(audit_attachment.c.sha256, audit_attachment.c.seq)
     query = query.where(audit_attachment.c.log == log, audit_attachment.c.sha256.in_(digests))
-    return {Sha256Hex(row.sha256): row.kind for row in connection.execute(query)}
+    return {Sha256Hex(row.sha256): row.seq for row in connection.execute(query)}
 
 
 def read_erased(connection: Connection, log: str, digests: Sequence[Sha256Hex]) -> set[Sha256Hex]:

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import retention_store, store
 from lockgate.audit.errors import LogForeignError, RetentionRefusedError
 from lockgate.audit.formats.kind_names import ANCHOR, ERASE, KIND
+from lockgate.audit.formats.records import attachments_of, parse_record
 from lockgate.audit.types import Actor, Event, Outcome, Receipt
 from lockgate.audit.writing.log import AuditLog
 from lockgate.digests import Sha256Hex
 from lockgate.storage import clear_remnants
 
 ERASED_AT_ONCE_MAX: Final = 64  # the schema's; as many as one record can have attachments
-_NEEDED_BY: Final = frozenset({ANCHOR, KIND})  # evidence about the log itself, and what its records mean
+_NEEDED_BY: Final = (ANCHOR, KIND)  # evidence about the log itself, and what its records mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +62,12 @@ def erase(engine: Engine, log: AuditLog, digests: Iterable[Sha256Hex], *, reason
         raise RetentionRefusedError(f"want 1 to {ERASED_AT_ONCE_MAX} attachments to erase, got {len(wanted)}")
 
     def work(connection: Connection) -> Outcome[list[Sha256Hex]]:
-        there = _check_erasable(connection, log.origin, wanted)
-        if not there:
-            raise _NothingLeftError
         head = store.read_head(connection, log.origin)
         if head is None:
             raise LogForeignError(f"the database holds no log {log.origin!r}")
+        there = _check_erasable(connection, log.origin, wanted, head.size)
+        if not there:
+            raise _NothingLeftError
         retention_store.erase_attachments(connection, log.origin, there, head.size)
         body = {"attachments": [f"sha256:{sha256}" for sha256 in there], "reason": reason}
         return Outcome(value=there, events=(Event(id=str(uuid.uuid4()), kind=ERASE, actor=actor, body=body),))
@@ -83,16 +84,22 @@ def erase(engine: Engine, log: AuditLog, digests: Iterable[Sha256Hex], *, reason
     )
 
 
-def _check_erasable(connection: Connection, log: str, wanted: list[Sha256Hex]) -> list[Sha256Hex]:
-    kinds = retention_store.read_keeping_kinds(connection, log, wanted)
-    unknown = set(wanted) - kinds.keys() - retention_store.read_erased(connection, log, wanted)
+def _check_erasable(connection: Connection, log: str, wanted: list[Sha256Hex], size: int) -> list[Sha256Hex]:
+    kept = retention_store.read_kept(connection, log, wanted)
+    unknown = set(wanted) - kept.keys() - retention_store.read_erased(connection, log, wanted)
     if unknown:
         raise RetentionRefusedError(
             f"want attachments that the log keeps, got sha256:{min(unknown)}, which it does not"
         )
-    for sha256, kind in kinds.items():
-        if kind in _NEEDED_BY:
-            raise RetentionRefusedError(
-                f"sha256:{sha256} belongs to a {kind} record: the log needs it to be understood"
-            )
-    return sorted(kinds)
+    for sha256, seq in kept.items():
+        if seq >= size:  # its record is of this very transaction: what kind it is cannot be read yet
+            raise RetentionRefusedError(f"sha256:{sha256} belongs to a record that is being written; try again")
+    for kind in _NEEDED_BY:
+        # Whatever newer records name the same bytes too, so all of the kind are looked at.
+        for _, body in retention_store.read_bodies_of_kind(connection, log, kind):
+            for sha256 in kept:
+                if f"sha256:{sha256}".encode() in body and sha256 in attachments_of(parse_record(body)):
+                    raise RetentionRefusedError(
+                        f"sha256:{sha256} belongs to a {kind} record: the log needs it to be understood"
+                    )
+    return sorted(kept)
