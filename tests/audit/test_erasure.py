@@ -156,7 +156,7 @@ def test_what_the_log_needs_is_not_erased_for_another_record_of_the_same_bytes(s
 def test_what_is_being_written_is_not_erased(stand: LogStand) -> None:
     """An attachment of a record of the same transaction, whose kind cannot be told yet, is left to the next one."""
     keep(stand, SECRET)
-    naming = _Job(None, (make_event(attachments=(SECRET,)),))
+    naming: _Job[None] = _Job(None, (make_event(attachments=(SECRET,)),))
     write = stand.log._write
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stand.log._writers, "_write", lambda jobs: write([naming, *jobs]))
@@ -177,6 +177,8 @@ def test_what_comes_back_can_be_erased_again(stand: LogStand) -> None:
     assert verify(stand, stand.export("back")).verdict == "valid"
     assert erase_documents(stand, SECRET).erased == (name_of(SECRET),)
     assert len(_records(stand, "log.erase")) == 2
+    with read_transaction(stand.engine) as connection:
+        assert connection.execute(select(audit_erased)).all() == [(ORIGIN, name_of(SECRET))]
     assert verify(stand, stand.export("gone")).verdict == "valid"
 
 

@@ -34,10 +34,10 @@ def read_erased(connection: Connection, log: str, digests: Sequence[Sha256Hex]) 
     return {Sha256Hex(sha256) for sha256 in connection.scalars(query)}
 
 
-def erase_attachments(connection: Connection, log: str, digests: Sequence[Sha256Hex], seq: int) -> None:
-    """Delete attachments, and note that this was meant; `seq` is where the record that says so will stand."""
+def erase_attachments(connection: Connection, log: str, digests: Sequence[Sha256Hex]) -> None:
+    """Delete attachments, and note that this was meant; the caller records it."""
     erased = read_erased(connection, log, digests)  # one that came back after its erasure is erased again
-    rows = [{"log": log, "sha256": sha256, "seq": seq} for sha256 in digests if sha256 not in erased]
+    rows = [{"log": log, "sha256": sha256} for sha256 in digests if sha256 not in erased]
     if rows:
         connection.execute(insert(audit_erased), rows)
     connection.execute(

@@ -97,7 +97,6 @@ audit_erased = Table(
     metadata,
     Column("log", String(255), primary_key=True),
     Column("sha256", String(64), primary_key=True),
-    Column("seq", BigInteger, nullable=False),  # the log.erase record, or one before it in the same group
 )
 
 # --- identity ------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def erase(engine: Engine, log: AuditLog, digests: Iterable[Sha256Hex], *, reason
         there = _check_erasable(connection, log.origin, wanted, head.size)
         if not there:
             raise _NothingLeftError
-        retention_store.erase_attachments(connection, log.origin, there, head.size)
+        retention_store.erase_attachments(connection, log.origin, there)
         body = {"attachments": [f"sha256:{sha256}" for sha256 in there], "reason": reason}
         return Outcome(value=there, events=(Event(id=str(uuid.uuid4()), kind=ERASE, actor=actor, body=body),))
 

@@ -242,7 +242,7 @@ class _PutBack:
                 self._rows.keep_attachment(document, record["seq"])
         if record["kind"] == ERASE:
             digests = [Sha256Hex(name.removeprefix("sha256:")) for name in record["body"]["attachments"]]
-            retention_store.erase_attachments(self._connection, self._log, digests, record["seq"])
+            retention_store.erase_attachments(self._connection, self._log, digests)
             self.erased = True
 
 

@@ -67,7 +67,6 @@ def upgrade() -> None:
         "audit_erased",
         sa.Column("log", sa.String(length=255), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("log", "sha256", name=op.f("pk_audit_erased")),
     )
     if op.get_bind().dialect.name == "sqlite":
