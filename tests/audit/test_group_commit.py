@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from lockgate.audit.errors import LogBusyError
-from lockgate.audit.writing.group_commit import BATCH_MAX, GroupCommit
+from lockgate.audit.writing.group_commit import BATCH_MAX, GroupCommit, _Turn
 
 
 class Desk:
@@ -122,6 +122,40 @@ def test_a_writer_that_is_stopped_wakes_the_others() -> None:
 
     assert desk.batches == [[0], [1]]
     assert [type(failure) for failure in desk.failures] == [KeyboardInterrupt]
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_a_waiter_that_is_interrupted_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, *, called: bool) -> None:
+    """An interrupt in a caller that waits, or that is just called to write, leaves the others their turns."""
+    desk = Desk()
+    first = desk.submit_apart(0)
+    desk.busy.acquire()
+    turn = _Turn(1)
+
+    class Interrupted:
+        """A signal that an interrupt hits while it is waited for."""
+
+        def acquire(self) -> bool:
+            desk.wait_for(1)
+            if called:
+                desk.open.set()
+                first.join(10)
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            """Nobody waits any more."""
+
+    turn.called = Interrupted()  # type: ignore[assignment]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("lockgate.audit.writing.group_commit._Turn", lambda _job: turn)
+        desk.group.submit(1)
+    desk.open.set()
+    first.join(10)
+    later = desk.submit_apart(2)
+    later.join(10)
+
+    assert not later.is_alive()
+    assert desk.batches == [[0], [2]]
 
 
 def test_there_is_one_writer_at_a_time() -> None:

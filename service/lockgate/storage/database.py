@@ -4,8 +4,10 @@ What differs between them is in `sqlite.py` and `postgresql.py`, two modules of 
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
@@ -50,11 +52,25 @@ def open_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-        return _KINDS[parsed.drivername].open_engine(parsed)
+        engine = _KINDS[parsed.drivername].open_engine(parsed)
     except (ArgumentError, ValueError, KeyError):  # ValueError: a port that is no number
         raise StorageError(
             "want a database URL, sqlite:////var/lib/lockgate/lockgate.db or postgresql://user@host:port/database"
         ) from None  # the library's message shows the URL
+    _ENGINES.add(engine)
+    return engine
+
+
+_ENGINES: Final[WeakSet[Engine]] = WeakSet()
+
+
+def _forget_connections() -> None:
+    # In the child of a fork: what the parent is connected to is the parent's.
+    for engine in list(_ENGINES):
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)
 
 
 def database_exists(engine: Engine) -> bool:

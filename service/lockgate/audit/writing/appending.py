@@ -30,6 +30,7 @@ from lockgate.audit.formats.merkle import (
     leaf_hash,
     nodes_completed_by,
     nodes_of,
+    root_from_inclusion,
     span_hash,
 )
 from lockgate.audit.formats.notes import VerifierKey, split_note
@@ -88,7 +89,7 @@ def check_ending(
           first, so that whoever has only the former key stops when the key is changed.
       (3) It covers exactly the records there are.
       (4) The last record's stored bytes hash to the stored head, and name its position.
-      (5) The stored nodes of the right edge lead to the signed root.
+      (5) The stored nodes of the right edge lead to the signed root, and so does the head's leaf.
       (6) The stored log begins with what was signed before.
 
     Where the log was pruned past `signed`, the hashes that would prove step 6 are gone, and the checkpoint that the
@@ -141,14 +142,29 @@ def check_ending(
     record = parse_record(entry.body)
     if columns_of(record, head.leaf) != entry.columns:
         raise LogInconsistentError("the last record's columns are not those of its bytes")
-    # (5) The stored tree is the signed one.
-    edge = store.read_nodes(connection, log, nodes_of((0, head.size)))
-    if edge.keys() != set(nodes_of((0, head.size))) or span_hash((0, head.size), edge) != checkpoint.root:
-        raise LogInconsistentError("the stored tree does not lead to the signed root")
+    # (5) The stored tree is the signed one, and the head is its last leaf.
+    edge = _check_tree(connection, checkpoint, head.leaf)
     # (6) It begins with what was signed before.
     if signed is not None and _root_at(connection, signed) != signed.root:
         raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
     return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
+
+
+def _check_tree(connection: Connection, checkpoint: Checkpoint, last_leaf: bytes) -> dict[Node, bytes]:
+    size = checkpoint.size
+    edge, path = nodes_of((0, size)), inclusion_spans(size - 1, size)
+    # None of them is ever pruned: the path from the last leaf goes through its own tile's nodes and those above.
+    stored = store.read_nodes(
+        connection, checkpoint.origin, sorted({*edge, *(node for span in path for node in nodes_of(span))})
+    )
+    try:
+        root = span_hash((0, size), stored)
+        of_last = root_from_inclusion(last_leaf, size - 1, size, [span_hash(span, stored) for span in path])
+    except KeyError as exc:
+        raise LogInconsistentError("a node of the stored tree is missing") from exc
+    if root != checkpoint.root or of_last != checkpoint.root:
+        raise LogInconsistentError("the stored tree does not lead to the signed root")
+    return {node: stored[node] for node in edge}
 
 
 def _root_at(connection: Connection, signed: Checkpoint) -> bytes | None:

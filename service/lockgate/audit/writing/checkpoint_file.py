@@ -4,8 +4,8 @@ The file is the log's own witness: a database that was restored from a backup, o
 back with it, so the log refuses to grow from there (C2SP tlog-checkpoint: never sign what contradicts what was signed).
 
 Each signed note is written as it is, with an empty line before the next. It is written before a receipt leaves, and
-given to the disk at most a second later: a power cut may take the last notes from the file, never from the database,
-and a file that is behind its database is no contradiction.
+given to the disk once a second while records come, and by each readiness probe: a power cut may take the last notes
+from the file, never from the database, and a file that is behind its database is no contradiction.
 """
 
 import os
@@ -23,7 +23,8 @@ from lockgate.audit.formats.notes import NOTE_BYTES_MAX, VerifierKey
 SYNC_EVERY_S: Final = 1.0  # a synced write costs as much as the commit itself; one a second costs nothing
 _TAIL_BYTES: Final = 2 * NOTE_BYTES_MAX  # holds the newest whole note, and several processes write within a few notes
 # A note of three lines and its signatures, wherever it begins: a torn write before it does not hide it.
-_NOTE: Final = re.compile(rb"[^\n]+\n[0-9]{1,16}\n[A-Za-z0-9+/]{43}=\n\n(?:\xe2\x80\x94 [^\n]+\n)+")
+_NOTE: Final = re.compile(rb"(?m)^[^\n]+\n[0-9]{1,16}\n[A-Za-z0-9+/]{43}=\n\n(?:\xe2\x80\x94 [^\n]+\n)+")
+_NO_FILE: Final = (0, 0)
 
 
 class CheckpointFile:
@@ -31,13 +32,25 @@ class CheckpointFile:
 
     def __init__(self, path: Path) -> None:
         """Take the path; the file is made by the first checkpoint."""
-        self._path = path
+        self.path: Final = path
         self._lock = threading.Lock()
         self._unwritten = b""  # a note that could not be written yet
+        self._unsynced = False
         self._synced_s = 0.0
+        self._seen = _NO_FILE  # inode and length of the file when this process last knew all of it
+        self._newest: Checkpoint | None = None  # the largest in it, but for our own
+        self._own = b""  # our own largest, not looked at yet
+
+    def is_as_seen(self) -> bool:
+        """Tell whether nobody wrote to the file since this process last looked or wrote; costs a microsecond."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_ino, found.st_size) == self._seen
 
     def newest(self, keys: Sequence[VerifierKey]) -> Checkpoint | None:
-        """Return the checkpoint of the largest size among the last ones, or None if there is no file yet.
+        """Return the checkpoint of the largest size among the last ones, or None if there never was a file.
 
         Args:
             keys: The log's own keys.
@@ -46,25 +59,49 @@ class CheckpointFile:
             CheckpointFileError: The file cannot be read.
             LogForeignError: None of them is signed by one of the keys.
         """
-        note = self.newest_note(keys)
-        return None if note is None else open_checkpoint(note, keys)
+        with self._lock:
+            notes, self._own = ([self._own] if self._own else []), b""
+            seen = self._seen
+            if not self.is_as_seen():
+                seen, found = self._read()
+                notes += found or []
+            self._seen = _NO_FILE  # until what is in it is believed
+            if notes or seen != _NO_FILE:
+                self._newest = self._larger(notes, keys)
+            self._seen = seen
+            return self._newest
+
+    def _larger(self, notes: list[bytes], keys: Sequence[VerifierKey]) -> Checkpoint:
+        known = self._newest
+        if known is not None:
+            notes = [note for note in notes if _claimed_size(note) > known.size]
+            if not any(_is_signed(note, keys) for note in notes):
+                return known
+        return open_checkpoint(self._largest_note(notes, keys), keys)
 
     def newest_note(self, keys: Sequence[VerifierKey]) -> bytes | None:
         """Return the same checkpoint as it was signed; the arguments and errors are those of `newest`."""
+        _, notes = self._read()
+        return None if notes is None else self._largest_note(notes, keys)
+
+    def _read(self) -> tuple[tuple[int, int], list[bytes] | None]:
         try:
-            with self._path.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-                tail = file.read()
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                file.seek(max(0, found.st_size - _TAIL_BYTES))
+                tail = file.read(found.st_size)
         except FileNotFoundError:
-            return None
+            return _NO_FILE, None
         except OSError as exc:
-            raise CheckpointFileError(f"cannot read {self._path}: {exc.strerror}") from exc
+            raise CheckpointFileError(f"cannot read {self.path}: {exc.strerror}") from exc
+        return (found.st_ino, found.st_size), _NOTE.findall(tail)
+
+    def _largest_note(self, notes: list[bytes], keys: Sequence[VerifierKey]) -> bytes:
         # By size, not by place: processes that share the file write in no certain order.
-        notes: list[bytes] = _NOTE.findall(tail)
         for note in sorted(notes, key=_claimed_size, reverse=True):
             if _is_signed(note, keys):
                 return note
-        raise LogForeignError(f"want checkpoints of this log in {self._path}, got none that our key signed")
+        raise LogForeignError(f"want checkpoints of this log in {self.path}, got none that our key signed")
 
     def write(self, note: bytes) -> None:
         """Add a checkpoint.
@@ -76,37 +113,50 @@ class CheckpointFile:
             self._unwritten = note
             self._write_rest()
 
-    def settle(self) -> None:
+    def settle(self, *, sync: bool = False) -> None:
         """Write what could not be written before, if anything.
+
+        Args:
+            sync: Also give the disk what it has not got yet.
 
         Raises:
             CheckpointFileError: It still cannot.
         """
-        if self._unwritten:
+        if self._unwritten or (sync and self._unsynced):
             with self._lock:
-                self._write_rest()
+                self._write_rest(sync=sync)
 
-    def _write_rest(self) -> None:
-        data = b"\n" + self._unwritten
+    def _write_rest(self, *, sync: bool = False) -> None:
+        data = b"\n" + self._unwritten if self._unwritten else b""
         try:
             # Opened anew each time: whoever moves the file away to keep it finds a new one in its place.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             try:
+                before = os.fstat(descriptor)
                 if os.write(descriptor, data) != len(data):
-                    raise CheckpointFileError(f"cannot write {self._path}: the disk took only a part")
+                    raise CheckpointFileError(f"cannot write {self.path}: the disk took only a part")
+                self._note_own_write(before, os.fstat(descriptor), len(data))
                 now_s = time.monotonic()
-                if now_s - self._synced_s >= SYNC_EVERY_S:
+                self._unsynced = True
+                if sync or now_s - self._synced_s >= SYNC_EVERY_S:
                     os.fdatasync(descriptor)
-                    self._synced_s = now_s
+                    self._unsynced, self._synced_s = False, now_s
             finally:
                 os.close(descriptor)
         except OSError as exc:
-            raise CheckpointFileError(f"cannot write {self._path}: {exc.strerror}") from exc
+            raise CheckpointFileError(f"cannot write {self.path}: {exc.strerror}") from exc
         self._unwritten = b""
+
+    def _note_own_write(self, before: os.stat_result, after: os.stat_result, length: int) -> None:
+        # Only if nobody else wrote since we looked: what they wrote is still to be read.
+        known = (before.st_ino, before.st_size) == self._seen or before.st_size == 0
+        if known and after.st_size == before.st_size + length:
+            self._seen = (after.st_ino, after.st_size)
+            self._own = max(self._own, self._unwritten, key=_claimed_size)
 
 
 def _claimed_size(note: bytes) -> int:
-    return int(note.split(b"\n", 2)[1])
+    return int(note.split(b"\n", 2)[1]) if note else -1
 
 
 def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:

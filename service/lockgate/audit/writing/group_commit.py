@@ -2,8 +2,9 @@
 
 A durable commit takes as long for a hundred records as for one. So whoever comes while nobody writes, writes; whoever
 comes meanwhile waits, and when the write is done the first of them writes for all who wait by then. There is always at
-most one writer in a process, as with a thread of its own, but no thread to start, to hand a single caller's work to and
-back, or to lose in a fork (docs/adr/0007-group-commit.md).
+most one writer in a process, as with a thread of its own, but no thread to start, or to hand a single caller's work to
+and back (docs/adr/0007-group-commit.md). A child of a fork begins with an object of its own; fork while no thread
+writes, as a server does before it serves: SQLite itself cannot be used in a child otherwise.
 """
 
 import threading
@@ -47,42 +48,56 @@ class GroupCommit(Generic[J]):
         if self._writer == threading.get_ident():
             raise LogReentrantError("want work that does not call its own log: it would wait for itself")
         turn = _Turn(job)
-        with self._lock:
-            if len(self._waiting) >= self._waiting_max:
-                raise LogBusyError(f"want fewer than {self._waiting_max} waiting writers; try again")
-            self._waiting.append(turn)
-            leads, self._writing = not self._writing, True
-        if not leads:
-            turn.called.acquire()  # until it was written for us, or it is our turn to write
-            if turn.written:
-                return
-        self._write_for_all()
-
-    def _write_for_all(self) -> None:
-        with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
-        self._writer = threading.get_ident()
+        batch: list[_Turn[J]] = []
+        # Whatever happens from here on, an interrupt too, nobody may go on waiting for a caller that is gone.
         try:
-            self._write([turn.job for turn in batch])
-        finally:
-            self._writer = 0
             with self._lock:
+                if len(self._waiting) >= self._waiting_max:
+                    raise LogBusyError(f"want fewer than {self._waiting_max} waiting writers; try again")
+                self._waiting.append(turn)
+                turn.leads = not self._writing
+                self._writing = True
+            if not turn.leads:
+                turn.called.acquire()  # until it was written for us, or it is our turn to write
+            if not turn.written:
+                self._take(batch)
+                self._writer = threading.get_ident()
+                self._write([each.job for each in batch])
+        finally:
+            self._leave(turn, batch)
+
+    def _take(self, batch: list["_Turn[J]"]) -> None:
+        with self._lock:
+            while self._waiting and len(batch) < BATCH_MAX:
+                batch.append(self._waiting.popleft())
+
+    def _leave(self, turn: "_Turn[J]", batch: list["_Turn[J]"]) -> None:
+        if turn.written:
+            return
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            if turn.leads:
+                self._writer = 0
                 following = self._waiting[0] if self._waiting else None
                 self._writing = following is not None
-            if following is not None:  # first, so that the next write begins while the others go their ways
-                following.called.release()
-            for turn in batch[1:]:
-                turn.written = True
-                turn.called.release()
+                if following is not None:  # first, so that the next write begins while the others go their ways
+                    following.leads = True
+                    following.called.release()
+        for other in batch:
+            if other is not turn:
+                other.written = True
+                other.called.release()
 
 
 class _Turn(Generic[J]):
     """One caller in the queue."""
 
-    __slots__ = ("called", "job", "written")
+    __slots__ = ("called", "job", "leads", "written")
 
     def __init__(self, job: J) -> None:
         self.job = job
+        self.leads = False  # it is the one that writes, or the next one
         self.written = False
         self.called = threading.Lock()  # a lock as a one-time signal: taken now, given back by whoever calls
         self.called.acquire()

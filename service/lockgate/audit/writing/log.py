@@ -6,9 +6,13 @@ back, computes the new root along two code paths, signs it, and commits all of i
 a file outside the database, and only then the receipts leave. Whatever fails before the commit, nothing was written.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -71,6 +75,7 @@ class AuditLog(LogReader):
         self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file)
         self._writers: GroupCommit[_Job[Any]] = GroupCommit(self._write)
         self._known: Ending | None = None  # where the log ended when this process last wrote
+        _LOGS.add(self)
 
     def create(self) -> None:
         """Begin the log with its genesis record, or make sure that the one that is there is ours.
@@ -172,9 +177,11 @@ class AuditLog(LogReader):
         Raises:
             LogForeignError: The log was never created, or is another key's.
             LogInconsistentError: The stored log contradicts what was signed.
-            CheckpointFileError: The file outside the database cannot be read.
+            CheckpointFileError: The file outside the database cannot be read or written.
             StorageError: The database cannot be read.
         """
+        if self._file is not None:
+            self._file.settle(sync=True)
         signed = self._newest_signed()  # before the snapshot is taken: what is signed after that is not in it
         with read_transaction(self._engine) as connection:
             check_ending(connection, store.read_head(connection, self.origin), self._keys, signed)
@@ -228,8 +235,9 @@ class AuditLog(LogReader):
 
     def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
         head, known = rows.lock_head(), self._known
-        if head is not None and known is not None and (head.size, head.leaf) == (known.size, known.leaf):
-            # Nobody else wrote: the tree goes on from what this process signed. The last record is looked at again.
+        nobody_wrote_outside = self._file is None or self._file.is_as_seen()
+        if head and known and (head.size, head.leaf) == (known.size, known.leaf) and nobody_wrote_outside:
+            # The tree goes on from what this process signed. The last record is looked at again.
             if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
                 raise LogInconsistentError("the last record's bytes do not hash to the log's head")
             return known
@@ -237,11 +245,13 @@ class AuditLog(LogReader):
         return check_ending(connection, head, self._keys, self._newest_signed())
 
     def _newest_signed(self) -> Checkpoint | None:
-        # What this process signed itself; and before it wrote anything, what the file outside says was signed.
+        # The larger of what this process signed itself and what the file outside says that any process signed.
         known = self._known
-        if known is not None:
-            return Checkpoint(origin=self.origin, size=known.size, root=known.root)
-        return None if self._file is None else self._file.newest(self._keys)
+        signed = None if known is None else Checkpoint(origin=self.origin, size=known.size, root=known.root)
+        outside = None if self._file is None else self._file.newest(self._keys)
+        if signed is None or outside is None:
+            return signed or outside
+        return max(signed, outside, key=lambda checkpoint: checkpoint.size)
 
     def _keep(self, known: Ending | None, note: bytes) -> None:
         if known is None:
@@ -249,6 +259,24 @@ class AuditLog(LogReader):
         self._known = known
         if self._file is not None:
             self._file.write(note)
+
+    def begin_anew(self) -> None:
+        """Begin as another process: in the child of a fork, where the threads that held locks are not."""
+        self._author = replace(self._author, boot=new_id(self._clock.now_ns()))
+        self._writers = GroupCommit(self._write)
+        if self._file is not None:
+            self._file = CheckpointFile(self._file.path)
+
+
+_LOGS: Final[WeakSet[AuditLog]] = WeakSet()
+
+
+def _begin_anew_in_child() -> None:
+    for log in list(_LOGS):
+        log.begin_anew()
+
+
+os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 class _Job(Generic[T]):
@@ -268,6 +296,7 @@ class _Job(Generic[T]):
         self._batch: Batch | None = None
         self._positions = range(0)
         self._error: Exception | None = None
+        self._traceback: TracebackType | None = None
 
     def recorded(self, batch: Batch, positions: range) -> None:
         """Note where in which batch the events went."""
@@ -275,7 +304,8 @@ class _Job(Generic[T]):
 
     def fail(self, error: Exception) -> None:
         """Note why nothing came of it; the first reason counts."""
-        self._error = self._error or error
+        if self._error is None:
+            self._error, self._traceback = error, error.__traceback__
 
     def result(self) -> Committed[T]:
         """Return what was made durable, or raise why nothing was. Called by the caller's own thread.
@@ -283,7 +313,8 @@ class _Job(Generic[T]):
         The receipts are put together here, so that no other writer waits for it.
         """
         if self._error is not None:
-            raise self._error
+            # One error may be that of many callers: none of them shall see where the others were.
+            raise self._error.with_traceback(self._traceback)
         if self._batch is None or not self.done:
             raise AuditError("the writer was stopped in the middle; whether the record was written is not known")
         batch = self._batch
