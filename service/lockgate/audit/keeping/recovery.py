@@ -109,7 +109,7 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
         _check_reach(size, ending, signed)
         put_back = _PutBack(connection, rows, folder, known, ending)
         put_back.run()
-        whole = check_ending(connection, rows.lock_head(), writer.keys, signed)
+        whole = check_ending(connection, rows.lock_head(), writer.keys, () if signed is None else [signed])
         batch, seq = _record(rows, writer, whole, ending.size, reason=reason, actor=actor)
     if put_back.erased:
         clear_remnants(writer.engine)

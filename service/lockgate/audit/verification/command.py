@@ -131,7 +131,9 @@ _EXIT_HELP: Final = "Exit codes: 0 valid, 1 tampered, 2 unverifiable or wrong us
 _HELD_HELP: Final = "a signed checkpoint that you kept: betrays a shortened log; repeatable"
 _TSA_HELP: Final = "certificates (PEM) of time-stamping authorities whose anchors count; needs rfc3161-client"
 _REQUIRE_HELP: Final = "call the log unverifiable unless this is valid too; repeatable"
-_AGE_HELP: Final = "how old the newest record may be; otherwise as the log's heartbeats promise"
+_AGE_HELP: Final = (
+    "how old the newest record may be (implies --require freshness); otherwise as the log's heartbeats promise"
+)
 _EVERY_HELP: Final = "verify the signature of every checkpoint, not only of those that the verdict rests on"
 
 

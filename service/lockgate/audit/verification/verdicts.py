@@ -28,6 +28,13 @@ class Demands:
     now: EpochNs | None = None  # by the auditor's clock; without it freshness cannot be judged
     age_s_max: int | None = None  # of the newest record; without it the log's own promise counts
 
+    def all_required(self) -> frozenset[Dimension]:
+        """Return what must be valid: integrity always, and freshness where an age is given."""
+        implied: frozenset[Dimension] = frozenset(
+            {"integrity"} if self.age_s_max is None else {"integrity", "freshness"}
+        )
+        return implied | frozenset(self.required)
+
 
 def conclude(  # noqa: PLR0913 - each is one thing that was found or asked
     examination: Examination,
@@ -47,7 +54,7 @@ def conclude(  # noqa: PLR0913 - each is one thing that was found or asked
     verdict: Verdict = "valid"
     if "tampered" in (integrity, completeness):
         verdict = "tampered"
-    elif any(not_met[dimension] != "valid" for dimension in {"integrity", *demands.required}):
+    elif any(not_met[dimension] != "valid" for dimension in demands.all_required()):
         verdict = "unverifiable"
     problems = findings.problems
     accused = [problem for problem in problems if problem.code in TAMPERED_CODES]

@@ -79,7 +79,7 @@ class Growth:
 
 
 def check_ending(
-    connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey], signed: Checkpoint | None = None
+    connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey], signed: Sequence[Checkpoint] = ()
 ) -> Ending:
     """Make sure that the stored log ends where its own last checkpoint says, and begins with what was signed before.
 
@@ -100,7 +100,7 @@ def check_ending(
         connection: In a transaction.
         head: The log's stored head.
         keys: Our keys for this log, the one that signs first; all have the log's name.
-        signed: A checkpoint of this log that was seen outside this database.
+        signed: Checkpoints of this log that were seen outside this database.
 
     Raises:
         LogBehindError: The stored log is shorter than `signed`.
@@ -112,9 +112,10 @@ def check_ending(
     # before a change of keys is behind, not foreign.
     if head is None:
         raise LogForeignError(f"the database holds no log {log!r}; create it first")
-    if signed is not None and head.size < signed.size:
+    signed_size = max((checkpoint.size for checkpoint in signed), default=0)
+    if head.size < signed_size:
         raise LogBehindError(
-            f"want the {signed.size} records that were signed, got {head.size}: was a backup restored? "
+            f"want the {signed_size} records that were signed, got {head.size}: was a backup restored? "
             "'lockgate audit recover' puts the missing records back from an export"
         )
     # (2) Our key signed its newest checkpoint.
@@ -145,8 +146,9 @@ def check_ending(
     # (5) The stored tree is the signed one, and the head is its last leaf.
     edge = _check_tree(connection, checkpoint, head.leaf)
     # (6) It begins with what was signed before.
-    if signed is not None and _root_at(connection, signed) != signed.root:
-        raise LogInconsistentError(f"the first {signed.size} records are not those that were signed")
+    for before in signed:
+        if _root_at(connection, before) != before.root:
+            raise LogInconsistentError(f"the first {before.size} records are not those that were signed")
     return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
 
 

@@ -100,7 +100,7 @@ class AuditLog(LogReader):
             rows.add_head()
             head = rows.lock_head()
             if head is not None and head.size > 0:
-                check_ending(connection, head, self._keys, self._newest_signed())
+                check_ending(connection, head, self._keys, self._signed())
                 return
             if self._file is not None and self._file.newest(self._keys) is not None:
                 raise LogForeignError("want no checkpoint file yet for a new log, got one: where is its database?")
@@ -182,7 +182,7 @@ class AuditLog(LogReader):
         """
         if self._file is not None:
             self._file.settle(sync=True)
-        signed = self._newest_signed()  # before the snapshot is taken: what is signed after that is not in it
+        signed = self._signed()  # before the snapshot is taken: what is signed after that is not in it
         with read_transaction(self._engine) as connection:
             check_ending(connection, store.read_head(connection, self.origin), self._keys, signed)
 
@@ -242,16 +242,14 @@ class AuditLog(LogReader):
                 raise LogInconsistentError("the last record's bytes do not hash to the log's head")
             return known
         # The write lock is held: nothing is signed meanwhile.
-        return check_ending(connection, head, self._keys, self._newest_signed())
+        return check_ending(connection, head, self._keys, self._signed())
 
-    def _newest_signed(self) -> Checkpoint | None:
-        # The larger of what this process signed itself and what the file outside says that any process signed.
+    def _signed(self) -> list[Checkpoint]:
+        # What this process signed itself, and the largest that the file outside says any process signed.
         known = self._known
-        signed = None if known is None else Checkpoint(origin=self.origin, size=known.size, root=known.root)
+        signed = [] if known is None else [Checkpoint(origin=self.origin, size=known.size, root=known.root)]
         outside = None if self._file is None else self._file.newest(self._keys)
-        if signed is None or outside is None:
-            return signed or outside
-        return max(signed, outside, key=lambda checkpoint: checkpoint.size)
+        return signed if outside is None else [*signed, outside]
 
     def _keep(self, known: Ending | None, note: bytes) -> None:
         if known is None:
