@@ -92,7 +92,7 @@ def _trust_options(command: _Command) -> _Command:
     "--max-age",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="How old the newest record may be; otherwise as the log's heartbeats promise.",
+    help="How old the newest record may be (implies --require freshness); otherwise as the log's heartbeats promise.",
 )
 @click.option("--every-signature", is_flag=True, help="Verify the signature of every checkpoint; takes far longer.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for an export; one for each core unless given.")
