@@ -212,6 +212,26 @@ def test_recovery_from_end_to_end(run: Run, data_dir: Path, tmp_path: Path) -> N
     assert (again.return_value, again.stdout) == (3, done.stdout)
 
 
+def test_recovery_after_the_principals_were_put_right(run: Run, data_dir: Path, tmp_path: Path) -> None:
+    """Each principal that was put again since the recovery is done with; with the last of them the code is 0."""
+    _back_up(data_dir, tmp_path / "backup.db")
+    _make_token(run, "ci", "requester")
+    _make_token(run, "nightly", "requester")
+    run("audit", "export", "--out", tmp_path / "export")
+    _restore(data_dir, tmp_path / "backup.db")
+    first = run("audit", "recover", "--from", tmp_path / "export")
+    _make_token(run, "ci", "requester")
+    second = run("audit", "recover", "--from", tmp_path / "export")
+    _make_token(run, "nightly", "requester")
+    third = run("audit", "recover", "--from", tmp_path / "export")
+
+    assert [done.return_value for done in (first, second, third)] == [3, 3, 0]
+    assert first.stderr.endswith("starts:\n  ci\n  nightly\n")
+    assert second.stderr.endswith("starts:\n  nightly\n")
+    assert "principals were changed" not in third.stderr
+    assert first.stdout == second.stdout == third.stdout
+
+
 def test_nothing_to_recover(run: Run, tmp_path: Path) -> None:
     """A log that is whole, and always was, is told so."""
     run("audit", "export", "--out", tmp_path / "export")

@@ -49,7 +49,8 @@ def recover(settings: Settings, export: Path, reason: str) -> int:
 
     Only the log comes back. Tokens that were revoked since the backup are revoked again, and recorded; every other
     change to promotions, principals and tokens since is still undone. Each is listed on standard output. Ends with 3 if
-    some of them decide who may call: put those right before the service starts. Running it again tells the same again.
+    some of them decide who may call: put those right before the service starts. Running it again lists them again, and
+    ends with 0 once each principal was put again.
 
     \b
     Example:
@@ -110,14 +111,26 @@ def _tell_what_is_undone(log: AuditLog, administration: Administration, put_back
         "principals and tokens are those of the backup",
         err=True,
     )
-    if not any(record["kind"] == PRINCIPAL for record in undone):
+    still_old = _principals_not_put_right(log, undone, put_back)
+    if not still_old:
         return ExitCode.ALLOW
     click.echo(
-        "principals were changed since the backup, so roles that were taken away may be held again: put each of the "
-        f"{PRINCIPAL} records above right ('lockgate token create --type ...') before the service starts",
+        "principals were changed since the backup, so roles that were taken away may be held again: put each right as "
+        f"its newest {PRINCIPAL} record above says ('lockgate token create --type ...') before the service starts:",
         err=True,
     )
+    click.echo("".join(f"  {plain(subject)}\n" for subject in still_old), err=True, nl=False)
     return ExitCode.UNDECIDED
+
+
+def _principals_not_put_right(log: AuditLog, undone: list[dict[str, Any]], put_back: range) -> list[str]:
+    # What was recorded behind what was put back, the operator did after the recovery.
+    changed = {record["subject"]: str(record["body"]["subject"]) for record in undone if record["kind"] == PRINCIPAL}
+    return sorted(
+        name
+        for subject, name in changed.items()
+        if not log.find(RecordFilter(kind=PRINCIPAL, subject=subject), after=put_back.stop, limit=1)
+    )
 
 
 def _revoke_again(administration: Administration, changes: list[dict[str, Any]]) -> None:
