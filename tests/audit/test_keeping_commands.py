@@ -81,6 +81,7 @@ def test_rotation_from_end_to_end(run: Run, data_dir: Path) -> None:
 
     assert (done.return_value, done.stdout) == (0, f"{new.verifier_key}\n")
     assert body == {"old_key": str(load_public_key(data_dir / "log.key")), "new_key": str(new.verifier_key)}
+    assert "set LOCKGATE_LOG_KEY_FILE to the new one" in run("doctor").output
     for name, value in _rotated(data_dir).items():
         assert f"LOCKGATE_{name}={value}" in done.stderr
     assert isinstance(run("audit", "show", "0").exception, LogForeignError)

@@ -91,6 +91,27 @@ def test_init_makes_a_witness_once(folder: WitnessFolder, capsys: pytest.Capture
     assert stat.S_IMODE((folder.path / "witness.key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("name", ["log.key", "lockgate.db", "checkpoints.txt"])
+def test_the_folder_of_a_gate_is_refused(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A witness shares nothing with a gate: nothing is made in its data folder."""
+    (tmp_path / name).touch()
+
+    assert main(["witness", "init", "--name", NAME, "--data-dir", str(tmp_path)]) == 2
+    assert f"it holds {name}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_gate_is_not_made_in_the_folder_of_a_witness(
+    folder: WitnessFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reverse: no log and no key beside the witness's."""
+    monkeypatch.setenv("LOCKGATE_DATA_DIR", str(folder.path))
+
+    assert main(["init", "--origin", "gate.test/audit"]) == 2
+    assert "it holds witness.key" in capsys.readouterr().err
+    assert not (folder.path / "log.key").exists()
+
+
 @pytest.mark.parametrize("lost", ["witness.key", "witness.db"])
 def test_half_a_witness_is_refused(folder: WitnessFolder, lost: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A witness that lost its key or its state is not made anew over the rest, and does not serve."""

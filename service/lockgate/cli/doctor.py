@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import click
 
-from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_signer, open_checkpoint
+from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_signer, open_checkpoint, store
 from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
@@ -29,6 +29,7 @@ from lockgate.storage import (
     check_schema,
     database_exists,
     open_engine,
+    read_transaction,
 )
 from lockgate.system_clock import SystemClock
 
@@ -182,10 +183,19 @@ def _log(settings: Settings) -> str:
     try:
         log.check_head()
     except LogForeignError as exc:
-        raise _UnfitError(
-            str(exc), f"put the log's key back from the backup; if there never was a log, {_INIT}"
-        ) from exc
+        raise _UnfitError(str(exc), _after_foreign(settings, log.origin)) from exc
     return f"{log.origin} ends where its newest checkpoint says"
+
+
+def _after_foreign(settings: Settings, origin: str) -> str:
+    with read_transaction(open_engine(settings.database_url)) as connection:
+        there = origin in store.read_logs(connection)
+    if there:
+        return (
+            "if the log's key was changed, set LOCKGATE_LOG_KEY_FILE to the new one "
+            "(docs/howto/rotate-the-log-key.md); if not, put the log's key back from the backup"
+        )
+    return f"put the log's key back from the backup; if there never was a log, {_INIT}"
 
 
 def _clock(settings: Settings) -> str:

@@ -20,6 +20,7 @@ from lockgate.web.server import Server
 
 DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
 WORKERS_MAX: Final = 64
+_OF_A_WITNESS: Final = "witness.key"  # in the folder of 'lockgate witness', which shares nothing with a gate
 
 
 def _origin(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -52,6 +53,10 @@ def init(settings: Settings, origin: str) -> int:
     Example:
       LOCKGATE_DATA_DIR=/var/lib/lockgate lockgate init --origin gate.example.org/audit
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    if (settings.data_dir / _OF_A_WITNESS).exists():
+        raise ConfigError(
+            f"LOCKGATE_DATA_DIR: want a folder of the gate's own, got a witness's: it holds {_OF_A_WITNESS}"
+        )
     if not settings.log_key_file.exists():
         _refuse_orphaned_log(settings)
     try:

@@ -23,6 +23,7 @@ DIRECTORY_MODE: Final = 0o700  # the witness's key lies in it
 _KEY: Final = "witness.key"
 _STATE: Final = "witness.db"
 _LOGS: Final = "logs.policy"
+_OF_A_GATE: Final = ("log.key", "lockgate.db", "checkpoints.txt")  # in its data folder
 
 _data_dir = click.option(
     "--data-dir",
@@ -52,6 +53,9 @@ def init(data_dir: Path, name: str) -> int:
     Example:
       lockgate witness init --name witness.example.org/w1 --data-dir /var/lib/lockgate-witness
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    for name_there in _OF_A_GATE:
+        if (data_dir / name_there).exists():
+            raise ConfigError(f"--data-dir: want a folder of the witness's own, got a gate's: it holds {name_there}")
     try:
         data_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as exc:
