@@ -134,6 +134,36 @@ def test_missing_package_is_exit_code_2(pyz: Path, export: Path, tmp_path: Path)
 
     assert done.returncode == 2
     assert b"orjson and cryptography" in done.stderr
+    help_text = _run(alone / "verify.pyz", "--help")
+    assert (help_text.returncode, help_text.stderr) == (0, b"")
+    assert b"--export FOLDER" in help_text.stdout
+
+
+def test_roots_of_authorities_ask_for_their_package(pyz: Path, export: Path) -> None:
+    """Without rfc3161-client `--tsa-roots` is exit code 2 and names the package."""
+    done = _run(pyz, "--export", export, "--key", KEY, "--tsa-roots", export / "checkpoint")
+
+    assert done.returncode == 2
+    assert b"want the package rfc3161-client for --tsa-roots: pip install rfc3161-client [audit." in done.stderr
+
+
+def test_help_names_the_other_command(pyz: Path) -> None:
+    """`--help` says that receipts can be checked too."""
+    done = _run(pyz, "--help")
+
+    assert done.returncode == 0
+    assert b"lockgate-verify receipt --help" in b" ".join(done.stdout.split())
+
+
+def test_build_without_its_packages_says_what_it_wants(tmp_path: Path) -> None:
+    """A Python that lacks a package builds nothing, and names the packages."""
+    (tmp_path / "rfc3161_client.py").write_text("raise ImportError('not here')")
+    build = [sys.executable, str(ROOT / "scripts/build-verifier"), str(tmp_path / "verify.pyz")]
+    done = subprocess.run(build, env={"PYTHONPATH": str(tmp_path)}, check=False, capture_output=True)
+
+    assert done.returncode == 1
+    assert b"want a Python that has orjson, cryptography and rfc3161-client: ImportError: not here" in done.stderr
+    assert not (tmp_path / "verify.pyz").exists()
 
 
 def test_one_receipt_is_checked_against_one_record(pyz: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`lockgate audit verify`: what its options bring, on an export and on the live database."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def test_requirements_and_ages_are_heeded(stand: LogStand, policy: Path) -> None
     stand.fill(3)
     held = stand.folder / "held"
     held.write_bytes(stand.log.checkpoint())
-    log = ["--database", _url(stand), "--policy", policy]
+    log = ["--database", _url(stand), "--policy", str(policy)]
 
     assert _verify(*log, "--require", "completeness")[0] == 2
     assert _verify(*log, "--require", "completeness", "--checkpoint", held)[0] == 0
@@ -109,3 +111,15 @@ def test_pruned_database_verifies_from_where_it_begins(stand: LogStand, policy: 
 
     assert (code, verification["verified_from_seq"], verification["size"]) == (0, 512, 601)
     assert (false_code, false["first_bad_seq"]) == (1, 512)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_answer_that_cannot_be_written_is_exit_code_2(stand: LogStand, policy: Path) -> None:
+    """On a full disk nothing is decided, with the same first word as from the auditor's file."""
+    stand.fill(1)
+    program = [sys.executable, "-m", "lockgate", "audit", "verify", "--database", _url(stand), "--policy", str(policy)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(program, check=False, stdout=full, stderr=subprocess.PIPE, timeout=60)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"UNVERIFIABLE  cannot be decided: ")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lockgate.audit.errors import ExportError, ProofInvalidError
+from lockgate.audit.errors import ExportError, ProofInvalidError, TimestampTrustError
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, LogPolicy, parse_log_policy
 from lockgate.audit.formats.notes import parse_verifier_key
 from lockgate.audit.types import Receipt
@@ -52,14 +52,18 @@ def read_trust(belongings: Belongings, demands: Demands, *, every_signature: boo
     Raises:
         KeyInvalidError: A key is none.
         LogPolicyInvalidError: The policy is none.
-        TimestampTrustError: The certificates of authorities are none.
+        TimestampTrustError: The certificates of authorities are none, or rfc3161-client is not installed.
         ExportError: A file cannot be read.
     """
     check_anchor: AnchorCheck = check_no_anchor
     if belongings.tsa_roots is not None:
         # Loaded only now: it needs rfc3161-client, which an auditor without roots does not.
-        from lockgate.audit.formats.timestamps import parse_timestamp_trust  # noqa: PLC0415
-        from lockgate.audit.verification.timestamp_anchors import timestamp_check  # noqa: PLC0415
+        try:
+            from lockgate.audit.formats.timestamps import parse_timestamp_trust  # noqa: PLC0415
+            from lockgate.audit.verification.timestamp_anchors import timestamp_check  # noqa: PLC0415
+        except ImportError as exc:
+            want = "want the package rfc3161-client for --tsa-roots: pip install rfc3161-client"
+            raise TimestampTrustError(want) from exc
 
         check_anchor = timestamp_check(parse_timestamp_trust(_read(belongings.tsa_roots, TSA_ROOTS_BYTES_MAX)))
     return Trust(

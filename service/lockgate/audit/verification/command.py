@@ -97,7 +97,9 @@ def _run_receipt(options: argparse.Namespace) -> int:
 
 def _log_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lockgate-verify", description="Check every record of an exported audit log.", epilog=_EXIT_HELP
+        prog="lockgate-verify",
+        description="Check every record of an exported audit log.",
+        epilog=f"{_RECEIPT_HELP} {_EXIT_HELP}",
     )
     parser.add_argument("--export", type=Path, required=True, metavar="FOLDER", help="the export")
     _add_trust(parser)
@@ -127,6 +129,7 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--key", action="append", default=[], metavar="VKEY", help="the log's public key; repeatable")
 
 
+_RECEIPT_HELP: Final = "To check one receipt instead: lockgate-verify receipt --help."
 _EXIT_HELP: Final = "Exit codes: 0 valid, 1 tampered, 2 unverifiable or wrong usage."
 _HELD_HELP: Final = "a signed checkpoint that you kept: betrays a shortened log; repeatable"
 _TSA_HELP: Final = "certificates (PEM) of time-stamping authorities whose anchors count; needs rfc3161-client"

@@ -32,7 +32,6 @@ from lockgate.cli.audit.live_log import verify_database
 from lockgate.cli.standard_output import emit
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
-from lockgate.rendering import plain
 from lockgate.system_clock import SystemClock
 
 PROGRESS_RECORDS_MIN: Final = 20_000  # about half a second of checking; below, a bar would only flicker
@@ -146,10 +145,10 @@ def verify(
                 checkpoint_file=settings.checkpoint_file if settings else None,
                 progress=partial(_progress, minimum=PROGRESS_RECORDS_MIN),
             )
+        emit(as_json(verification) if output == "json" else as_text(verification))
     except LockgateError as exc:
-        click.echo(f"lockgate: {plain(str(exc))} [{exc.code}]", err=True)
+        click.echo(failure_as_text("unverifiable", "cannot be decided", str(exc), exc.code), err=True, nl=False)
         context.exit(EXIT_CODES["unverifiable"])
-    emit(as_json(verification) if output == "json" else as_text(verification))
     context.exit(EXIT_CODES[verification.verdict])
 
 
@@ -171,17 +170,18 @@ def verify_receipt_command(
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     belongings = _belongings(policy, keys)
     try:
-        receipt = read_receipt(file)
-        proved = verify_receipt_under(receipt, read_policy(belongings))
-        if record is not None:
-            check_same_record(receipt, record)
-    except ACCUSING as exc:
-        emit(failure_as_text("tampered", str(file), str(exc), exc.code))
-        context.exit(EXIT_CODES["tampered"])
+        receipt, log_policy = read_receipt(file), read_policy(belongings)
+        try:
+            verdict, text = "valid", receipt_as_text(verify_receipt_under(receipt, log_policy))
+            if record is not None:
+                check_same_record(receipt, record)
+        except ACCUSING as exc:
+            verdict, text = "tampered", failure_as_text("tampered", str(file), str(exc), exc.code)
+        emit(text)
     except LockgateError as exc:
         click.echo(failure_as_text("unverifiable", str(file), str(exc), exc.code), err=True, nl=False)
         context.exit(EXIT_CODES["unverifiable"])
-    emit(receipt_as_text(proved))
+    context.exit(EXIT_CODES[verdict])
 
 
 def _belongings(
