@@ -335,13 +335,16 @@ def test_a_restored_backup_is_refused(stand: LogStand) -> None:
     assert [record.seq for record in stand.log.records()] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("looked", [False, True])
 @pytest.mark.parametrize("kept", [5, 6])
-def test_a_restored_backup_is_refused_by_who_wrote_before(stand: LogStand, kept: int) -> None:
+def test_a_restored_backup_is_refused_by_who_wrote_before(stand: LogStand, kept: int, *, looked: bool) -> None:
     """A process that last wrote before the backup was made refuses it too: others' checkpoints are in the file."""
     stand.fill(4)
     other = stand.reopened()
     for _ in range(3):
         other.append(make_event())
+    if looked:
+        stand.log.check_head()
     stand.cut(kept)  # exactly where this process last wrote, and beyond
     with pytest.raises(LogBehindError):
         stand.log.append(make_event())

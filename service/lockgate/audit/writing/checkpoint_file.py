@@ -41,8 +41,11 @@ class CheckpointFile:
         self._newest: Checkpoint | None = None  # the largest in it, but for our own
         self._own = b""  # our own largest, not looked at yet
 
-    def is_as_seen(self) -> bool:
-        """Tell whether nobody wrote to the file since this process last looked or wrote; costs a microsecond."""
+    def has_nothing_beyond(self, size: int) -> bool:
+        """Tell whether all that was written to the file is known, and is of this size at most; costs a microsecond."""
+        return self._is_as_seen() and (self._newest is None or self._newest.size <= size)
+
+    def _is_as_seen(self) -> bool:
         try:
             found = self.path.stat()
         except OSError:
@@ -62,7 +65,7 @@ class CheckpointFile:
         with self._lock:
             notes, self._own = ([self._own] if self._own else []), b""
             seen = self._seen
-            if not self.is_as_seen():
+            if not self._is_as_seen():
                 seen, found = self._read()
                 notes += found or []
             self._seen = _NO_FILE  # until what is in it is believed

@@ -235,8 +235,8 @@ class AuditLog(LogReader):
 
     def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
         head, known = rows.lock_head(), self._known
-        nobody_wrote_outside = self._file is None or self._file.is_as_seen()
-        if head and known and (head.size, head.leaf) == (known.size, known.leaf) and nobody_wrote_outside:
+        is_ours = head is not None and known is not None and (head.size, head.leaf) == (known.size, known.leaf)
+        if known is not None and is_ours and (self._file is None or self._file.has_nothing_beyond(known.size)):
             # The tree goes on from what this process signed. The last record is looked at again.
             if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
                 raise LogInconsistentError("the last record's bytes do not hash to the log's head")
