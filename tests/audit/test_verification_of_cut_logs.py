@@ -15,7 +15,7 @@ from lockgate.audit.writing.checkpoint_file import CheckpointFile
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit import audit
 from support.audit_logs import LogStand, make_event, make_stand
-from support.written_logs import ORIGIN, WrittenLog, found, only
+from support.written_logs import ORIGIN, SIGNER, WrittenLog, found, only
 
 
 @pytest.mark.parametrize("every_signature", [False, True])
@@ -147,3 +147,22 @@ def test_unreadable_checkpoints_decide_nothing(gate: LogStand) -> None:
     gate.checkpoint_file.mkdir()
 
     assert _verify(gate, "--data-dir", gate.folder)[0] == 2
+
+
+def test_problem_of_a_checkpoint_says_which() -> None:
+    """A strange or broken signature is named by the size that it covers, a strange one by its key ID too."""
+    log = WrittenLog().fill(6)
+    (unknown,) = (
+        each
+        for each in log.verify(Trust(policy=only(make_signer(ORIGIN, bytes(32))))).problems
+        if each.code == "key_unknown"
+    )
+    log.notes[2] = log.notes[2].replace(log.notes[2].split(b"\n")[2], log.notes[3].split(b"\n")[2])
+    (broken,) = log.verify().problems
+    log.notes[2] = b"junk\n"
+    (junk,) = log.verify().problems
+
+    assert unknown.detail.startswith("checkpoint over ")
+    assert unknown.detail.endswith(f"; its lines name the keys {SIGNER.verifier_key.key_id.hex()}")
+    assert (broken.code, broken.detail.partition(":")[0]) == ("signature_invalid", "checkpoint over 3 records")
+    assert (junk.code, junk.detail.partition(":")[0]) == ("checkpoint_malformed", "a checkpoint")

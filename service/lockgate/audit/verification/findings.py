@@ -3,6 +3,8 @@
 from typing import Final
 
 from lockgate.audit.errors import AuditError, NoteMalformedError, NoteUnverifiedError, SignatureInvalidError
+from lockgate.audit.formats.checkpoints import read_checkpoint
+from lockgate.audit.formats.notes import split_note
 from lockgate.audit.types import Note, Problem
 
 # A check of this name failed although all it needed was at hand. Every other problem means: cannot be decided.
@@ -29,6 +31,7 @@ NOTE_CODES: Final[dict[type[AuditError], str]] = {
     NoteUnverifiedError: "key_unknown",
     NoteMalformedError: "checkpoint_malformed",
 }
+KEYS_NAMED_MAX: Final = 8  # of the up to 99 lines of a note: enough to find the key that is lacking
 COMPLETENESS_CODES: Final = frozenset({"truncated"})  # what is there may be right, but there was more
 
 
@@ -43,9 +46,11 @@ class Findings:
         """Keep a problem, unless there is one of its code."""
         self._problems.setdefault(code, Problem(code=code, seq=seq, detail=detail))
 
-    def report_note(self, exc: AuditError) -> None:
+    def report_note(self, exc: AuditError, note: bytes) -> None:
         """Keep why a checkpoint was not believed; `exc` is one of `NOTE_CODES`."""
-        self.report(NOTE_CODES[type(exc)], None, f"a checkpoint: {exc}")
+        code = NOTE_CODES[type(exc)]
+        if not self.has(code):  # to describe each of a million would take minutes
+            self.report(code, None, _describe(exc, note))
 
     def note(self, code: str, detail: str) -> None:
         """Keep a note in the place of an older one of its code."""
@@ -64,3 +69,13 @@ class Findings:
     def notes(self) -> tuple[Note, ...]:
         """The notes, in the order in which they were made."""
         return tuple(self._notes.values())
+
+
+def _describe(exc: AuditError, note: bytes) -> str:
+    try:
+        size, (_, signatures) = read_checkpoint(note).size, split_note(note)
+    except NoteMalformedError:
+        return f"a checkpoint: {exc}"
+    named = ", ".join(dict.fromkeys(signature.key_id.hex() for signature in signatures[:KEYS_NAMED_MAX]))
+    keys = f"; its lines name the keys {named}" if isinstance(exc, NoteUnverifiedError) else ""
+    return f"checkpoint over {size} records: {exc}{keys}"

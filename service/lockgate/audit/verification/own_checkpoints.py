@@ -131,7 +131,7 @@ class OwnCheckpoints:
             checkpoint = read_checkpoint(note)
             return open_checkpoint(note, self._policy.keys_for(checkpoint.origin, checkpoint.size))
         except tuple(NOTE_CODES) as exc:
-            self._findings.report_note(exc)
+            self._findings.report_note(exc, note)
         return None
 
     def signers(self, log: str) -> tuple[str, ...]:

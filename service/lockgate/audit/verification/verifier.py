@@ -240,7 +240,7 @@ class _Check:
             try:
                 opened = open_cosigned(note, self._trust.policy)
             except tuple(NOTE_CODES) as exc:
-                self._findings.report_note(exc)
+                self._findings.report_note(exc, note)
                 continue
             checkpoint = opened.checkpoint
             self._has_quorum |= opened.quorum_met
