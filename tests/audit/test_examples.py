@@ -137,9 +137,9 @@ def gate(gate_log: GateLog, tmp_path: Path) -> Iterator[GateServer]:
         yield server
 
 
-def send(folder: Path, gate: GateServer, gate_log: GateLog, patience: int = 20) -> Done:
-    """Send record 2 to the gate."""
-    arguments = ["send", 2, "--log", folder / "reviews", "--token-file", folder / "token", "--patience", patience]
+def send(folder: Path, gate: GateServer, gate_log: GateLog, patience: int = 20, seq: int = 2) -> Done:
+    """Send a record to the gate."""
+    arguments = ["send", seq, "--log", folder / "reviews", "--token-file", folder / "token", "--patience", patience]
     return run(*arguments, LOCKGATE_URL=gate.url, LOCKGATE_LOG_KEY=gate_log.vkey)
 
 
@@ -153,6 +153,14 @@ def test_a_record_is_sent_until_the_gate_has_it(tmp_path: Path, gate: GateServer
     assert len(gate.calls) == 3
     assert len({orjson.dumps(call.body) for call in gate.calls}) == 1
     assert gate.calls[0].headers["Authorization"] == "Bearer lgt_secret"
+
+
+def test_what_is_no_review_is_not_sent(tmp_path: Path, gate: GateServer, gate_log: GateLog) -> None:
+    """The records that the log makes of itself stay where they are."""
+    done = send(tmp_path, gate, gate_log, seq=0)
+
+    assert (done.returncode, gate.calls) == (1, [])
+    assert done.stderr == "access_reviews: want a record of kind access.review, got log.genesis\n"
 
 
 _Record: TypeAlias = Callable[[Call], Reply]

@@ -354,11 +354,15 @@ def test_what_is_needed_stays(stand: LogStand) -> None:
     archive = stand.export("archive")
     event_id = parse_record(needed.record)["id"]
     with pytest.raises(
-        RetentionRefusedError, match=r"record 261 is still needed .* at most 256 to begin with, got 512"
+        RetentionRefusedError,
+        match=r"record 261 is still needed by something open; until then want at most 256, got 512",
     ):
         prune_log(stand, 512, archive, records=[event_id])
     with pytest.raises(RetentionRefusedError, match="record 261 is still needed"):
         prune_log(stand, 512, archive, attachments=[name_of(b"evidence")])
+    first_id = parse_record(stand.log.records(limit=1)[0].body)["id"]
+    with pytest.raises(RetentionRefusedError, match=r"record 0 is still needed by something open$"):
+        prune_log(stand, 256, archive, records=[first_id])
     prune_log(stand, 256, archive, records=[event_id, "gone"], attachments=[name_of(b"evidence"), name_of(b"gone")])
 
     assert stand.log.receipt_by_id(event_id) == needed

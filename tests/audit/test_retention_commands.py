@@ -50,7 +50,7 @@ def test_a_person_s_address_is_found_and_erased(stand: LogStand, capsys: pytest.
     line = capsys.readouterr().out
     digest = line.split()[0]
     assert digest in body["identities"]
-    assert line.endswith(f"identity={address}\n")
+    assert line.endswith(f"  record {record.seq} identity.principal principal:p-4711  identity={address}\n")
     assert _run(stand, "erase", digest, "--reason", "request 4711", "--yes") == ExitCode.ALLOW
     erased = capsys.readouterr()
     assert _run(stand, "attachments", "--record", record.seq) == ExitCode.ALLOW
@@ -91,8 +91,11 @@ def test_pruning_with_an_archive(stand: LogStand, capsys: pytest.CaptureFixture[
     pruned = capsys.readouterr().out
     assert _run(stand, "export", "--out", rest) == ExitCode.ALLOW
 
+    for asked in (["show", "3"], ["show", "3", "--unrecorded"], ["attachments", "--record", "3"]):
+        assert _run(stand, *asked) == ExitCode.USAGE
+        assert "record 3 was pruned, with all before 256; see the archive" in capsys.readouterr().err
     assert pruned.startswith("pruned before 256; archive sha256:")
-    assert _kinds(stand)[-2:] == ["log.prune", "log.export"]
+    assert _kinds(stand)[-3:] == ["log.prune", "log.export", "log.read"]
     assert main(["audit", "verify", "--export", str(archive), "--key", key]) == 0
     assert main(["audit", "verify", "--export", str(rest), "--key", key]) == 0
     assert main(["audit", "verify", "--data-dir", str(stand.folder), "--key", key]) == 0

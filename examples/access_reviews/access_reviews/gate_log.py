@@ -8,6 +8,7 @@ from typing import Any, Final
 import requests
 
 from access_reviews.decisions import RECEIPT_BYTES_MAX, read_receipt
+from access_reviews.reviews import KIND
 from lockgate.audit import Receipt, VerifierKey, verify_receipt
 
 ANSWER_S_MAX: Final = 10.0  # for each single attempt
@@ -28,9 +29,12 @@ def send_record(
     asked again until `patience_s` seconds have passed.
 
     Raises:
-        NotRecordedError: The gate refuses it, stays away, or answers with something else than a receipt for it.
+        NotRecordedError: The record is no access review; or the gate refuses it, stays away, or answers with something
+            else than a receipt for it.
         AuditError: The answer's receipt proves nothing.
     """
+    if record["kind"] != KIND:
+        raise NotRecordedError(f"want a record of kind {KIND}, got {record['kind']}")
     event = {"schema_version": 1, **{name: record[name] for name in ("kind", "id", "subject", "body")}}
     deadline = time.monotonic() + patience_s
     while True:

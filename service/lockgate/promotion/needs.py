@@ -29,4 +29,8 @@ def open_needs(connection: Connection, now: EpochNs) -> Needs:
     opened = select(promotion.c.id).where(is_open)
     records.update(connection.scalars(select(approval.c.id).where(approval.c.promotion_id.in_(opened))))
     records.update(connection.scalars(select(idempotency.c.decision_id).where(idempotency.c.promotion_id.in_(opened))))
-    return Needs(records=tuple(sorted(records)), attachments=tuple(sorted(bundles)))
+    return Needs(
+        records=tuple(sorted(records)),
+        attachments=tuple(sorted(bundles)),
+        needed_by="a promotion that is still open, which 'lockgate audit show' names: decide or withdraw it first",
+    )

@@ -44,6 +44,7 @@ class Needs:
 
     records: tuple[str, ...] = ()  # by id
     attachments: tuple[Sha256Hex, ...] = ()
+    needed_by: str = "something open"  # for the message of a refusal: what needs them, and how that ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +182,13 @@ def _compare(folder: ExportFolder, stored: Iterator[tuple[int, bytes]], before: 
 
 def _check_unneeded(connection: Connection, log: str, needs: Needs, before: int) -> None:
     oldest = retention_store.oldest_of(connection, log, records=needs.records, attachments=needs.attachments)
-    if oldest is not None and oldest < before:
-        raise RetentionRefusedError(
-            f"record {oldest} is still needed by something open: "
-            f"want at most {oldest - oldest % STEP} to begin with, got {before}"
-        )
+    if oldest is None or oldest >= before:
+        return
+    possible = oldest - oldest % STEP
+    until_then = (
+        f"; until then want at most {possible}, got {before}" if possible > _head(connection, log).first_seq else ""
+    )
+    raise RetentionRefusedError(f"record {oldest} is still needed by {needs.needed_by}{until_then}")
 
 
 def _facts(connection: Connection, log: str, before: int) -> dict[str, int | str]:

@@ -22,12 +22,13 @@ from lockgate.audit.reading.reader import RECORDS_PAGE_MAX, LogReader
 from lockgate.audit.reading.view_export import export_view
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import open_log
+from lockgate.cli.audit.absent_records import explain_absence
 from lockgate.cli.audit.settings import configured_log
 from lockgate.cli.local_settings import read_settings
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, TimestampError
 from lockgate.rendering import plain
-from lockgate.storage import open_engine
+from lockgate.storage import open_engine, read_transaction
 from lockgate.system_clock import SystemClock
 
 PROGRESS_RECORDS_MIN: Final = 100_000  # some seconds of writing; below, a bar would only flicker
@@ -148,10 +149,11 @@ def show(
         raise click.UsageError("want SEQ or --last, one of them")
     if seq is not None and wanted != RecordFilter():
         raise click.UsageError("want conditions only with --last")
+    url, key = configured_log(data_dir)
+    engine = open_engine(url)
     if unrecorded:
         _say_unrecorded()
-        url, key = configured_log(data_dir)
-        reader: LogReader | RecordedReader = LogReader(open_engine(url), key.name)
+        reader: LogReader | RecordedReader = LogReader(engine, key.name)
     else:
         reader = _recorded_reader(data_dir)
     if seq is None:
@@ -159,7 +161,8 @@ def show(
     else:
         page = reader.find(wanted, after=seq - 1, limit=1)
         if not page or page[0].seq != seq:
-            raise click.UsageError(f"the log holds no record {seq}")
+            with read_transaction(engine) as connection:
+                raise click.UsageError(explain_absence(connection, key.name, seq))
     indent = None if output == "json" else 2
     emit("".join(f"{_neutral(parse_record(record.body), indent)}\n" for record in page))
 

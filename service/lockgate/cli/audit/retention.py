@@ -11,10 +11,16 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, AuditLog, Event, load_public_key
 from lockgate.audit.formats.kind_names import READ
-from lockgate.audit.keeping.attachment_search import FoundAttachment, attachments_containing, attachments_of_record
+from lockgate.audit.keeping.attachment_search import (
+    FoundAttachment,
+    NamingRecord,
+    attachments_containing,
+    attachments_of_record,
+)
 from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX, erase
 from lockgate.audit.keeping.pruning import Needs, prune
 from lockgate.bootstrap import open_log
+from lockgate.cli.audit.absent_records import explain_absence
 from lockgate.cli.errors import NotSentError
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
@@ -58,8 +64,9 @@ _yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 def attachments(*, settings: Settings, seq: int | None, text: str | None) -> int:
     """List attachments of the log, with the personal values that disclosures hold.
 
-    One line each: SHA-256, size in bytes or what became of it, and name and value of a disclosure. The look is recorded
-    in the log; the text looked for is not.
+    One line each: SHA-256, size in bytes or what became of it, for --containing the newest record that names it (its
+    position, kind and subject), and name and value of a disclosure. The look is recorded in the log; the text looked
+    for is not.
 
     \b
     Example:
@@ -70,11 +77,11 @@ def attachments(*, settings: Settings, seq: int | None, text: str | None) -> int
     engine, log = _open(settings)
     with read_transaction(engine) as connection:
         if text:
-            found: tuple[FoundAttachment, ...] | None = tuple(attachments_containing(connection, log.origin, text))
+            found: tuple[FoundAttachment, ...] | None = attachments_containing(connection, log.origin, text)
         else:
             found = attachments_of_record(connection, log.origin, seq or 0)
-    if found is None:
-        raise click.UsageError(f"the log holds no record {seq}")
+        if found is None:
+            raise click.UsageError(explain_absence(connection, log.origin, seq or 0))
     query = "attachments holding a text" if text else f"attachments of seq={seq}"
     body = {"query": query, "count": len(found)}
     log.append(Event(id=str(uuid.uuid4()), kind=READ, actor=_OPERATOR, body=body))
@@ -163,7 +170,13 @@ def _confirm(question: str, *, yes: bool) -> None:
 def _line(found: FoundAttachment) -> str:
     state = "erased" if found.erased and found.size is None else "missing" if found.size is None else str(found.size)
     value = f"  {found.disclosure.name}={plain(str(found.disclosure.value))}" if found.disclosure else ""
-    return f"sha256:{found.sha256}  {state}{value}"
+    return f"sha256:{found.sha256}  {state}{_newest(found.newest)}{value}"
+
+
+def _newest(record: NamingRecord | None) -> str:
+    if record is None:
+        return ""
+    return f"  record {record.seq} {record.kind}" + (f" {plain(record.subject)}" if record.subject else "")
 
 
 def _say_remnants(engine: Engine, *, cleared: bool) -> None:
