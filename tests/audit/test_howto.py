@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 import lockgate.audit
-from lockgate.audit import errors
+from lockgate.audit import Actor, Event, errors
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, parse_record
 from lockgate.audit.kind_schemas import _LIST, _MAP, _ONE, _PLAIN, _TOP
@@ -16,6 +16,8 @@ from lockgate.audit.kinds import RESERVED_WORDS
 from lockgate.audit.writing.batch import EVENTS_MAX
 from lockgate.audit.writing.group_commit import WAITING_MAX
 from lockgate.audit.writing.log_kinds import KINDS_MAX
+from lockgate.canonical_json import parse_json
+from support.audit_logs import LogStand
 
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
 PYTHON = (DOCS / "use-the-audit-log-from-python.md").read_text()
@@ -63,6 +65,18 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{ATTACHMENTS_MAX} attachments of {mebibytes} MiB each" in PYTHON
     assert f"room for {KINDS_MAX} kinds" in MODULES
     assert f"{EVENTS_MAX} events in one `transact`, {WAITING_MAX} waiting writers" in PYTHON
+
+
+def test_the_schema_of_the_page_is_that_of_the_event_that_it_sends(stand: LogStand) -> None:
+    """The file of step 2 can be registered, and the body of step 5 satisfies it."""
+    (schema,) = re.findall(r"```json\n(.*?)```", MODULES, flags=re.DOTALL)
+    (event,) = re.findall(r'\{"schema_version": 1, .*?\}\}', MODULES, flags=re.DOTALL)
+    sent = parse_json(event.encode(), bytes_max=1000)
+    actor = Actor(type="machine", id="access-reviews")
+    stand.log.register_kind(sent["kind"], schema.encode(), actor)
+    fields = {name: sent[name] for name in ("kind", "id", "subject", "body")}
+
+    assert parse_record(stand.log.append(Event(**fields, actor=actor)).record)["body"] == sent["body"]
 
 
 def test_the_keywords_of_a_schema_are_listed() -> None:
