@@ -49,6 +49,7 @@ class LimitedServer(BaseApplication):
             "worker_class": "gthread",
             "threads": THREADS,
             "timeout": WORKER_TIMEOUT_S,
+            "keepalive": SILENCE_S_MAX,  # gunicorn's 2 s would also end a new connection whose worker is only busy
             "graceful_timeout": GRACE_S,
             "limit_request_line": self._request_line_bytes_max,
             "limit_request_fields": HEADERS_MAX,
