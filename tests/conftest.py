@@ -1,6 +1,7 @@
 """What tests of every room share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,18 @@ def opa_binary() -> Path:
     if opa is not None:
         return opa
     reason = f"OPA {OPA_VERSION} is neither in .tools/bin nor on PATH; run `make tools`"
+    if os.environ.get("CI") == "true":  # noqa: TID251 - a test run's own surroundings, not a setting of the service
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The tracer that makes system calls fail; without it the test is skipped, or fails where CI must have it."""
+    found = shutil.which("strace")
+    if found is not None:
+        return found
+    reason = "strace is not on PATH; run `make tools`"
     if os.environ.get("CI") == "true":  # noqa: TID251 - a test run's own surroundings, not a setting of the service
         pytest.fail(reason)
     pytest.skip(reason)

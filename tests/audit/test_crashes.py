@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -78,18 +77,6 @@ def test_killed_writers_lose_nothing(stand: LogStand) -> None:
     assert len(set(acknowledged)) == len(acknowledged)  # no position was given to two
     assert verification.size > max(acknowledged)
     stand.reopened().check_head()
-
-
-@pytest.fixture
-def strace() -> str:
-    """The tracer that makes system calls fail; without it the test is skipped, or fails where CI must have it."""
-    found = shutil.which("strace")
-    if found is not None:
-        return found
-    reason = "strace is not on PATH; run `make tools`"
-    if os.environ.get("CI") == "true":  # noqa: TID251 - a test run's own surroundings, not a setting of the service
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextlib.contextmanager

@@ -137,8 +137,7 @@ def test_an_error_that_made_sqlite_roll_back_is_not_committed_over(engine: Engin
     assert names(engine) == []
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: nothing else can break a sync")
-def test_a_commit_that_could_not_be_synced_has_no_known_outcome(engine: Engine) -> None:
+def test_a_commit_that_could_not_be_synced_has_no_known_outcome(engine: Engine, strace: str) -> None:
     """When the disk fails to sync, nobody can say whether the transaction comes back after a crash."""
     code = (
         "import sys; from lockgate.storage import *; from support.things import add_alone\n"
@@ -146,7 +145,7 @@ def test_a_commit_that_could_not_be_synced_has_no_known_outcome(engine: Engine) 
         "try: add_alone(engine, 'a')\n"
         "except StorageError as error: print(error.code)\n"
     )
-    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
+    trace = [strace, "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
     fault = ["-e", "inject=fdatasync,fsync:error=EIO:when=2+"]  # the first is of 'before'
     add_alone(engine, "0")  # this connection keeps the WAL, whose making would be synced too
     ended = subprocess.run(
