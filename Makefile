@@ -71,7 +71,7 @@ vectors: $(VENV)/.development ## Write the test vectors of the audit log's forma
 lock: ## Write the hashed locks anew from pyproject.toml
 	@test -x .tools/lock/bin/uv || { $(PYTHON) -m venv .tools/lock && .tools/lock/bin/python -m pip install --quiet uv; }
 	@.tools/lock/bin/uv pip compile $(COMPILE) pyproject.toml -o requirements.lock
-	@.tools/lock/bin/uv pip compile $(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@.tools/lock/bin/uv pip compile $(COMPILE) --extra dev --extra otel -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove everything that the targets made
 	@rm -rf $(VENV) .tools var dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
