@@ -109,6 +109,8 @@ principal = Table(
     Column("roles", Text, nullable=False),  # canonical JSON list of strings
     Column("identities", Text, nullable=False),  # canonical JSON list: what this principal signs as
     Column("created_ns", BigInteger, nullable=False),
+    Column("issuer", String(64), nullable=False, server_default=""),  # whose tokens made it; "" = the command line
+    Column("disabled_ns", BigInteger),  # since when it may do nothing, whatever its tokens say
 )
 
 token = Table(
@@ -120,6 +122,8 @@ token = Table(
     Column("created_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
     Column("revoked_ns", BigInteger),
+    Column("scope", Text),  # canonical JSON list of the roles that the token carries; NULL = all of the principal's
+    Column("used_ns", BigInteger),  # when it was last seen, to the nearest quarter of an hour
 )
 
 # --- promotion -----------------------------------------------------------------------------------------------------
@@ -142,6 +146,9 @@ promotion = Table(
     Column("expires_ns", BigInteger, nullable=False),
     Column("request", LargeBinary, nullable=False),  # canonical JSON: what was asked, its bundles by digest
     Column("decision_id", String(36), nullable=False),  # the audit record of the newest decision
+    Column(
+        "log", String(255), nullable=False, server_default=""
+    ),  # the environment whose log has its records; "" = main
     Index(None, "state", "expires_ns"),
     Index(None, "model", "digest", "to_environment"),
 )
