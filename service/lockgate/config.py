@@ -4,12 +4,13 @@ There is no insecure default: what decides trust or holds data must be named, or
 """
 
 import os
+import re
 import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from lockgate.errors import ConfigError
@@ -48,6 +49,17 @@ class Settings:
     promotion_ttl_ns: int  # a request that nobody decides expires after this
     approval_ttl_ns: int  # an approval counts no longer than this
     instance: str  # this process's name in records
+    bind: str  # host:port to serve on
+    workers: int  # processes that serve
+    issuers: tuple[Mapping[str, Any], ...]  # `[[issuer]]` tables as they stand; identity reads them
+    public_url: str  # where people and CI reach the service; "" where nobody said
+    login_issuer: str  # name of the issuer that people log in with on the web; "": no login
+    login_client_id: str
+    login_client_secret: str  # "" for a public client
+    requests_per_minute: int  # of one principal
+    requests_at_once: int  # of one principal, in one process
+    environment_logs: tuple[str, ...]  # environments with a log of their own
+    traces: Literal["off", "otlp"]
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) -> Settings:
@@ -97,6 +109,17 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
         promotion_ttl_ns=int(reader.seconds("PROMOTION_TTL_S", 7 * 86400, at_most=90 * 86400) * _NS_PER_S),
         approval_ttl_ns=int(reader.seconds("APPROVAL_TTL_S", 3 * 86400, at_most=90 * 86400) * _NS_PER_S),
         instance=reader.text("INSTANCE", socket.gethostname()[:64] or "lockgate"),
+        bind=reader.text("BIND", "127.0.0.1:8080"),
+        workers=reader.count("WORKERS", 2, at_most=64),
+        issuers=(),
+        public_url=reader.text("PUBLIC_URL", ""),
+        login_issuer=reader.text("LOGIN_ISSUER", ""),
+        login_client_id=reader.text("LOGIN_CLIENT_ID", ""),
+        login_client_secret=reader.text("LOGIN_CLIENT_SECRET", ""),
+        requests_per_minute=reader.count("REQUESTS_PER_MINUTE", 600, at_most=1_000_000),
+        requests_at_once=reader.count("REQUESTS_AT_ONCE", 4, at_most=1_000),
+        environment_logs=reader.words("ENVIRONMENT_LOGS"),
+        traces=reader.traces(),
     )
 
 
@@ -132,6 +155,18 @@ class _Reader:
             return tuple(shlex.split(self._values.get(f"LOCKGATE_{name}") or ""))
         except ValueError as exc:
             raise ConfigError(f"LOCKGATE_{name}: want words as a shell reads them: {exc}") from exc
+
+    def count(self, name: str, default: int, *, at_most: int) -> int:
+        text = self._values.get(f"LOCKGATE_{name}") or str(default)
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII) or int(text) > at_most:
+            raise ConfigError(f"LOCKGATE_{name}: want a whole number from 1 to {at_most}, got {text[:20]!r}")
+        return int(text)
+
+    def traces(self) -> Literal["off", "otlp"]:
+        value = self.text("TRACES", "off")
+        if value not in {"off", "otlp"}:
+            raise ConfigError(f"LOCKGATE_TRACES: want 'off' or 'otlp', got {value[:20]!r}")
+        return "otlp" if value == "otlp" else "off"
 
     def seconds(self, name: str, default: float, *, at_least: float = 0, at_most: float) -> float:
         text = self._values.get(f"LOCKGATE_{name}") or str(default)
