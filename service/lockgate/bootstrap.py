@@ -22,7 +22,7 @@ from lockgate.evidence import (
     load_trust_domains,
 )
 from lockgate.identity import IdentityStore
-from lockgate.policy import CompiledPolicy, PolicyEngine
+from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
@@ -42,17 +42,9 @@ class Services:
     log: AuditLog
     log_key: str  # the log's public key, a C2SP verifier key
     identities: IdentityStore
-    engine: PolicyEngine
+    policy: PolicyInForce
     trust: TrustFolder
     readiness: Readiness
-
-    def policy_revision(self) -> str:
-        """Return the policy revision in force; an approval must name it.
-
-        Raises:
-            PolicyUnavailableError: The engine does not say.
-        """
-        return self.engine.catalogue().revision
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -114,8 +106,8 @@ def build_services(settings: Settings) -> Services:
     clock, database, log = ground.clock, ground.database, ground.log
     verifier = EvidenceVerifier(ground.domains, clock)
     trust = TrustFolder(settings.trust_dir, verifier, ground.trust_seen)
-    engine = _build_engine(settings, ground.policy)
-    evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=settings.policy_timeout_s)
+    policy = PolicyInForce(_build_engine(settings, ground.policy))
+    evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=settings.policy_timeout_s)
     gate_settings = GateSettings(
         default_trust_domain=settings.default_trust_domain,
         promotion_ttl_ns=settings.promotion_ttl_ns,
@@ -127,9 +119,9 @@ def build_services(settings: Settings) -> Services:
         log=log,
         log_key=str(load_public_key(settings.log_key_file)),
         identities=IdentityStore(database, clock),
-        engine=engine,
+        policy=policy,
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, engine=engine, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(clock=clock, database=database, policy=policy, log=log, trust=trust, verifier=verifier),
     )
 
 

@@ -12,7 +12,7 @@ from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expire
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import EvidenceVerifier, TrustFolder
-from lockgate.policy import EvidenceFacts, PolicyEngine, PolicyPrincipal, PolicyRequest, build_input
+from lockgate.policy import EvidenceFacts, PolicyInForce, PolicyPrincipal, PolicyRequest, build_input
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
@@ -37,7 +37,7 @@ class Readiness:
 
     clock: Clock
     database: Engine
-    engine: PolicyEngine
+    policy: PolicyInForce
     log: AuditLog
     trust: TrustFolder
     verifier: EvidenceVerifier
@@ -53,7 +53,8 @@ class Readiness:
 
     def _policy(self) -> str:
         # A decision of known answer: nothing signed, an unknown model. An engine that allows it is no gate.
-        catalogue = self.engine.catalogue()
+        engine = self.policy.engine
+        catalogue = engine.catalogue()
         now = self.clock.now_ns()
         nobody = PolicyPrincipal(subject=_CANARY_NAME, type="machine", roles=(), identities=())
         document = build_input(
@@ -76,10 +77,10 @@ class Readiness:
             approvals=(),
             allowed_in_target=False,
         )
-        result = self.engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
+        result = engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:
             raise _PolicyOpenError("the policy allows an unsigned, unknown model")
-        return self.engine.name
+        return engine.name
 
     def _database(self) -> str:
         check_schema(self.database)

@@ -257,3 +257,23 @@ def test_an_approval_that_ends_at_the_very_commit_does_not_count(
     switched.before_answer = end_once
 
     assert verdict_of(switched_gate.approve("maya", "risk", asked).json) == "pending"
+
+
+def test_a_policy_replaced_during_evaluation_counts(
+    tmp_path: Path, switched: SwitchedEngine, switched_gate: GateUnderTest
+) -> None:
+    """What the policy of before allowed is asked again of the one in force; approvals of the other do not count."""
+    asked = switched_gate.request()
+    switched_gate.approve("leo", "ml-lead", asked)
+    freezes = {"freezes": [freeze(from_ns=10**18, until_ns=10**18 + 1)]}
+    new = WasmEngine(compile_config(tmp_path / "new", policy_config(freezes=freezes)))
+
+    def replace_once() -> None:
+        switched.before_answer = lambda: None
+        switched_gate.services.policy.replace(new)
+
+    switched.before_answer = replace_once
+    answer = switched_gate.approve("maya", "risk", asked)
+
+    assert (answer.status_code, answer.json["code"]) == (409, "approval.stale")
+    assert switched_gate.records("gate.approval")[1:] == []

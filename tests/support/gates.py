@@ -16,7 +16,7 @@ from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
 from lockgate.identity import IdentityStore, parse_principal
-from lockgate.policy import CompiledPolicy, PolicyEngine
+from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
@@ -168,7 +168,8 @@ def make_gate(
     seen = fingerprint(trust_dir)
     verifier = EvidenceVerifier(load_trust_domains(trust_dir), clock)
     trust = TrustFolder(trust_dir, verifier, seen)
-    evaluator = Evaluator(verifier=verifier, engine=engine, timeout_s=timeout_s)
+    policy = PolicyInForce(engine)
+    evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=timeout_s)
     settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
     identities = IdentityStore(database, clock)
     tokens = {}
@@ -183,9 +184,9 @@ def make_gate(
         log=log,
         log_key=str(signer.verifier_key),
         identities=identities,
-        engine=engine,
+        policy=policy,
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, engine=engine, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(clock=clock, database=database, policy=policy, log=log, trust=trust, verifier=verifier),
     )
     return GateUnderTest(
         folder=folder,

@@ -21,6 +21,7 @@ from lockgate.policy.errors import (
     PolicyUnavailableError,
     PolicyUndefinedError,
 )
+from lockgate.policy.in_force import PolicyInForce
 from lockgate.policy.types import (
     ApprovalFact,
     ApprovalOutcome,
@@ -60,6 +61,7 @@ __all__ = [
     "PolicyEngine",
     "PolicyEvaluationError",
     "PolicyFailureError",
+    "PolicyInForce",
     "PolicyInput",
     "PolicyInputError",
     "PolicyInvalidError",

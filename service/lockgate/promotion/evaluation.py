@@ -12,7 +12,7 @@ from lockgate.policy import (
     ClaimFact,
     ContributorFact,
     EvidenceFacts,
-    PolicyEngine,
+    PolicyInForce,
     PolicyInput,
     PolicyPrincipal,
     PolicyRequest,
@@ -48,15 +48,16 @@ class Evaluation:
     input_bytes: bytes  # the exact policy input, canonical; the log keeps it
     now: EpochNs  # what the policy took for the time
     trust_sha256: Sha256Hex  # of the trust domains that the evidence was verified under
+    policy_revision: PolicyRevision  # of the policy that was asked
     good_until: EpochNs  # the earliest end of anything that it counted on
 
 
 class Evaluator:
-    """Evaluates cases with one verifier and one engine."""
+    """Evaluates cases with one verifier and the policy in force."""
 
-    def __init__(self, *, verifier: EvidenceVerifier, engine: PolicyEngine, timeout_s: float) -> None:
+    def __init__(self, *, verifier: EvidenceVerifier, policy: PolicyInForce, timeout_s: float) -> None:
         self._verifier = verifier
-        self._engine = engine
+        self._policy = policy
         self._timeout_s = timeout_s
 
     def policy_revision(self) -> PolicyRevision:
@@ -65,7 +66,7 @@ class Evaluator:
         Raises:
             PolicyUnavailableError: The engine does not say.
         """
-        return self._engine.catalogue().revision
+        return self._policy.revision()
 
     def trust_sha256(self) -> Sha256Hex:
         """Return the digest of the trust domains in force."""
@@ -86,9 +87,10 @@ class Evaluator:
         trust_sha256 = self.trust_sha256()
         evidence = self._verify(case)
         # (2) Policy.
-        catalogue = self._engine.catalogue()
+        engine = self._policy.engine
+        catalogue = engine.catalogue()
         document = _policy_input(case, evidence, catalogue.revision)
-        result = self._engine.evaluate(document, timeout_s=self._timeout_s)
+        result = engine.evaluate(document, timeout_s=self._timeout_s)
         # (3) Decision.
         promotion = case.promotion
         decision = decision_document(
@@ -110,6 +112,7 @@ class Evaluator:
             input_bytes=input_bytes(document),
             now=case.now,
             trust_sha256=trust_sha256,
+            policy_revision=catalogue.revision,
             good_until=_good_until(case, result),
         )
 

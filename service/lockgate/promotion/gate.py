@@ -355,7 +355,9 @@ class Gate:
         if age > DECISION_AGE_NS_MAX:
             raise EvaluationTooOldError(f"want a decision within {DECISION_AGE_NS_MAX // NS_PER_S} s of its evaluation")
         trust_moved = evaluation.trust_sha256 != self._evaluator.trust_sha256()
-        if age < 0 or trust_moved or is_expired(evaluation.good_until, now) or people_moved(connection, case):
+        policy_moved = evaluation.policy_revision != self._evaluator.policy_revision()
+        expired = age < 0 or is_expired(evaluation.good_until, now)
+        if expired or trust_moved or policy_moved or people_moved(connection, case):
             raise MovedError
 
 

@@ -12,19 +12,19 @@ from lockgate.web.responses import json_response
 def policy_blueprint(services: Services) -> Blueprint:
     """Make the views."""
     blueprint = Blueprint("policy", __name__)
-    engine = services.engine
 
     @blueprint.get("/v1/policy")
     @needs(Permission.READ_POLICY)
     def revision() -> Response:
         allow_only()
-        return json_response("v1/api/policy", {"revision": services.policy_revision(), "engine": engine.name})
+        engine = services.policy.engine
+        return json_response("v1/api/policy", {"revision": engine.catalogue().revision, "engine": engine.name})
 
     @blueprint.get("/v1/policy/rules")
     @needs(Permission.READ_POLICY)
     def rules() -> Response:
         allow_only()
-        catalogue = engine.catalogue()
+        catalogue = services.policy.engine.catalogue()
         document = {
             "revision": catalogue.revision,
             "rules": [

@@ -47,7 +47,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         if not answer.replayed:
             count(answer.decision.document)
         pending = answer.decision.verdict is Verdict.PENDING
-        document = promotion_answer_document(answer, services.policy_revision())
+        document = promotion_answer_document(answer, services.policy.revision())
         response = answered(answer, "v1/api/promotion_answer", document, 202 if pending else 201)
         response.headers["Location"] = f"/v1/promotions/{answer.promotion.id}"
         return response
@@ -64,7 +64,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
             limit=limit,
         )
         page = register.list(wanted)
-        revision = services.policy_revision()
+        revision = services.policy.revision()
         document = {
             "items": [promotion_document(promotion, revision) for _, promotion in page],
             "next_cursor": str(page[-1][0]) if len(page) == limit else "",
@@ -76,7 +76,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     def show(promotion_id: object) -> Response:
         allow_only()
         answer = gate.show(str(promotion_id), trace=g.trace)
-        document = promotion_answer_document(answer, services.policy_revision())
+        document = promotion_answer_document(answer, services.policy.revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
     @blueprint.post(f"{_ID}/approvals")
@@ -85,7 +85,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         allow_only()
         answer = gate.approve(caller(), str(promotion_id), json_body(), trace=g.trace)
         count(answer.outcome.decision.document)
-        document = approval_answer_document(answer, services.policy_revision())
+        document = approval_answer_document(answer, services.policy.revision())
         return answered(answer.outcome, "v1/api/approval_answer", document, 201)
 
     @blueprint.post(f"{_ID}/withdraw")
@@ -93,7 +93,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     def withdraw(promotion_id: object) -> Response:
         allow_only()
         answer = register.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
-        document = promotion_answer_document(answer, services.policy_revision())
+        document = promotion_answer_document(answer, services.policy.revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
     @blueprint.post("/v1/decisions:dry-run")
