@@ -21,6 +21,7 @@ from typing import Any, Final
 from lockgate.canonical_json import canonicalize, parse_json
 from lockgate.digests import sha256_hex
 from lockgate.policy.comparison import compare_with_opa
+from lockgate.policy.data import make_catalogue
 from lockgate.policy.dialect import read_member, refuse_not_blocks, refuse_scans_in_negations
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.manifest import Manifest, parse_rule, write_manifest
@@ -28,7 +29,7 @@ from lockgate.policy.opa_binary import OPA_VERSION, opa_version, run_opa
 from lockgate.policy.probes import fitting_inputs, freeze_edges, neighbours
 from lockgate.policy.rule_tests import run_rule_tests
 from lockgate.policy.sources import CAPABILITIES, SCHEMA_AREA, PolicySources, read_sources, revision_of
-from lockgate.policy.types import CompiledPolicy, PolicyCatalogue, RuleInfo
+from lockgate.policy.types import CompiledPolicy, RuleInfo
 
 ENTRYPOINT: Final = "lockgate/promotion/decision"
 TEST_INPUTS: Final = "data.lockgate.promotion_test.inputs"  # what the policy's own tests offer for the comparison
@@ -122,7 +123,7 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         wasm = read_member(_build(opa, stage, "wasm", revision), "policy.wasm")
         bundle = _build(opa, stage, "rego", revision)
         policy = CompiledPolicy(
-            catalogue=PolicyCatalogue(revision=revision, rules=rules),
+            catalogue=make_catalogue(revision, rules, sources.data),
             entrypoint=ENTRYPOINT,
             opa_version=OPA_VERSION,
             wasm=wasm,

@@ -5,10 +5,11 @@ from typing import Final
 
 from lockgate.digests import sha256_hex
 from lockgate.policy.build import ENTRYPOINT, MANIFEST_FILE, MODULE_FILE, compile_sources
+from lockgate.policy.data import make_catalogue
 from lockgate.policy.errors import PolicyBuildError, PolicyStaleError
 from lockgate.policy.manifest import Manifest, parse_manifest
 from lockgate.policy.sources import PolicySources, read_sources, revision_of
-from lockgate.policy.types import CompiledPolicy, PolicyCatalogue
+from lockgate.policy.types import CompiledPolicy
 
 COMPILED: Final = "compiled"  # below the policy folder
 
@@ -53,7 +54,7 @@ def _staleness(compiled: Path, sources: PolicySources, *, own_data: bool) -> Com
     if sha256_hex(wasm) != manifest.wasm_sha256 or manifest.entrypoint != ENTRYPOINT:
         return f"{MODULE_FILE} is not the module of its manifest"
     return CompiledPolicy(
-        catalogue=PolicyCatalogue(revision=revision_of(sources.digests()), rules=manifest.rules),
+        catalogue=make_catalogue(revision_of(sources.digests()), manifest.rules, sources.data),
         entrypoint=manifest.entrypoint,
         opa_version=manifest.opa_version,
         wasm=wasm,

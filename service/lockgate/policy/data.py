@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lockgate.policy.errors import PolicyBuildError
+from lockgate.policy.types import PolicyCatalogue, PolicyRevision, RuleInfo
 from lockgate.schemas import SchemaError, check_schema
 
 CONFIG: Final = (
@@ -32,6 +33,23 @@ EVERY_MODEL: Final = ["*"]
 def config_path(name: str) -> str:
     """Return the path of one of the policy's documents, as every message spells it."""
     return f"{CONFIG}/{name}/data.json"
+
+
+def make_catalogue(revision: PolicyRevision, rules: tuple[RuleInfo, ...], data: Mapping[str, Any]) -> PolicyCatalogue:
+    """Tell what a revision consists of.
+
+    Args:
+        revision: Of rules and data.
+        rules: Every one.
+        data: The whole data document, from its root, checked by `parse_data`.
+    """
+    config = data["lockgate"]["config"]
+    return PolicyCatalogue(
+        revision=revision,
+        rules=rules,
+        environments=tuple(config["environments"]["environments"]),
+        roles=tuple(config["matrix"]["roles"]),
+    )
 
 
 def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:

@@ -200,6 +200,8 @@ class PolicyCatalogue:
 
     revision: PolicyRevision
     rules: tuple[RuleInfo, ...]  # every one of these must be evaluated in every decision
+    environments: tuple[str, ...] = ()  # that its data name
+    roles: tuple[str, ...] = ()  # that its matrix asks approvals of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 from lockgate.evidence import EvidenceVerifier, Refusal, VerifiedSignature
 from lockgate.identity import Principal
+from lockgate.observing import step
 from lockgate.policy import (
     ApprovalFact,
     ClaimFact,
@@ -85,12 +86,14 @@ class Evaluator:
         """
         # (1) Evidence.
         trust_sha256 = self.trust_sha256()
-        evidence = self._verify(case)
+        with step("evidence.verify"):
+            evidence = self._verify(case)
         # (2) Policy.
         engine = self._policy.engine
         catalogue = engine.catalogue()
         document = _policy_input(case, evidence, catalogue.revision)
-        result = engine.evaluate(document, timeout_s=self._timeout_s)
+        with step("policy.evaluate"):
+            result = engine.evaluate(document, timeout_s=self._timeout_s)
         # (3) Decision.
         promotion = case.promotion
         decision = decision_document(

@@ -34,6 +34,7 @@ from lockgate.audit.writing.group_commit import GroupCommit
 from lockgate.audit.writing.log_kinds import LogKinds, is_registered
 from lockgate.clock import Clock, EpochNs
 from lockgate.ids import new_id
+from lockgate.observing import step
 from lockgate.storage import read_transaction, write_transaction
 
 T = TypeVar("T")
@@ -135,7 +136,8 @@ class AuditLog(LogReader):
             CheckpointFileError: It is written, but not outside the database too, so it is not acknowledged.
         """
         job: _Job[T] = _Job(work)
-        self._writers.submit(job)
+        with step("audit.append"):
+            self._writers.submit(job)
         return job.result()
 
     def append(self, event: Event) -> Receipt:
@@ -147,7 +149,8 @@ class AuditLog(LogReader):
         """
         checked = self._kinds.check_early(event)  # here, not in the batch: the others need not wait for it
         job: _Job[None] = _Job(None, (event,), checked)
-        self._writers.submit(job)
+        with step("audit.append"):
+            self._writers.submit(job)
         return job.result().receipts[0]
 
     def register_kind(self, kind: str, schema: bytes, actor: Actor) -> Receipt | None:
