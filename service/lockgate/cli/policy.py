@@ -37,14 +37,19 @@ def policy() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Where to write.  [default: compiled/ in the folder]",
 )
-def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None) -> None:
+@click.option(
+    "--signing-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A P-256 private key (PEM) to sign bundle.tar.gz with.  [default: it is not signed]",
+)
+def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None, signing_key: Path | None) -> None:
     """Compile the rules to Wasm, after every check, and only if the module answers what OPA answers.
 
     Writes module.wasm and manifest.json for the gate, and bundle.tar.gz for an OPA server.
     """
     folder = policy_dir or shipped_folder("policies")
     target = out or folder / COMPILED
-    built = build_policy(folder, out=target, opa=_opa(), config=config_dir)
+    built = build_policy(folder, out=target, opa=_opa(), config=config_dir, signing_key=signing_key)
     emit(
         f"built {target}\n"
         f"revision {built.policy.catalogue.revision}\n"

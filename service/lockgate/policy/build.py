@@ -8,11 +8,11 @@
 (6) The module is compiled; it needs no built-in of its host.
 (7) The module answers what OPA answers, on the inputs of the policy's own tests and on generated ones.
 
-The same sources give the same bytes, wherever they lie.
+The same sources give the same bytes, wherever they lie; but for a bundle's signature, which is another each time.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from lockgate.policy.manifest import Manifest, parse_rule, write_manifest
 from lockgate.policy.opa_binary import OPA_VERSION, opa_version, run_opa
 from lockgate.policy.probes import fitting_inputs, freeze_edges, neighbours
 from lockgate.policy.rule_tests import run_rule_tests
+from lockgate.policy.signing import signing_arguments
 from lockgate.policy.sources import CAPABILITIES, SCHEMA_AREA, PolicySources, read_sources, revision_of
 from lockgate.policy.types import CompiledPolicy, RuleInfo
 
@@ -52,7 +53,9 @@ class BuiltPolicy:
     allowed: int  # of these, how many were allowed
 
 
-def build_policy(folder: Path, *, out: Path, opa: Path, config: Path | None = None) -> BuiltPolicy:
+def build_policy(
+    folder: Path, *, out: Path, opa: Path, config: Path | None = None, signing_key: Path | None = None
+) -> BuiltPolicy:
     """Build a policy folder and write the module, its manifest and the bundle.
 
     Args:
@@ -60,11 +63,14 @@ def build_policy(folder: Path, *, out: Path, opa: Path, config: Path | None = No
         out: Where to write; made if it is not there.
         opa: The pinned OPA.
         config: The folder with the data, if it is not the policy folder's own.
+        signing_key: A P-256 private key in PEM, to sign the bundle with; None leaves it unsigned.
 
     Raises:
-        PolicyBuildError: One of the numbered steps of this module refuses the policy; nothing was written.
+        PolicyBuildError: The key cannot be used, or one of the numbered steps of this module refuses the policy;
+            nothing was written.
     """
-    built = compile_sources(read_sources(folder, config), opa)
+    signing = signing_arguments(signing_key) if signing_key else []
+    built = compile_sources(read_sources(folder, config), opa, signing)
     out.mkdir(parents=True, exist_ok=True)
     # The manifest last: whoever reads in between finds one that does not fit, and refuses.
     for name, content in (
@@ -104,8 +110,13 @@ def run_policy_tests(folder: Path, *, opa: Path, config: Path | None = None) -> 
         return run_rule_tests(opa, Path(temporary) / "policy")
 
 
-def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
+def compile_sources(sources: PolicySources, opa: Path, signing: Sequence[str] = ()) -> BuiltPolicy:
     """Build a policy in memory.
+
+    Args:
+        sources: The policy.
+        opa: The pinned OPA.
+        signing: What OPA is told so that it signs the bundle (`signing_arguments`); nothing leaves it unsigned.
 
     Raises:
         PolicyBuildError: One of the numbered steps of this module refuses the policy.
@@ -121,7 +132,7 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         run_rule_tests(opa, stage / "policy")  # (4)
         rules = _catalogue(sources, opa, stage)
         wasm = read_member(_build(opa, stage, "wasm", revision), "policy.wasm")
-        bundle = _build(opa, stage, "rego", revision)
+        bundle = _build(opa, stage, "rego", revision, signing)
         policy = CompiledPolicy(
             catalogue=make_catalogue(revision, rules, sources.data),
             entrypoint=ENTRYPOINT,
@@ -180,13 +191,15 @@ def _check(sources: PolicySources, opa: Path, stage: Path) -> None:
     refuse_scans_in_negations(_build(opa, stage, "plan", ""))
 
 
-def _build(opa: Path, stage: Path, target: str, revision: str) -> bytes:
+def _build(opa: Path, stage: Path, target: str, revision: str, signing: Sequence[str] = ()) -> bytes:
     out = stage / f"{target}.tar.gz"
     arguments = ["--bundle", "--target", target, "--ignore", "*_test.rego", "--capabilities", f"../{CAPABILITIES}"]
     if target != "rego":
         arguments += ["--entrypoint", ENTRYPOINT]
     # Run inside the folder: OPA writes the paths that it was given into what it builds.
-    run_opa(opa, ["build", *arguments, "--revision", revision, "--output", str(out), "."], cwd=stage / "policy")
+    run_opa(
+        opa, ["build", *arguments, *signing, "--revision", revision, "--output", str(out), "."], cwd=stage / "policy"
+    )
     return out.read_bytes()
 
 
