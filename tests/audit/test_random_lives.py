@@ -27,8 +27,9 @@ from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.notes import SeedSigner, make_signer
 from lockgate.audit.keeping.anchors import anchor_event
 from lockgate.audit.keeping.key_changes import rotate_key
+from lockgate.audit.keeping.log_writer import LogWriter
 from lockgate.audit.keeping.pruning import Needs, prune
-from lockgate.audit.keeping.recovery import LogWriter, recover_log
+from lockgate.audit.keeping.recovery import recover_log
 from lockgate.audit.retention_store import STEP
 from lockgate.audit.types import Event
 from lockgate.audit.verification.export_folder import ExportFolder

@@ -28,7 +28,8 @@ from lockgate.audit.formats.notes import SeedSigner, make_signer
 from lockgate.audit.formats.records import Columns, parse_record
 from lockgate.audit.keeping.erasing import erase
 from lockgate.audit.keeping.key_changes import rotate_key
-from lockgate.audit.keeping.recovery import STEP_RECORDS, LogWriter, Recovery, recover_log
+from lockgate.audit.keeping.log_writer import LogWriter
+from lockgate.audit.keeping.recovery import STEP_RECORDS, Recovery, recover_log
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import CHECKPOINT, CHECKPOINTS, RECORDS, ExportFolder
 from lockgate.digests import sha256_hex

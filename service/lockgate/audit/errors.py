@@ -67,6 +67,18 @@ class LogBehindError(LogInconsistentError):
     code: ClassVar[str] = "audit.log_behind"
 
 
+class LogSealedError(AuditError):
+    """The log was sealed because it goes on in another database; nothing is appended to it here."""
+
+    code: ClassVar[str] = "audit.log_sealed"
+
+
+class LogNotSealedError(AuditError):
+    """Only a sealed log is let go on; this one was never stopped."""
+
+    code: ClassVar[str] = "audit.log_not_sealed"
+
+
 class LogBusyError(AuditError):
     """Too many writers wait already; nothing was done."""
 
@@ -170,12 +182,6 @@ class SubmissionMalformedError(AuditError):
     """Bytes are not what a log sends to a witness."""
 
     code: ClassVar[str] = "audit.submission_malformed"
-
-
-class OutboundError(AuditError):
-    """Somebody else's server gave no whole answer within the limits."""
-
-    code: ClassVar[str] = "audit.outbound_failed"
 
 
 class SignerError(AuditError):

@@ -22,6 +22,8 @@ from lockgate.audit.formats.kind_names import (
     PRUNE,
     READ,
     RECOVER,
+    RESUME,
+    SEAL,
 )
 from lockgate.audit.kind_schemas import KindSchema
 from lockgate.audit.types import Actor, Event
@@ -38,6 +40,8 @@ OWN_KINDS: Final[Mapping[str, str]] = {
     ERASE: "v1/audit/erase",
     PRUNE: "v1/audit/prune",
     RECOVER: "v1/audit/recover",
+    SEAL: "v1/audit/seal",
+    RESUME: "v1/audit/resume",
     EXPORT: "v1/audit/export_made",
     READ: "v1/audit/read_made",
     KIND: "v1/audit/kind",

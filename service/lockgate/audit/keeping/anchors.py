@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Engine
 
-from lockgate.audit.errors import AnchorError, AuditError, OutboundError
+from lockgate.audit.errors import AnchorError, AuditError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
 from lockgate.audit.formats.kind_names import ANCHOR
 from lockgate.audit.formats.notes import VerifierKey
@@ -27,12 +27,12 @@ from lockgate.audit.formats.timestamps import (
     open_timestamp_response,
 )
 from lockgate.audit.keeping import tending_store
-from lockgate.audit.keeping.outbound import OutboundRequest, post
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Event, RecordFilter
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
+from lockgate.outbound import OutboundError, OutboundRequest, exchange
 from lockgate.storage import read_transaction
 
 TIMEOUT_S: Final = 10.0  # for one exchange with an authority; the slow public ones take two seconds
@@ -187,7 +187,7 @@ def check_checkpoint(engine: Engine, note: bytes, keys: Sequence[VerifierKey]) -
 def _ask(url: str, note: bytes, trust: TimestampTrust, timeout_s: float) -> Timestamp | AnchorRefusal:
     request = make_timestamp_request(note)
     try:
-        answer = post(
+        answer = exchange(
             OutboundRequest(
                 url=url,
                 body=request.body,

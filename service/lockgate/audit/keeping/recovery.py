@@ -9,10 +9,9 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from lockgate.audit import retention_store, store
 from lockgate.audit.errors import LogForeignError, NothingMissingError, RecoveryError
@@ -20,21 +19,18 @@ from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read
 from lockgate.audit.formats.kind_names import ERASE, RECOVER
 from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.merkle import leaf_hash, span_hash
-from lockgate.audit.formats.notes import Signer, VerifierKey
+from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import attachments_of, columns_of, parse_record, prev_of
-from lockgate.audit.kinds import KindCatalogue
+from lockgate.audit.keeping.log_writer import LogWriter, record_behind
 from lockgate.audit.store import Entry, Head
-from lockgate.audit.types import Actor, Event
+from lockgate.audit.types import Actor
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, verify_export
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import BEGINNING, Ending, Growth, check_ending, grow
-from lockgate.audit.writing.batch import Author, Batch
 from lockgate.audit.writing.checkpoint_file import CheckpointFile
-from lockgate.audit.writing.log_kinds import LogKinds
-from lockgate.clock import Clock, EpochNs, parse_timestamp
+from lockgate.clock import parse_timestamp
 from lockgate.digests import Sha256Hex, sha256_hex
-from lockgate.ids import new_id
 from lockgate.storage import clear_remnants, write_transaction
 
 STEP_RECORDS: Final = 256  # put back at once: 8 MiB of the largest
@@ -48,27 +44,6 @@ class Recovery:
     to_size: int  # how many it held then; the record that says so comes behind
     seq: int  # of that record
     kinds: Mapping[str, int]  # how many records of each kind were put back
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogWriter:
-    """Who writes to a log, and where: what `AuditLog` is made of."""
-
-    engine: Engine
-    signers: Sequence[Signer]  # the one whose key the log is under, and perhaps the one of before
-    clock: Clock
-    instance: str
-    checkpoint_file: Path | None
-
-    @property
-    def origin(self) -> str:
-        """The log's name."""
-        return self.signers[0].verifier_key.name
-
-    @property
-    def keys(self) -> list[VerifierKey]:
-        """The keys that sign."""
-        return [signer.verifier_key for signer in self.signers]
 
 
 def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, reason: str, actor: Actor) -> Recovery:
@@ -110,7 +85,8 @@ def recover_log(writer: LogWriter, folder: ExportFolder, policy: LogPolicy, *, r
         put_back = _PutBack(connection, rows, folder, known, ending)
         put_back.run()
         whole = check_ending(connection, rows.lock_head(), writer.keys, () if signed is None else [signed])
-        batch, seq = _record(rows, writer, whole, ending.size, reason=reason, actor=actor)
+        body = {"from_size": ending.size, "to_size": whole.size, "reason": reason}
+        batch, seq = record_behind(whole, rows, writer, kind=RECOVER, actor=actor, body=body)
     if put_back.erased:
         clear_remnants(writer.engine)
     if file is not None:
@@ -244,18 +220,3 @@ class _PutBack:
             digests = [Sha256Hex(name.removeprefix("sha256:")) for name in record["body"]["attachments"]]
             retention_store.erase_attachments(self._connection, self._log, digests)
             self.erased = True
-
-
-def _record(  # noqa: PLR0913 - where it goes, and what it says
-    rows: AppendStore, writer: LogWriter, whole: Ending, from_size: int, *, reason: str, actor: Actor
-) -> tuple[Batch, int]:
-    now = writer.clock.now_ns()
-    kinds = LogKinds(KindCatalogue({}), writer.origin)
-    author = Author(log=writer.origin, instance=writer.instance, boot=new_id(now), kinds=kinds)
-    body = {"from_size": from_size, "to_size": whole.size, "reason": reason}
-    event = Event(id=new_id(now), kind=RECOVER, actor=actor, body=body)
-    kinds.check(event)
-    batch = Batch(rows, whole, author, EpochNs(max(now, whole.ts)))
-    (seq,) = batch.chain((event,))
-    batch.sign(writer.signers)
-    return batch, seq

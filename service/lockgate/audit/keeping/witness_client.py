@@ -12,13 +12,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from lockgate.audit.errors import AuditError, NoteMalformedError, OutboundError, SignatureInvalidError
+from lockgate.audit.errors import AuditError, NoteMalformedError, SignatureInvalidError
 from lockgate.audit.formats.checkpoints import TREE_SIZE_MAX, read_checkpoint
 from lockgate.audit.formats.cosignatures import Cosignature, WitnessKey, add_cosignatures, verify_cosignatures
 from lockgate.audit.formats.log_policy import Cosigned, LogPolicy, Witness
 from lockgate.audit.formats.submissions import Submission, format_submission
-from lockgate.audit.keeping.outbound import Answer, OutboundRequest, post
 from lockgate.audit.reading.reader import LogReader
+from lockgate.outbound import Answer, OutboundError, OutboundRequest, exchange
 
 TIMEOUT_S: Final = 10.0  # for one exchange; a witness waits for one fsync
 ANSWER_BYTES_MAX: Final = 16 * 1024  # the lines of a witness with several keys, post-quantum ones among them
@@ -117,7 +117,7 @@ def ask_witness(  # noqa: PLR0913 - one argument for each thing that the protoco
             ca_file=ca_file,
         )
         try:
-            answer = post(request)
+            answer = exchange(request)
         except OutboundError as exc:
             return WitnessRefusal(code="audit.witness_unreachable", detail=str(exc))
         if answer.status != HTTPStatus.CONFLICT or answer.content_type != _SIZE_TYPE:

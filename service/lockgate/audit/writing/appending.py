@@ -4,9 +4,9 @@ Source: C2SP tlog-checkpoint, "A log MUST not sign any checkpoint which is incon
 previously signed".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -16,10 +16,13 @@ from lockgate.audit.errors import (
     LogBehindError,
     LogForeignError,
     LogInconsistentError,
+    LogNotSealedError,
+    LogSealedError,
     NoteUnverifiedError,
     ProofInvalidError,
 )
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
+from lockgate.audit.formats.kind_names import SEAL
 from lockgate.audit.formats.merkle import (
     GrowingTree,
     Node,
@@ -48,6 +51,7 @@ class Ending:
     ts: EpochNs  # of record size-1
     root: bytes
     edge: dict[Node, bytes]  # the complete subtrees of the right edge, nodes_of((0, size))
+    sealed: bool = False  # record size-1 says that the log goes on in another database
 
 
 BEGINNING: Final = Ending(size=0, leaf=GENESIS_PREV, ts=EpochNs(0), root=b"", edge={})
@@ -79,7 +83,12 @@ class Growth:
 
 
 def check_ending(
-    connection: Connection, head: store.Head | None, keys: Sequence[VerifierKey], signed: Sequence[Checkpoint] = ()
+    connection: Connection,
+    head: store.Head | None,
+    keys: Sequence[VerifierKey],
+    signed: Sequence[Checkpoint] = (),
+    *,
+    sealed: bool = False,
 ) -> Ending:
     """Make sure that the stored log ends where its own last checkpoint says, and begins with what was signed before.
 
@@ -91,6 +100,7 @@ def check_ending(
       (4) The last record's stored bytes hash to the stored head, and name its position.
       (5) The stored nodes of the right edge lead to the signed root, and so does the head's leaf.
       (6) The stored log begins with what was signed before.
+      (7) It was not sealed; or, for whoever lets a sealed log go on, it was.
 
     Where the log was pruned past `signed`, the hashes that would prove step 6 are gone, and the checkpoint that the
     database kept of that size must do: a fork by accident has another one, or none. It is the pruned log's one weak
@@ -101,10 +111,12 @@ def check_ending(
         head: The log's stored head.
         keys: Our keys for this log, the one that signs first; all have the log's name.
         signed: Checkpoints of this log that were seen outside this database.
+        sealed: Whether the log must be sealed, rather than not.
 
     Raises:
         LogBehindError: The stored log is shorter than `signed`.
         LogForeignError: There is no such log, or in step 2 another key signed.
+        LogSealedError, LogNotSealedError: Step 7 fails.
         LogInconsistentError: Any other step fails: an edit, a flipped bit, a half-restored database.
     """
     log = keys[0].name
@@ -149,7 +161,25 @@ def check_ending(
     for before in signed:
         if _root_at(connection, before) != before.root:
             raise LogInconsistentError(f"the first {before.size} records are not those that were signed")
-    return Ending(size=head.size, leaf=head.leaf, ts=parse_timestamp(record["ts"]), root=checkpoint.root, edge=edge)
+    # (7) It goes on here.
+    _check_seal(record, sealed=sealed)
+    return Ending(
+        size=head.size,
+        leaf=head.leaf,
+        ts=parse_timestamp(record["ts"]),
+        root=checkpoint.root,
+        edge=edge,
+        sealed=sealed,
+    )
+
+
+def _check_seal(record: Mapping[str, Any], *, sealed: bool) -> None:
+    if record["kind"] == SEAL and not sealed:
+        raise LogSealedError(
+            f"the log was sealed at {record['ts']}: {record['body']['reason']}. It goes on in another database"
+        )
+    if sealed and record["kind"] != SEAL:
+        raise LogNotSealedError(f"want a log that ends with a {SEAL} record, got one that ends with {record['kind']}")
 
 
 def _check_tree(connection: Connection, checkpoint: Checkpoint, last_leaf: bytes) -> dict[Node, bytes]:

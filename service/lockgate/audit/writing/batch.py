@@ -6,7 +6,7 @@ from typing import Final
 
 from lockgate.audit.errors import DuplicateIDError, LogInconsistentError, RecordInvalidError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
-from lockgate.audit.formats.kind_names import KIND
+from lockgate.audit.formats.kind_names import KIND, SEAL
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns, Place, encode_record
@@ -102,7 +102,14 @@ class Batch:
         rows.add_checkpoint(growth.size, self.note)
         rows.move_head(Head(size=growth.size, leaf=leaves[-1]))
         self._growth = growth
-        return Ending(size=growth.size, leaf=leaves[-1], ts=self._ts, root=growth.root, edge=growth.edge())
+        return Ending(
+            size=growth.size,
+            leaf=leaves[-1],
+            ts=self._ts,
+            root=growth.root,
+            edge=growth.edge(),
+            sealed=self._entries[-1].columns.kind == SEAL,
+        )
 
     def receipt(self, seq: int) -> Receipt:
         """Return the receipt of one of the batch's records, after it was signed and committed."""

@@ -131,6 +131,7 @@ class AuditLog(LogReader):
             LogForeignError: The log was never created, or is another key's.
             LogBehindError: The stored log lacks records that were signed: a restored backup, say.
             LogInconsistentError: The stored log contradicts what was signed.
+            LogSealedError: It goes on in another database.
             StorageError: The database cannot be written.
             Exception: Whatever `work` raises. In each of these cases nothing was written.
             CheckpointFileError: It is written, but not outside the database too, so it is not acknowledged.
@@ -239,13 +240,16 @@ class AuditLog(LogReader):
     def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
         head, known = rows.lock_head(), self._known
         is_ours = head is not None and known is not None and (head.size, head.leaf) == (known.size, known.leaf)
-        if known is not None and is_ours and (self._file is None or self._file.has_nothing_beyond(known.size)):
+        if known is not None and is_ours and not known.sealed and self._knows_the_file(known.size):
             # The tree goes on from what this process signed. The last record is looked at again.
             if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
                 raise LogInconsistentError("the last record's bytes do not hash to the log's head")
             return known
         # The write lock is held: nothing is signed meanwhile.
         return check_ending(connection, head, self._keys, self._signed())
+
+    def _knows_the_file(self, size: int) -> bool:
+        return self._file is None or self._file.has_nothing_beyond(size)
 
     def _signed(self) -> list[Checkpoint]:
         # What this process signed itself, and the largest that the file outside says any process signed.

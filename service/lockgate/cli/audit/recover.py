@@ -12,7 +12,8 @@ from lockgate.audit.errors import NothingMissingError
 from lockgate.audit.formats.kind_names import RECOVER
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.formats.records import parse_record
-from lockgate.audit.keeping.recovery import LogWriter, recover_log
+from lockgate.audit.keeping.log_writer import LogWriter
+from lockgate.audit.keeping.recovery import recover_log
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.bootstrap import load_former_signer, open_log
