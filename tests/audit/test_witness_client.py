@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.audit.errors import LogInconsistentError, OutboundError
+from lockgate.audit.errors import LogInconsistentError
 from lockgate.audit.formats.cosignatures import (
     Cosignature,
     add_cosignatures,
@@ -20,7 +20,6 @@ from lockgate.audit.formats.cosignatures import (
 )
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, Witness
 from lockgate.audit.formats.notes import make_signer
-from lockgate.audit.keeping.outbound import OutboundRequest, post
 from lockgate.audit.keeping.witness_client import (
     ANSWER_BYTES_MAX,
     Collection,
@@ -29,6 +28,7 @@ from lockgate.audit.keeping.witness_client import (
     collect_cosignatures,
 )
 from lockgate.clock import EpochNs
+from lockgate.outbound import OutboundError, OutboundRequest, exchange
 from support.audit_logs import LogStand
 from support.logs_of_others import PaperLog
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
@@ -226,7 +226,7 @@ def test_other_urls_are_not_asked(url: str) -> None:
     assert isinstance(got, WitnessRefusal)
     assert (got.code, got.detail[:11]) == ("audit.witness_unreachable", "want an htt")
     with pytest.raises(OutboundError, match="want an http or https URL"):
-        post(OutboundRequest(url=url, body=b"", content_type="text/plain", timeout_s=1, answer_bytes_max=1))
+        exchange(OutboundRequest(url=url, body=b"", content_type="text/plain", timeout_s=1, answer_bytes_max=1))
 
 
 def test_log_that_cannot_prove_says_so(witness: WitnessStand) -> None:
