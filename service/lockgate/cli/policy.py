@@ -7,7 +7,7 @@ import click
 
 from lockgate.cli.standard_output import emit
 from lockgate.policy.build import build_policy, check_policy, run_policy_tests
-from lockgate.policy.compiled import COMPILED
+from lockgate.policy.compiled import COMPILED, bundle_policy
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa
 from lockgate.shipped import shipped_folder
@@ -37,25 +37,53 @@ def policy() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Where to write.  [default: compiled/ in the folder]",
 )
-@click.option(
-    "--signing-key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A P-256 private key (PEM) to sign bundle.tar.gz with.  [default: it is not signed]",
-)
-def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None, signing_key: Path | None) -> None:
+def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None) -> None:
     """Compile the rules to Wasm, after every check, and only if the module answers what OPA answers.
 
-    Writes module.wasm and manifest.json for the gate, and bundle.tar.gz for an OPA server.
+    Writes module.wasm and manifest.json for the gate, and bundle.tar.gz for an OPA server that asks for no signature.
     """
     folder = policy_dir or shipped_folder("policies")
     target = out or folder / COMPILED
-    built = build_policy(folder, out=target, opa=_opa(), config=config_dir, signing_key=signing_key)
+    built = build_policy(folder, out=target, opa=_opa(), config=config_dir)
     emit(
         f"built {target}\n"
         f"revision {built.policy.catalogue.revision}\n"
         f"rules {len(built.policy.catalogue.rules)}, compared with OPA on {built.compared} inputs, "
         f"{built.allowed} of them allowed\n"
     )
+
+
+@policy.command()
+@_FOLDER
+@_CONFIG
+@click.option(
+    "--signing-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="A P-256 private key, PEM.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Where to write, for example bundle.tar.gz.",
+)
+def bundle(*, policy_dir: Path | None, config_dir: Path | None, signing_key: Path, out: Path) -> None:
+    """Write the signed bundle for OPA servers: the rules as they were built, with the data as they are now.
+
+    \b
+    Example:
+      openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out policy.key
+      openssl pkey -in policy.key -pubout -out policy.pem
+      lockgate policy bundle --config-dir /etc/lockgate/policy --signing-key policy.key --out bundle.tar.gz
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    revision, content = bundle_policy(policy_dir or shipped_folder("policies"), _opa(), signing_key, config_dir)
+    # A server may be reading it: the whole file changes at once.
+    partial = out.with_name(f".{out.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(out)
+    emit(f"bundle {out}\nrevision {revision}\n")
 
 
 @policy.command()

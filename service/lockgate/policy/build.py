@@ -8,7 +8,7 @@
 (6) The module is compiled; it needs no built-in of its host.
 (7) The module answers what OPA answers, on the inputs of the policy's own tests and on generated ones.
 
-The same sources give the same bytes, wherever they lie; but for a bundle's signature, which is another each time.
+The same sources give the same bytes, wherever they lie.
 """
 
 import tempfile
@@ -53,9 +53,7 @@ class BuiltPolicy:
     allowed: int  # of these, how many were allowed
 
 
-def build_policy(
-    folder: Path, *, out: Path, opa: Path, config: Path | None = None, signing_key: Path | None = None
-) -> BuiltPolicy:
+def build_policy(folder: Path, *, out: Path, opa: Path, config: Path | None = None) -> BuiltPolicy:
     """Build a policy folder and write the module, its manifest and the bundle.
 
     Args:
@@ -63,14 +61,11 @@ def build_policy(
         out: Where to write; made if it is not there.
         opa: The pinned OPA.
         config: The folder with the data, if it is not the policy folder's own.
-        signing_key: A P-256 private key in PEM, to sign the bundle with; None leaves it unsigned.
 
     Raises:
-        PolicyBuildError: The key cannot be used, or one of the numbered steps of this module refuses the policy;
-            nothing was written.
+        PolicyBuildError: One of the numbered steps of this module refuses the policy; nothing was written.
     """
-    signing = signing_arguments(signing_key) if signing_key else []
-    built = compile_sources(read_sources(folder, config), opa, signing)
+    built = compile_sources(read_sources(folder, config), opa)
     out.mkdir(parents=True, exist_ok=True)
     # The manifest last: whoever reads in between finds one that does not fit, and refuses.
     for name, content in (
@@ -110,13 +105,20 @@ def run_policy_tests(folder: Path, *, opa: Path, config: Path | None = None) -> 
         return run_rule_tests(opa, Path(temporary) / "policy")
 
 
-def compile_sources(sources: PolicySources, opa: Path, signing: Sequence[str] = ()) -> BuiltPolicy:
-    """Build a policy in memory.
+def bundle_sources(sources: PolicySources, opa: Path, signing_key: Path) -> bytes:
+    """Write a policy's bundle, signed, without testing the rules; who calls knows that they were built.
 
-    Args:
-        sources: The policy.
-        opa: The pinned OPA.
-        signing: What OPA is told so that it signs the bundle (`signing_arguments`); nothing leaves it unsigned.
+    Raises:
+        PolicyBuildError: The key cannot be used, or OPA refuses the policy.
+    """
+    signing = signing_arguments(signing_key)
+    with tempfile.TemporaryDirectory(prefix="lockgate-policy-") as temporary:
+        _stage(sources, Path(temporary))
+        return _build(opa, Path(temporary), "rego", revision_of(sources.digests()), signing)
+
+
+def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
+    """Build a policy in memory.
 
     Raises:
         PolicyBuildError: One of the numbered steps of this module refuses the policy.
@@ -132,7 +134,7 @@ def compile_sources(sources: PolicySources, opa: Path, signing: Sequence[str] = 
         run_rule_tests(opa, stage / "policy")  # (4)
         rules = _catalogue(sources, opa, stage)
         wasm = read_member(_build(opa, stage, "wasm", revision), "policy.wasm")
-        bundle = _build(opa, stage, "rego", revision, signing)
+        bundle = _build(opa, stage, "rego", revision)
         policy = CompiledPolicy(
             catalogue=make_catalogue(revision, rules, sources.data),
             entrypoint=ENTRYPOINT,

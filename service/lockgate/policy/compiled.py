@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Final
 
 from lockgate.digests import sha256_hex
-from lockgate.policy.build import ENTRYPOINT, MANIFEST_FILE, MODULE_FILE, compile_sources
+from lockgate.policy.build import ENTRYPOINT, MANIFEST_FILE, MODULE_FILE, bundle_sources, compile_sources
 from lockgate.policy.data import make_catalogue
 from lockgate.policy.errors import PolicyBuildError, PolicyStaleError
 from lockgate.policy.manifest import Manifest, parse_manifest
 from lockgate.policy.sources import PolicySources, read_sources, revision_of
-from lockgate.policy.types import CompiledPolicy
+from lockgate.policy.types import CompiledPolicy, PolicyRevision
 
 COMPILED: Final = "compiled"  # below the policy folder
 
@@ -37,6 +37,31 @@ def load_policy(folder: Path, opa: Path | None, config: Path | None = None) -> C
     if opa is None:
         raise PolicyStaleError(f"{stale}; build the policy anew (lockgate policy build), or put OPA at hand")
     return compile_sources(sources, opa).policy
+
+
+def bundle_policy(folder: Path, opa: Path, signing_key: Path, config: Path | None = None) -> tuple[PolicyRevision, bytes]:
+    """Write the signed bundle of a policy folder, for OPA servers.
+
+    The rules are those that were built and tested; the data are checked here, as when they are loaded.
+
+    Args:
+        folder: The policy folder.
+        opa: The pinned OPA.
+        signing_key: A P-256 private key, PEM.
+        config: A deployment's own data, as in `load_policy`.
+
+    Returns:
+        The revision, which `load_policy` finds too, and the bundle: a gzipped tar.
+
+    Raises:
+        PolicyStaleError: The compiled policy is not of these sources.
+        PolicyBuildError: The sources, the data or the key are not valid.
+    """
+    sources = read_sources(folder, config)
+    stale = _staleness(folder / COMPILED, sources, own_data=config is None)
+    if not isinstance(stale, CompiledPolicy):
+        raise PolicyStaleError(f"{stale}; build the policy anew (lockgate policy build)")
+    return stale.catalogue.revision, bundle_sources(sources, opa, signing_key)
 
 
 def _staleness(compiled: Path, sources: PolicySources, *, own_data: bool) -> CompiledPolicy | str:
