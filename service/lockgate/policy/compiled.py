@@ -39,7 +39,9 @@ def load_policy(folder: Path, opa: Path | None, config: Path | None = None) -> C
     return compile_sources(sources, opa).policy
 
 
-def bundle_policy(folder: Path, opa: Path, signing_key: Path, config: Path | None = None) -> tuple[PolicyRevision, bytes]:
+def bundle_policy(
+    folder: Path, opa: Path, signing_key: Path, config: Path | None = None
+) -> tuple[PolicyRevision, bytes]:
     """Write the signed bundle of a policy folder, for OPA servers.
 
     The rules are those that were built and tested; the data are checked here, as when they are loaded.
