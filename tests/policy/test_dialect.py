@@ -68,9 +68,11 @@ def build(opa: Path, stage: Path, source: str, target: str) -> bytes:
 def allowed_by_wasm(wasm: bytes) -> bool:
     """Evaluate the harmful input by a module."""
     catalogue = PolicyCatalogue(revision=PolicyRevision(""), rules=())
-    module = WasmModule(CompiledPolicy(catalogue=catalogue, entrypoint="m/allow", opa_version="", wasm=wasm, data={}))
+    module = WasmModule(
+        CompiledPolicy(catalogue=catalogue, entrypoints=("m/allow",), opa_version="", wasm=wasm, data={})
+    )
     try:
-        return module.evaluate(canonical_bytes(HARMFUL)) is True
+        return module.evaluate(canonical_bytes(HARMFUL), "m/allow") is True
     finally:
         module.close()
 

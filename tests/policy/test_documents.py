@@ -30,6 +30,7 @@ from lockgate.policy import (
     input_bytes,
 )
 from lockgate.policy.documents import parse_result
+from lockgate.policy.types import PROMOTION_DECISION
 from lockgate.policy.wasm import WasmModule
 from support.policies import allowed_input, shipped_policy
 
@@ -153,7 +154,7 @@ def raw_result(document: PolicyInput) -> dict[str, Any]:
     """Return what the shipped policy answers, unchecked."""
     module = WasmModule(shipped_policy())
     try:
-        answer: dict[str, Any] = module.evaluate(input_bytes(document))
+        answer: dict[str, Any] = module.evaluate(input_bytes(document), PROMOTION_DECISION)
         return answer
     finally:
         module.close()

@@ -26,6 +26,7 @@ from lockgate.policy import (
 )
 from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa import ANSWER_BYTES_MAX, HardenedOPAClient, OPAEngine, OPAServer
+from lockgate.policy.types import PROMOTION_DECISION
 from lockgate.policy.wasm import WasmModule
 from lockgate.shipped import shipped_folder
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
@@ -48,7 +49,7 @@ def ask(server: OPAServer, *, timeout_s: float = TIMEOUT_S) -> PolicyResult:
 def good_answer(**changes: Any) -> bytes:
     """Return what a sound OPA would answer, with some members changed; None leaves one out."""
     module = WasmModule(shipped_policy())
-    result = module.evaluate(input_bytes(PolicyInput(allowed_input())))
+    result = module.evaluate(input_bytes(PolicyInput(allowed_input())), PROMOTION_DECISION)
     module.close()
     bundles = {"bundle.tar.gz": {"revision": shipped_policy().catalogue.revision}}
     whole = {"result": result, "provenance": {"version": "1.22.2", "bundles": bundles}, **changes}

@@ -17,10 +17,10 @@ import orjson
 import pytest
 
 from lockgate.clock import EpochNs, is_expired
-from lockgate.policy.build import ENTRYPOINT
 from lockgate.policy.comparison import canonical_bytes, evaluate_by_opa, ordered
 from lockgate.policy.opa_binary import run_opa
 from lockgate.policy.probes import neighbours
+from lockgate.policy.types import PROMOTION_DECISION
 from lockgate.policy.wasm import WasmModule
 from lockgate.shipped import shipped_folder
 from support.policies import allowed_input, shipped_policy
@@ -98,7 +98,7 @@ def test_the_matrix_is_exactly_what_is_enforced(module: WasmModule) -> None:
     verdicts: dict[tuple[str, ...], bool] = {}
     for acts in product(ACTS, repeat=len(ROLES_OF)):
         people = dict(zip(ROLES_OF, acts, strict=True))
-        answer = module.evaluate(canonical_bytes(document_for(people, {})))
+        answer = module.evaluate(canonical_bytes(document_for(people, {})), PROMOTION_DECISION)
         verdicts[acts] = answer["allow"]
 
         assert answer["allow"] == allowed_by_the_matrix(people, {}), people
@@ -117,7 +117,7 @@ def test_a_spoilt_approval_never_counts(module: WasmModule, field: str) -> None:
     for acts in product(ACTS, repeat=3):
         people = dict(zip(("lead", "officer", "both"), acts, strict=True))
         for person in people:
-            answer = module.evaluate(canonical_bytes(document_for(people, {person: field})))
+            answer = module.evaluate(canonical_bytes(document_for(people, {person: field})), PROMOTION_DECISION)
 
             assert answer["allow"] == allowed_by_the_matrix(people, {person: field}), (people, person)
 
@@ -129,7 +129,7 @@ def test_one_person_never_meets_two_quotas(module: WasmModule) -> None:
         (one,) = document["approvals"]
         document["approvals"].append({**one, "id": "00000000-0000-4000-8000-000000000099", "role": second})
 
-        answer = module.evaluate(canonical_bytes(document))
+        answer = module.evaluate(canonical_bytes(document), PROMOTION_DECISION)
 
         assert not answer["allow"]
         assert [owed["role"] for owed in answer["missing_approvals"]] == [second]
@@ -147,8 +147,8 @@ def test_unrelated_evidence_never_opens_the_gate(module: WasmModule) -> None:
     }
     only = {**more, "signatures": [stranger]}
 
-    assert module.evaluate(canonical_bytes({**whole, "evidence": more}))["allow"]
-    assert not module.evaluate(canonical_bytes({**whole, "evidence": only}))["allow"]
+    assert module.evaluate(canonical_bytes({**whole, "evidence": more}), PROMOTION_DECISION)["allow"]
+    assert not module.evaluate(canonical_bytes({**whole, "evidence": only}), PROMOTION_DECISION)["allow"]
 
 
 @pytest.mark.opa
@@ -160,7 +160,7 @@ def test_expiry_is_one_predicate(module: WasmModule, opa_binary: Path) -> None:
         document = allowed_input()
         document["now_ns"] = now
         document["request"]["expires_at_ns"] = expires
-        answer = module.evaluate(canonical_bytes(document))
+        answer = module.evaluate(canonical_bytes(document), PROMOTION_DECISION)
         violated = {violation["rule_id"] for violation in answer["violations"]}
 
         assert ("LG-012" in violated) == is_expired(EpochNs(expires), EpochNs(now))
@@ -181,13 +181,17 @@ def test_both_engines_agree_around_the_edge(module: WasmModule, tmp_path: Path, 
     documents: list[dict[str, Any]] = []
     for row in range(6):
         # Neighbours that are still allowed are the edge: one more change decides.
-        still = [one for one in neighbours(allowed_input(row)) if module.evaluate(canonical_bytes(one))["allow"]]
+        still = [
+            one
+            for one in neighbours(allowed_input(row))
+            if module.evaluate(canonical_bytes(one), PROMOTION_DECISION)["allow"]
+        ]
         for one in chance.sample(still, 2):
             documents += neighbours(one)
     documents = chance.sample(documents, 2200)
 
-    by_opa = evaluate_by_opa(ENTRYPOINT, opa_binary, tmp_path, documents)
-    by_wasm = [module.evaluate(canonical_bytes(document)) for document in documents]
+    by_opa = evaluate_by_opa(PROMOTION_DECISION, opa_binary, tmp_path, documents)
+    by_wasm = [module.evaluate(canonical_bytes(document), PROMOTION_DECISION) for document in documents]
 
     assert [ordered(answer) for answer in by_wasm] == [ordered(answer) for answer in by_opa]
     allows = sum(answer["allow"] for answer in by_wasm)

@@ -49,7 +49,8 @@ def build(*, policy_dir: Path | None, config_dir: Path | None, out: Path | None)
         f"built {target}\n"
         f"revision {built.policy.catalogue.revision}\n"
         f"rules {len(built.policy.catalogue.rules)}, compared with OPA on {built.compared} inputs, "
-        f"{built.allowed} of them allowed\n"
+        f"{built.allowed} of them allowed, and on {built.calls_compared} calls, "
+        f"{built.calls_allowed} of them permitted\n"
     )
 
 

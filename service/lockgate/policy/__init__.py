@@ -1,4 +1,4 @@
-"""Policy: what the Rego of a policy folder says about one promotion request.
+"""Policy: what the Rego of a policy folder says about one promotion request, and about who may call what.
 
 Two engines answer alike: OPA over HTTP (`opa.OPAEngine`) and the same policy compiled by OPA to Wasm
 (`wasm.WasmEngine`). Promises: an answer is complete, valid and of the revision that was asked for, or it is a
@@ -10,6 +10,7 @@ May be imported: this module by everyone; `compiled`, `opa` and `wasm` by `lockg
 `opa_binary` by the command line.
 """
 
+from lockgate.policy.authorization import OBJECT_MISSING, build_authz_input
 from lockgate.policy.documents import build_input, fold_identity, input_bytes
 from lockgate.policy.errors import (
     PolicyBuildError,
@@ -25,6 +26,8 @@ from lockgate.policy.in_force import PolicyInForce
 from lockgate.policy.types import (
     ApprovalFact,
     ApprovalOutcome,
+    AuthzInput,
+    AuthzResult,
     ClaimFact,
     CompiledPolicy,
     ContributorFact,
@@ -48,8 +51,11 @@ from lockgate.policy.types import (
 )
 
 __all__ = [
+    "OBJECT_MISSING",
     "ApprovalFact",
     "ApprovalOutcome",
+    "AuthzInput",
+    "AuthzResult",
     "ClaimFact",
     "CompiledPolicy",
     "ContributorFact",
@@ -79,6 +85,7 @@ __all__ = [
     "RuleStatus",
     "SignatureFact",
     "Violation",
+    "build_authz_input",
     "build_input",
     "fold_identity",
     "input_bytes",

@@ -6,7 +6,8 @@
 (4) `opa test`: every test passes and every line is covered (`rule_tests.py`).
 (5) Every rule has its METADATA, its own identifier and a test beside it, and the entrypoint lists it.
 (6) The module is compiled; it needs no built-in of its host.
-(7) The module answers what OPA answers, on the inputs of the policy's own tests and on generated ones.
+(7) The module answers what OPA answers at both entrypoints, on the inputs of the policy's own tests and on generated
+    ones.
 
 The same sources give the same bytes, wherever they lie.
 """
@@ -20,7 +21,8 @@ from typing import Any, Final
 
 from lockgate.canonical_json import canonicalize, parse_json
 from lockgate.digests import sha256_hex
-from lockgate.policy.comparison import compare_with_opa
+from lockgate.policy.authorization import INPUT_SCHEMA
+from lockgate.policy.comparison import compare_authz_with_opa, compare_with_opa
 from lockgate.policy.data import make_catalogue
 from lockgate.policy.dialect import read_member, refuse_not_blocks, refuse_scans_in_negations
 from lockgate.policy.errors import PolicyBuildError
@@ -30,14 +32,25 @@ from lockgate.policy.probes import fitting_inputs, freeze_edges, neighbours
 from lockgate.policy.rule_tests import run_rule_tests
 from lockgate.policy.signing import signing_arguments
 from lockgate.policy.sources import CAPABILITIES, SCHEMA_AREA, PolicySources, read_sources, revision_of
-from lockgate.policy.types import CompiledPolicy, RuleInfo
+from lockgate.policy.types import (
+    AUTHZ_DECISION,
+    PROMOTION_DECISION,
+    AuthzInput,
+    CompiledPolicy,
+    PolicyRevision,
+    RuleInfo,
+)
+from lockgate.schemas import SchemaError, check_schema
 
-ENTRYPOINT: Final = "lockgate/promotion/decision"
-TEST_INPUTS: Final = "data.lockgate.promotion_test.inputs"  # what the policy's own tests offer for the comparison
+ENTRYPOINTS: Final = (AUTHZ_DECISION, PROMOTION_DECISION)
+# What the policy's own tests offer for the comparison.
+TEST_INPUTS: Final = "data.lockgate.promotion_test.inputs"
+AUTHZ_TEST_INPUTS: Final = "data.lockgate.authz_test.inputs"
 RULES_IN_FORCE: Final = "data.lockgate.promotion.rules"
 MODULE_FILE: Final = "module.wasm"  # not policy.wasm: OPA would load that as part of a bundle
 MANIFEST_FILE: Final = "manifest.json"
 BUNDLE_FILE: Final = "bundle.tar.gz"
+NEIGHBOURED_MAX: Final = 40  # calls whose every neighbour is compared too: some 1,500, a second
 JSON_BYTES_MAX: Final = 64 * 1024 * 1024  # OPA's own output about a policy of some hundred files
 _RULES: Final = "lockgate/rules/"
 
@@ -49,8 +62,10 @@ class BuiltPolicy:
     policy: CompiledPolicy
     manifest: bytes
     bundle: bytes  # for an OPA server; its provenance tells the same revision
-    compared: int  # inputs on which module and OPA agreed
+    compared: int  # promotions on which module and OPA agreed
     allowed: int  # of these, how many were allowed
+    calls_compared: int  # calls of the API on whose authorisation they agreed
+    calls_allowed: int
 
 
 def build_policy(folder: Path, *, out: Path, opa: Path, config: Path | None = None) -> BuiltPolicy:
@@ -137,7 +152,7 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         bundle = _build(opa, stage, "rego", revision)
         policy = CompiledPolicy(
             catalogue=make_catalogue(revision, rules, sources.data),
-            entrypoint=ENTRYPOINT,
+            entrypoints=ENTRYPOINTS,
             opa_version=OPA_VERSION,
             wasm=wasm,
             data=sources.data,
@@ -145,11 +160,14 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         # (7) The module answers what OPA answers; loading it is (6), it needs no built-in of its host.
         fitting = list(fitting_inputs(sources.data, revision))
         whole = [*fitting, *freeze_edges(sources.data, revision)]
-        broken = [*chain.from_iterable(map(neighbours, fitting)), *_test_inputs(opa, stage)]
+        broken = [*chain.from_iterable(map(neighbours, fitting)), *_test_inputs(TEST_INPUTS, opa, stage)]
         allowed = compare_with_opa(policy, opa, stage, whole=whole, broken=broken)
+        calls = _authz_inputs(opa, stage, revision)
+        broken_calls = list(chain.from_iterable(map(neighbours, calls[:: -(-len(calls) // NEIGHBOURED_MAX)])))
+        calls_allowed = compare_authz_with_opa(policy, opa, stage, whole=calls, broken=broken_calls)
     manifest = Manifest(
         opa_version=OPA_VERSION,
-        entrypoint=ENTRYPOINT,
+        entrypoints=ENTRYPOINTS,
         revision=revision,
         sources=digests,
         wasm_sha256=sha256_hex(wasm),
@@ -161,6 +179,8 @@ def compile_sources(sources: PolicySources, opa: Path) -> BuiltPolicy:
         bundle=bundle,
         compared=len(whole) + len(broken),
         allowed=allowed,
+        calls_compared=len(calls) + len(broken_calls),
+        calls_allowed=calls_allowed,
     )
 
 
@@ -197,7 +217,7 @@ def _build(opa: Path, stage: Path, target: str, revision: str, signing: Sequence
     out = stage / f"{target}.tar.gz"
     arguments = ["--bundle", "--target", target, "--ignore", "*_test.rego", "--capabilities", f"../{CAPABILITIES}"]
     if target != "rego":
-        arguments += ["--entrypoint", ENTRYPOINT]
+        arguments += [part for entrypoint in ENTRYPOINTS for part in ("--entrypoint", entrypoint)]
     # Run inside the folder: OPA writes the paths that it was given into what it builds.
     run_opa(
         opa, ["build", *arguments, *signing, "--revision", revision, "--output", str(out), "."], cwd=stage / "policy"
@@ -243,11 +263,22 @@ def _check_listed(files: Mapping[str, str], opa: Path, stage: Path) -> None:
             raise PolicyBuildError(f"want only rules with a file listed in {RULES_IN_FORCE}, got {str(rule_id)[:40]!r}")
 
 
-def _test_inputs(opa: Path, stage: Path) -> list[dict[str, Any]]:
-    query = f"[one | some one in {TEST_INPUTS}]"
+def _authz_inputs(opa: Path, stage: Path, revision: PolicyRevision) -> list[AuthzInput]:
+    calls = [{**call, "policy_revision": revision} for call in _test_inputs(AUTHZ_TEST_INPUTS, opa, stage)]
+    for number, call in enumerate(calls):
+        try:
+            check_schema(INPUT_SCHEMA, call)
+        except SchemaError as exc:
+            where = f"{AUTHZ_TEST_INPUTS}[{number}] at {exc.pointer or '/'}"
+            raise PolicyBuildError(f"{where}: {exc}") from exc
+    return [AuthzInput(call) for call in calls]
+
+
+def _test_inputs(name: str, opa: Path, stage: Path) -> list[dict[str, Any]]:
+    query = f"[one | some one in {name}]"
     inputs = _json(run_opa(opa, ["eval", "--format", "raw", "--bundle", ".", query], cwd=stage / "policy"))
     if not isinstance(inputs, list) or not inputs:
-        raise PolicyBuildError(f"want inputs for the comparison in {TEST_INPUTS}")
+        raise PolicyBuildError(f"want inputs for the comparison in {name}")
     return inputs
 
 

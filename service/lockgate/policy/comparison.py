@@ -1,14 +1,15 @@
 """Compares the compiled module with OPA itself, input by input, before the module is accepted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from lockgate.canonical_json import INT64_MAX, canonicalize, parse_json
+from lockgate.policy.authorization import parse_authz_result
 from lockgate.policy.documents import parse_result
 from lockgate.policy.errors import PolicyBuildError, PolicyFailureError
 from lockgate.policy.opa_binary import run_opa
-from lockgate.policy.types import CompiledPolicy, PolicyInput
+from lockgate.policy.types import AUTHZ_DECISION, PROMOTION_DECISION, AuthzInput, CompiledPolicy, PolicyInput
 from lockgate.policy.wasm import WasmModule
 
 ANSWERS_BYTES_MAX: Final = 256 * 1024 * 1024  # some thousand answers of some KiB
@@ -24,7 +25,7 @@ def compare_with_opa(
     whole: Sequence[PolicyInput],
     broken: Sequence[Mapping[str, Any]],
 ) -> int:
-    """Evaluate inputs by the module and by OPA, and refuse the module where they differ.
+    """Evaluate decisions on promotions by the module and by OPA, and refuse the module where they differ.
 
     Args:
         compiled: The module to be accepted.
@@ -40,29 +41,68 @@ def compare_with_opa(
     Raises:
         PolicyBuildError: They differ, or an answer is undefined, incomplete, or no answer allows.
     """
-    documents = [*whole, *broken]
-    answers = evaluate_by_opa(compiled.entrypoint, opa, stage, documents)
+
+    def check(raw: object, number: int) -> None:
+        if number < len(whole):
+            parse_result(raw, document=whole[number], catalogue=compiled.catalogue, engine="", engine_version="")
+
+    allows = _compare(compiled, PROMOTION_DECISION, [*whole, *broken], check, opa=opa, stage=stage)
+    if not allows:
+        raise PolicyBuildError(
+            "want at least one generated input that is allowed; do any trusted signers fit the matrix?"
+        )
+    return allows
+
+
+def compare_authz_with_opa(
+    compiled: CompiledPolicy,
+    opa: Path,
+    stage: Path,
+    *,
+    whole: Sequence[AuthzInput],
+    broken: Sequence[Mapping[str, Any]],
+) -> int:
+    """Evaluate the authorisation of calls by the module and by OPA; otherwise as `compare_with_opa`."""
+
+    def check(raw: object, number: int) -> None:
+        if number < len(whole):
+            parse_authz_result(raw, document=whole[number], revision=compiled.catalogue.revision)
+
+    allows = _compare(compiled, AUTHZ_DECISION, [*whole, *broken], check, opa=opa, stage=stage)
+    if not allows:
+        raise PolicyBuildError("want at least one call that is permitted")
+    return allows
+
+
+def _compare(  # noqa: PLR0913 - what is compared, by whom, on what
+    compiled: CompiledPolicy,
+    entrypoint: str,
+    documents: Sequence[Mapping[str, Any]],
+    check: Callable[[object, int], None],
+    *,
+    opa: Path,
+    stage: Path,
+) -> int:
+    """Return how many answers allow; `check` raises for an answer, by its number, that is not as it must be."""
+    answers = evaluate_by_opa(entrypoint, opa, stage, documents)
     module = WasmModule(compiled)
     allows = 0
     try:
         for number, (document, answer) in enumerate(zip(documents, answers, strict=True)):
             try:
-                raw = module.evaluate(canonical_bytes(document))
-                if number < len(whole):
-                    parse_result(
-                        raw, document=whole[number], catalogue=compiled.catalogue, engine="", engine_version=""
-                    )
+                raw = module.evaluate(canonical_bytes(document), entrypoint)
+                check(raw, number)
             except PolicyFailureError as exc:
-                raise PolicyBuildError(f"the compiled policy fails on generated input {number}: {exc}") from exc
+                raise PolicyBuildError(
+                    f"the compiled policy fails on generated input {number} of {entrypoint}: {exc}"
+                ) from exc
             if ordered(raw) != ordered(answer):
-                raise PolicyBuildError(f"the compiled policy and OPA differ on generated input {number}")
+                raise PolicyBuildError(
+                    f"the compiled policy and OPA differ on generated input {number} of {entrypoint}"
+                )
             allows += raw["allow"] is True
     finally:
         module.close()
-    if not allows:
-        raise PolicyBuildError(
-            "want at least one generated input that is allowed; do any trusted signers fit the matrix?"
-        )
     return allows
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from lockgate.digests import sha256_hex
-from lockgate.policy.build import ENTRYPOINT, MANIFEST_FILE, MODULE_FILE, bundle_sources, compile_sources
+from lockgate.policy.build import ENTRYPOINTS, MANIFEST_FILE, MODULE_FILE, bundle_sources, compile_sources
 from lockgate.policy.data import make_catalogue
 from lockgate.policy.errors import PolicyBuildError, PolicyStaleError
 from lockgate.policy.manifest import Manifest, parse_manifest
@@ -78,11 +78,11 @@ def _staleness(compiled: Path, sources: PolicySources, *, own_data: bool) -> Com
     differing = _differing(manifest, sources, own_data=own_data)
     if differing:
         return f"the compiled policy was not built from this {differing[0]}"
-    if sha256_hex(wasm) != manifest.wasm_sha256 or manifest.entrypoint != ENTRYPOINT:
+    if sha256_hex(wasm) != manifest.wasm_sha256 or manifest.entrypoints != ENTRYPOINTS:
         return f"{MODULE_FILE} is not the module of its manifest"
     return CompiledPolicy(
         catalogue=make_catalogue(revision_of(sources.digests()), manifest.rules, sources.data),
-        entrypoint=manifest.entrypoint,
+        entrypoints=manifest.entrypoints,
         opa_version=manifest.opa_version,
         wasm=wasm,
         data=sources.data,

@@ -13,7 +13,7 @@ from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.types import PolicyRevision, RuleInfo
 from lockgate.schemas import SchemaError, check_schema
 
-FORMAT: Final = "lockgate-policy/1"
+FORMAT: Final = "lockgate-policy/2"
 MANIFEST_BYTES_MAX: Final = 1024 * 1024  # 512 sources and 64 rules at their limits
 MANIFEST_SCHEMA: Final = "v1/policy/manifest"
 
@@ -22,7 +22,7 @@ _NO_SHA256: Final = "0" * 64
 _SMALLEST: Final = {
     "format": FORMAT,
     "opa_version": "0.0.0",
-    "entrypoint": "lockgate/none",
+    "entrypoints": ["lockgate/none"],
     "revision": f"sha256:{_NO_SHA256}",
     "sources": [{"path": "none", "sha256": _NO_SHA256}],
     "wasm_sha256": _NO_SHA256,
@@ -34,7 +34,7 @@ class Manifest:
     """What a compiled policy was built from."""
 
     opa_version: str
-    entrypoint: str
+    entrypoints: tuple[str, ...]
     revision: PolicyRevision
     sources: Mapping[str, Sha256Hex]  # everything that a decision depends on, by path; the data among them
     wasm_sha256: Sha256Hex
@@ -50,7 +50,7 @@ def write_manifest(manifest: Manifest) -> bytes:
     document = {
         "format": FORMAT,
         "opa_version": manifest.opa_version,
-        "entrypoint": manifest.entrypoint,
+        "entrypoints": list(manifest.entrypoints),
         "revision": manifest.revision,
         "sources": [{"path": path, "sha256": manifest.sources[path]} for path in sorted(manifest.sources)],
         "wasm_sha256": manifest.wasm_sha256,
@@ -76,7 +76,7 @@ def parse_manifest(text: bytes) -> Manifest:
         raise PolicyBuildError(f"the policy's manifest: {exc}") from exc
     return Manifest(
         opa_version=document["opa_version"],
-        entrypoint=document["entrypoint"],
+        entrypoints=tuple(document["entrypoints"]),
         revision=PolicyRevision(document["revision"]),
         sources={source["path"]: Sha256Hex(source["sha256"]) for source in document["sources"]},
         wasm_sha256=Sha256Hex(document["wasm_sha256"]),

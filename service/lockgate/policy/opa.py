@@ -11,6 +11,7 @@ No policy is ever uploaded from here: OPA gets it as a bundle (`lockgate policy 
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,7 @@ from opa_client.opa import OpaClient
 from requests.adapters import HTTPAdapter
 
 from lockgate.canonical_json import MalformedJSONError, parse_json
+from lockgate.policy.authorization import authz_bytes, parse_authz_result
 from lockgate.policy.deadlines import DeadlineGuard
 from lockgate.policy.documents import input_bytes, parse_result
 from lockgate.policy.errors import (
@@ -30,7 +32,16 @@ from lockgate.policy.errors import (
     PolicyUnavailableError,
     PolicyUndefinedError,
 )
-from lockgate.policy.types import CompiledPolicy, PolicyCatalogue, PolicyInput, PolicyResult
+from lockgate.policy.types import (
+    AUTHZ_DECISION,
+    PROMOTION_DECISION,
+    AuthzInput,
+    AuthzResult,
+    CompiledPolicy,
+    PolicyCatalogue,
+    PolicyInput,
+    PolicyResult,
+)
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024  # the largest result of the schema's limits, its envelope, and room
 CONNECTIONS: Final = 16  # kept alive; a request beyond waits for one
@@ -146,17 +157,36 @@ class OPAEngine:
         self._catalogue = compiled.catalogue
         self._client = HardenedOPAClient(server)
         self._guard = DeadlineGuard()
-        *package, self._rule = compiled.entrypoint.split("/")
-        self._package = ".".join(package)
 
     def catalogue(self) -> PolicyCatalogue:
         """Return the revision that OPA must run, and its rules; every evaluation makes sure that it does."""
         return self._catalogue
 
     def evaluate(self, document: PolicyInput, *, timeout_s: float) -> PolicyResult:
-        """Evaluate the entrypoint; see `PolicyEngine.evaluate`."""
+        """Evaluate what is decided on a promotion; see `PolicyEngine.evaluate`."""
         input_bytes(document)  # refused before it is sent, by the same limits as in the other engine
-        answer = self._guard.run(lambda: self._ask(document, timeout_s), timeout_s)
+        result, version = self._value(PROMOTION_DECISION, document, timeout_s)
+        return parse_result(
+            result,
+            document=document,
+            catalogue=self._catalogue,
+            engine=self.name,
+            engine_version=version,
+        )
+
+    def authorize(self, document: AuthzInput, *, timeout_s: float) -> AuthzResult:
+        """Evaluate whether a call is permitted; see `PolicyEngine.authorize`."""
+        authz_bytes(document)  # as above
+        result, _ = self._value(AUTHZ_DECISION, document, timeout_s)
+        return parse_authz_result(result, document=document, revision=self._catalogue.revision)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close_connection()
+
+    def _value(self, entrypoint: str, document: Mapping[str, Any], timeout_s: float) -> tuple[object, str]:
+        """Return an entrypoint's value by the revision that is wanted, unchecked, and OPA's version."""
+        answer = self._guard.run(lambda: self._ask(entrypoint, document, timeout_s), timeout_s)
         revisions, version = _provenance(answer)
         # A bundle that is known and another one is a different fault than no policy at all.
         if revisions and self._catalogue.revision not in revisions:
@@ -165,22 +195,13 @@ class OPAEngine:
             raise PolicyUndefinedError("OPA has no value at the entrypoint")
         if not revisions:
             raise PolicyUnavailableError("want OPA to state its policy revision: run it with the built bundle")
-        return parse_result(
-            answer["result"],
-            document=document,
-            catalogue=self._catalogue,
-            engine=self.name,
-            engine_version=version,
-        )
+        return answer["result"], version
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close_connection()
-
-    def _ask(self, document: PolicyInput, timeout_s: float) -> dict[str, Any]:
+    def _ask(self, entrypoint: str, document: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        *package, rule = entrypoint.split("/")
         self._client.start(timeout_s)
         try:
-            answer = self._client.query_rule(dict(document), self._package, self._rule, query_params=_QUERY)
+            answer = self._client.query_rule(dict(document), ".".join(package), rule, query_params=_QUERY)
         except requests.HTTPError as exc:
             raise _failure(exc.response) from exc
         except requests.RequestException as exc:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NewType, Protocol, TypeAlias
+from typing import Any, Final, Literal, NewType, Protocol, TypeAlias
 
 from lockgate.clock import EpochNs
 from lockgate.digests import Digest, Sha256Hex
@@ -14,6 +14,12 @@ PolicyInput = NewType("PolicyInput", Mapping[str, Any])
 PolicyRevision = NewType("PolicyRevision", str)
 """`sha256:<hex>` over the policy's sources and data; changes when any byte of either does."""
 
+AuthzInput = NewType("AuthzInput", Mapping[str, Any])
+"""A JSON object valid under `schemas/v1/policy/authz_input.json`; only `lockgate.policy.authorization` makes one."""
+
+# The module's and bundle's entrypoints, as OPA's paths are written.
+PROMOTION_DECISION: Final = "lockgate/promotion/decision"
+AUTHZ_DECISION: Final = "lockgate/authz/decision"
 
 RequestKind: TypeAlias = Literal["promote", "rollback"]
 
@@ -181,6 +187,15 @@ class PolicyResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzResult:
+    """Whether a call is permitted: a complete, schema-valid answer of the policy."""
+
+    allow: bool
+    reason: str  # a stable code; "granted" if and only if allowed
+    revision: PolicyRevision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleInfo:
     """One rule of the catalogue, from its METADATA block."""
 
@@ -209,7 +224,7 @@ class CompiledPolicy:
     """A policy that was tested, checked and compiled, with the data that it decides by."""
 
     catalogue: PolicyCatalogue
-    entrypoint: str  # as OPA's paths are written, "lockgate/promotion/decision"
+    entrypoints: tuple[str, ...]  # sorted
     opa_version: str  # of the OPA that compiled it
     wasm: bytes = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)  # the data document, from its root
@@ -232,7 +247,7 @@ class PolicyEngine(Protocol):
         ...
 
     def evaluate(self, document: PolicyInput, *, timeout_s: float) -> PolicyResult:
-        """Evaluate the one entrypoint.
+        """Evaluate what is decided on a promotion.
 
         Args:
             document: A valid policy input.
@@ -243,5 +258,17 @@ class PolicyEngine(Protocol):
             PolicyUndefinedError: The entrypoint is undefined for this input.
             PolicyInvalidError: The answer breaks the result schema or contradicts itself.
             PolicyEvaluationError: A built-in failed or rules conflict.
+        """
+        ...
+
+    def authorize(self, document: AuthzInput, *, timeout_s: float) -> AuthzResult:
+        """Evaluate whether a call is permitted.
+
+        Args:
+            document: A valid authorisation input.
+            timeout_s: The whole budget, connection included.
+
+        Raises:
+            PolicyFailureError: As in `evaluate`. Nothing is permitted then.
         """
         ...
