@@ -110,6 +110,7 @@ principal = Table(
     Column("identities", Text, nullable=False),  # canonical JSON list: what this principal signs as
     Column("created_ns", BigInteger, nullable=False),
     Column("issuer", String(64), nullable=False, server_default=""),  # whose tokens made it; "" = the command line
+    Column("issued_ns", BigInteger),  # when the token was issued whose claims this row is of; NULL = the command line
     Column("disabled_ns", BigInteger),  # since when it may do nothing, whatever its tokens say
 )
 

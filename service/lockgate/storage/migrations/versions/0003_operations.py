@@ -12,6 +12,7 @@ down_revision: Final = "0002"
 def upgrade() -> None:
     """Go up to this revision."""
     op.add_column("principal", sa.Column("issuer", sa.String(length=64), nullable=False, server_default=""))
+    op.add_column("principal", sa.Column("issued_ns", sa.BigInteger(), nullable=True))
     op.add_column("principal", sa.Column("disabled_ns", sa.BigInteger(), nullable=True))
     op.add_column("token", sa.Column("scope", sa.Text(), nullable=True))
     op.add_column("token", sa.Column("used_ns", sa.BigInteger(), nullable=True))
@@ -24,4 +25,5 @@ def downgrade() -> None:
     op.drop_column("token", "used_ns")
     op.drop_column("token", "scope")
     op.drop_column("principal", "disabled_ns")
+    op.drop_column("principal", "issued_ns")
     op.drop_column("principal", "issuer")
