@@ -163,7 +163,7 @@ def test_counters_name_neither_models_nor_people(gate: GateUnderTest) -> None:
     gate.client.get("/v1/policy")
     exposition = gate.call("GET", "/metrics", "otto").text
 
-    assert 'lockgate_decisions_total{kind="promote",verdict="pending"} 1.0' in exposition
+    assert 'lockgate_decisions_total{to_env="production",verdict="pending"} 1.0' in exposition
     assert 'lockgate_problems_total{code="identity.unauthenticated"} 1.0' in exposition
     assert 'route="/v1/promotions"' in exposition
     assert "fraud-detector" not in exposition

@@ -34,6 +34,7 @@ from lockgate.promotion.types import (
     PromotionAnswer,
     PromotionState,
     Verdict,
+    WaitingPromotions,
 )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "PromotionUnknownError",
     "Register",
     "Verdict",
+    "WaitingPromotions",
     "approval_document",
     "decide",
     "open_needs",

@@ -313,7 +313,7 @@ class Gate:
             return Outcome(value=None, events=(event,))
 
         receipt = self._log.transact(work).receipts[0]
-        return PromotionAnswer(promotion=decided, decision=decision, receipt=receipt)
+        return PromotionAnswer(promotion=decided, decision=decision, receipt=receipt, fresh=True)
 
     def _decide_anew(
         self,
@@ -346,7 +346,9 @@ class Gate:
 
         receipts = self._log.transact(work).receipts
         after = replace(redecided, state=state, row_version=promotion.row_version + 1)
-        return receipts, PromotionAnswer(promotion=after, decision=evaluation.decision, receipt=receipts[-1])
+        return receipts, PromotionAnswer(
+            promotion=after, decision=evaluation.decision, receipt=receipts[-1], fresh=True
+        )
 
     def _check_fresh(self, connection: Connection, case: Case, evaluation: Evaluation) -> None:
         # In the transaction: what the evaluation took for true at its `now` must still hold at the commit.

@@ -38,6 +38,7 @@ from lockgate.promotion.types import (
     PromotionAnswer,
     PromotionState,
     Verdict,
+    WaitingPromotions,
 )
 from lockgate.storage import StorageError, read_transaction
 
@@ -90,6 +91,15 @@ class Register:
             rows = store.list_promotion_rows(connection, wanted)
         return tuple((row["number"], _promotion(row, now)) for row in rows)
 
+    def waiting(self) -> tuple[WaitingPromotions, ...]:
+        """Count the promotions that nobody has closed yet, by target environment. Changes nothing.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            return store.waiting_promotions(connection, self._clock.now_ns())
+
     def replay(self, subject: str, key: str, body_sha256: str) -> PromotionAnswer | None:
         """Return what a principal was answered when they first used an idempotency key, or None.
 
@@ -109,7 +119,7 @@ class Register:
             raise IdempotencyKeyReusedError("want a new Idempotency-Key for another request body")
         answer = self._answer(replace(_promotion(row, now_us(self._clock)), decision_id=before.decision_id))
         state = state_after(answer.decision.verdict, rejected=False)  # as it was then, whatever became of it since
-        return replace(answer, promotion=replace(answer.promotion, state=state), replayed=True)
+        return replace(answer, promotion=replace(answer.promotion, state=state))
 
     def pending(self, promotion_id: str, now: EpochNs) -> tuple[Promotion, tuple[Approval, ...]]:
         """Return a promotion that can still be decided, and its approvals, oldest first.

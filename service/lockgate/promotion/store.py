@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
-from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState
+from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState, WaitingPromotions
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import idempotency as idempotency_table
 from lockgate.storage.tables import promotion as promotion_table
@@ -99,6 +99,24 @@ def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tup
         .limit(limit)
     )
     return [(row.id, row.row_version, row.decision_id, row.model) for row in connection.execute(statement)]
+
+
+def waiting_promotions(connection: Connection, now: EpochNs) -> tuple[WaitingPromotions, ...]:
+    """Count what is pending, by target environment, in one pass over the rows in that state."""
+    columns = promotion_table.c
+    is_pending = columns.expires_ns > now
+    pending = func.sum(case((is_pending, 1), else_=0))
+    oldest = func.min(case((is_pending, columns.created_ns)))
+    statement = (
+        select(columns.to_environment, func.count(), pending, oldest)
+        .where(columns.state == PromotionState.PENDING.value)
+        .group_by(columns.to_environment)
+        .order_by(columns.to_environment)
+    )
+    return tuple(
+        WaitingPromotions(to_environment=name, pending=int(waits), expired=total - int(waits), oldest=since)
+        for name, total, waits, since in connection.execute(statement)
+    )
 
 
 def was_allowed(connection: Connection, request: PromotionRequest) -> bool:

@@ -107,6 +107,16 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingPromotions:
+    """The promotions into one environment that nobody has closed yet."""
+
+    to_environment: str
+    pending: int
+    expired: int  # their time ran out; the next operation records it
+    oldest: EpochNs | None  # when the oldest pending one was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What exactly an approval approves. Change any of it and the approval no longer counts."""
 
@@ -156,7 +166,7 @@ class PromotionAnswer:
     promotion: Promotion
     decision: Decision
     receipt: Receipt
-    replayed: bool = False  # the answer to an idempotency key that was used before
+    fresh: bool = False  # the decision was made just now, for this answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,24 +10,28 @@ from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
 from lockgate.web.authentication import register_authentication
-from lockgate.web.observation import Metrics, register_observation
+from lockgate.web.gauges import GaugeCollector
+from lockgate.web.metrics import Metrics
+from lockgate.web.observation import register_observation
 from lockgate.web.problems import register_problems
+from lockgate.web.tracing import NoTracing, Tracing
 
 
-def create_app(services: Services, *, several_processes: bool = False) -> Flask:
+def create_app(services: Services, *, several_processes: bool = False, tracing: Tracing | None = None) -> Flask:
     """Make the application.
 
     Args:
         services: The rooms, wired.
         several_processes: Whether counters are shared with other processes of this instance.
+        tracing: Who is told of spans; None for nobody.
     """
     app = Flask("lockgate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
-    metrics = Metrics(several_processes=several_processes)
+    metrics = Metrics(GaugeCollector(services), several_processes=several_processes)
     register_problems(app)
-    register_observation(app, metrics)
+    register_observation(app, metrics, tracing or NoTracing())
     register_authentication(app, services.identities)
     app.before_request(services.trust.refresh)
     for blueprint in (

@@ -7,7 +7,7 @@ from lockgate.bootstrap import Services
 from lockgate.identity import Permission
 from lockgate.web.api.openapi import openapi_document
 from lockgate.web.authentication import needs, open_to_all
-from lockgate.web.observation import Metrics
+from lockgate.web.metrics import Metrics
 from lockgate.web.responses import json_response
 
 

@@ -10,7 +10,7 @@ from lockgate.identity import Permission
 from lockgate.promotion import PromotionAnswer, PromotionFilter, Verdict
 from lockgate.web.authentication import caller, needs
 from lockgate.web.documents import approval_answer_document, promotion_answer_document, promotion_document
-from lockgate.web.observation import Metrics
+from lockgate.web.metrics import Metrics
 from lockgate.web.parameters import allow_only, json_body, page_limit, text
 from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
@@ -31,12 +31,6 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         response.headers["Lockgate-Verdict"] = answer.decision.verdict.value
         return response
 
-    def count(document: dict[str, object]) -> None:
-        subject, evidence = document["subject"], document["evidence"]
-        metrics.decisions.labels(subject["kind"], document["verdict"]).inc()  # type: ignore[index]
-        for refusal in evidence["refusals"]:  # type: ignore[index]
-            metrics.refusals.labels(refusal["code"]).inc()
-
     @blueprint.post("/v1/promotions")
     @needs(Permission.REQUEST)
     def create() -> Response:
@@ -44,8 +38,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         answer = gate.request(
             caller(), json_body(), idempotency_key=request.headers.get("Idempotency-Key"), trace=g.trace
         )
-        if not answer.replayed:
-            count(answer.decision.document)
+        metrics.count_request(answer, services.policy.engine.catalogue())
         pending = answer.decision.verdict is Verdict.PENDING
         document = promotion_answer_document(answer, services.policy.revision())
         response = answered(answer, "v1/api/promotion_answer", document, 202 if pending else 201)
@@ -76,6 +69,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     def show(promotion_id: object) -> Response:
         allow_only()
         answer = gate.show(str(promotion_id), trace=g.trace)
+        metrics.count_decision(answer, services.policy.engine.catalogue())
         document = promotion_answer_document(answer, services.policy.revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
@@ -84,7 +78,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     def approve(promotion_id: object) -> Response:
         allow_only()
         answer = gate.approve(caller(), str(promotion_id), json_body(), trace=g.trace)
-        count(answer.outcome.decision.document)
+        metrics.count_approval(answer, services.policy.engine.catalogue())
         document = approval_answer_document(answer, services.policy.revision())
         return answered(answer.outcome, "v1/api/approval_answer", document, 201)
 
@@ -103,6 +97,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         if "Idempotency-Key" in request.headers:
             raise ParameterError("want no Idempotency-Key: a dry run changes nothing")
         decision = gate.dry_run(caller(), json_body())
+        metrics.count_forecast(decision, services.policy.engine.catalogue())
         response = json_response("v1/api/dry_run_answer", {"decision": decision.document})
         response.headers["Lockgate-Verdict"] = decision.verdict.value
         return response

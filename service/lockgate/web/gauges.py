@@ -1,0 +1,202 @@
+"""What is looked up when somebody asks for metrics: what waits, how the log ends, whether this instance could decide.
+
+The database may be down or slow just then, and a scrape must answer all the same, so the looking is done in a thread
+of its own, at most one at a time. Whoever scrapes waits a little for it; what is not known then is absent, and
+`lockgate_scrape_ok` is 0. Absent is not zero: an alert can tell an empty queue from one that nobody could see.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from importlib.metadata import version
+from time import monotonic
+from typing import Final
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lockgate.audit.formats.records import parse_record
+from lockgate.audit.types import RecordFilter
+from lockgate.bootstrap import Services
+from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
+from lockgate.errors import LockgateError
+from lockgate.promotion import WaitingPromotions
+from lockgate.readiness import ReadinessCheck
+
+FRESH_S: Final = 5.0  # several scrapers, or one that is impatient, cost one look in this time
+WAIT_S_MAX: Final = 4.0  # of a scrape for the look; Prometheus gives up after ten seconds unless told otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    """How one log ends."""
+
+    origin: str
+    size: int
+    newest_at: EpochNs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What the database says."""
+
+    waiting: tuple[WaitingPromotions, ...]
+    endings: tuple[_Ending, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What one look found."""
+
+    now: EpochNs
+    checks: tuple[ReadinessCheck, ...]
+    stored: _Stored | None  # None: the database could not be read
+
+
+class GaugeCollector(Collector):
+    """Prometheus' collector of everything that is looked up. Safe to share between threads."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._look: Future[_Seen] | None = None
+        self._look_began_s = 0.0
+        self._log_checked_at: EpochNs | None = None  # when the log's ending was last found whole
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: what there is depends on what can be seen."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Look, and return what was found."""
+        seen = self._latest()
+        stored = seen.stored if seen else None
+        yield _gauge(
+            "lockgate_scrape_ok", "Whether everything that is looked up could be seen", float(stored is not None)
+        )
+        yield self._build_info()
+        yield self._trust()
+        if seen is not None:
+            yield from self._checks(seen)
+        if seen is not None and stored is not None:
+            yield from _waiting(stored, seen.now)
+            yield from _endings(stored)
+
+    def _latest(self) -> _Seen | None:
+        with self._lock:
+            look = self._look
+            if look is None or (look.done() and monotonic() - self._look_began_s > FRESH_S):
+                look = self._look = Future()
+                self._look_began_s = monotonic()
+                threading.Thread(target=self._see, args=(look,), name="gauges", daemon=True).start()
+        try:
+            return look.result(timeout=WAIT_S_MAX)
+        except FutureTimeoutError:
+            return None
+
+    def _see(self, look: Future[_Seen]) -> None:
+        readiness = self._services.readiness
+        now = readiness.clock.now_ns()
+        checks = readiness.check()
+        if any(check.name == "audit_log" and check.ok for check in checks):
+            self._log_checked_at = now
+        try:
+            stored = self._read()
+        except LockgateError as exc:
+            structlog.get_logger().warning("gauges_failed", code=exc.code)
+            stored = None
+        except Exception as exc:  # noqa: BLE001 - a scrape must answer; what is wrong goes to the operator's log
+            structlog.get_logger().error("gauges_failed", code=LockgateError.code, exc_info=exc)
+            stored = None
+        look.set_result(_Seen(now=now, checks=checks, stored=stored))
+
+    def _read(self) -> _Stored:
+        endings = []
+        for log in (self._services.log,):
+            for newest in log.find(RecordFilter(), limit=1, newest_first=True):
+                record = parse_record(newest.body)
+                endings.append(
+                    _Ending(origin=log.origin, size=record["seq"] + 1, newest_at=parse_timestamp(record["ts"]))
+                )
+        return _Stored(waiting=self._services.register.waiting(), endings=tuple(endings))
+
+    def _build_info(self) -> Metric:
+        try:
+            revision: str = self._services.policy.revision()
+        except LockgateError:
+            revision = ""
+        family = GaugeMetricFamily(
+            "lockgate_build_info", "The version, and the policy revision in force", labels=("version", "policy_digest")
+        )
+        family.add_metric((version("lockgate"), revision), 1)
+        return family
+
+    def _trust(self) -> Metric:
+        family = GaugeMetricFamily(
+            "lockgate_trust_domain_expiry_timestamp_seconds",
+            "From when a trust domain accepts no new signature; absent where it has no end",
+            labels=("trust_domain",),
+        )
+        for name, domain in sorted(self._services.readiness.verifier.domains.by_name.items()):
+            if domain.valid_until is not None:
+                family.add_metric((name,), domain.valid_until / NS_PER_S)
+        return family
+
+    def _checks(self, seen: _Seen) -> Iterator[Metric]:
+        ready = GaugeMetricFamily(
+            "lockgate_ready", "Whether a part that a decision needs works, as /readyz finds it", labels=("part",)
+        )
+        for check in seen.checks:
+            ready.add_metric((check.name,), float(check.ok))
+        yield ready
+        # A database that cannot be read says nothing about the log: then there is no verdict, not a bad one.
+        verdicts = [
+            check.ok
+            for check in seen.checks
+            if check.name == "audit_log" and (check.ok or not check.detail.startswith("storage."))
+        ]
+        for ok in verdicts:
+            yield _gauge("lockgate_ledger_verify_ok", "Whether the log ends as it was signed last", float(ok))
+        if self._log_checked_at is not None:
+            yield _gauge(
+                "lockgate_ledger_last_verified_timestamp_seconds",
+                "When this process last found that the log ends as it was signed",
+                self._log_checked_at / NS_PER_S,
+            )
+
+
+def _waiting(stored: _Stored, now: EpochNs) -> Iterator[Metric]:
+    requests = GaugeMetricFamily(
+        "lockgate_open_requests",
+        "Promotions that wait for approvals (pending), or whose time ran out unrecorded (expired)",
+        labels=("to_env", "state"),
+    )
+    oldest = GaugeMetricFamily(
+        "lockgate_oldest_open_request_seconds", "Age of the oldest promotion that waits", labels=("to_env",)
+    )
+    for one in stored.waiting:
+        requests.add_metric((one.to_environment, "pending"), one.pending)
+        requests.add_metric((one.to_environment, "expired"), one.expired)
+        if one.oldest is not None:
+            oldest.add_metric((one.to_environment,), max(now - one.oldest, 0) / NS_PER_S)
+    yield requests
+    yield oldest
+
+
+def _endings(stored: _Stored) -> Iterator[Metric]:
+    records = CounterMetricFamily("lockgate_ledger_records", "Records ever written to the audit log", labels=("log",))
+    newest = GaugeMetricFamily(
+        "lockgate_ledger_newest_record_timestamp_seconds", "The time of a log's newest record", labels=("log",)
+    )
+    for ending in stored.endings:
+        records.add_metric((ending.origin,), ending.size)
+        newest.add_metric((ending.origin,), ending.newest_at / NS_PER_S)
+    yield records
+    yield newest
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=value)

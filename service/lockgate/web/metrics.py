@@ -1,0 +1,200 @@
+"""What is counted, by Prometheus' rules. No label names a model, a version or a person, and each has few values.
+
+A label's value is one of ours: an environment, rule or role of the policy in force, a route of this application, a
+stable code. What a caller wrote becomes `other`, so that nobody can make the number of series grow.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from flask import Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
+from lockgate.observing import Step
+from lockgate.policy import PolicyCatalogue
+from lockgate.promotion import ApprovalAnswer, Decision, PromotionAnswer, Verdict
+from lockgate.web.gauges import GaugeCollector
+
+OTHER: Final = "other"
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+# People answer within minutes, a working day, a week; requests and approvals end after at most 90 days.
+_PEOPLE_S: Final = (
+    _MINUTE,
+    5 * _MINUTE,
+    15 * _MINUTE,
+    _HOUR,
+    4 * _HOUR,
+    8 * _HOUR,
+    _DAY,
+    2 * _DAY,
+    3 * _DAY,
+    7 * _DAY,
+    14 * _DAY,
+)
+# From a step in memory to the longest budget of one, four seconds for the policy and five for the log's lock.
+_STEP_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_POLICY_QUERIES: Final[Mapping[Step, str]] = {"policy.evaluate": "promotion", "policy.authorize": "authz"}
+
+
+class Metrics:
+    """The counters of one process, and what is looked up when somebody asks for them."""
+
+    def __init__(self, gauges: GaugeCollector, *, several_processes: bool) -> None:
+        """Make every counter.
+
+        Args:
+            gauges: What is looked up.
+            several_processes: Whether counters are shared with other processes of this instance.
+        """
+        self._several_processes = several_processes
+        self._looked_up = CollectorRegistry()
+        self._looked_up.register(gauges)
+        self.registry = registry = CollectorRegistry()
+        # --- HTTP
+        self.http_requests = Counter(
+            "lockgate_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
+        )
+        self.http_seconds = Histogram(
+            "lockgate_http_request_seconds", "Time to answer an HTTP request", ("route",), registry=registry
+        )
+        self.http_in_flight = Gauge(
+            "lockgate_http_requests_in_flight",
+            "HTTP requests being answered now",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.problems = Counter("lockgate_problems", "Requests answered with a problem", ("code",), registry=registry)
+        self.limited = Counter("lockgate_limited", "Requests refused by a limit", ("reason",), registry=registry)
+        self.authentications = Counter(
+            "lockgate_authentications",
+            "Callers' proofs of identity, and how they ended",
+            ("outcome",),
+            registry=registry,
+        )
+        # --- the gate
+        self.promotion_requests = Counter(
+            "lockgate_promotion_requests",
+            "Promotion requests taken in, by how they were answered first",
+            ("to_env", "kind", "outcome"),
+            registry=registry,
+        )
+        self.decisions = Counter("lockgate_decisions", "Decisions recorded", ("to_env", "verdict"), registry=registry)
+        self.rule_results = Counter(
+            "lockgate_rule_results",
+            "What became of each rule in each decision (enforce) or forecast (dry_run)",
+            ("rule", "verdict", "mode"),
+            registry=registry,
+        )
+        self.signature_verifications = Counter(
+            "lockgate_signature_verifications",
+            "Evidence verified, or refused with a code",
+            ("result",),
+            registry=registry,
+        )
+        self.approval_latency = Histogram(
+            "lockgate_approval_latency_seconds",
+            "From a request to an approval or rejection of it",
+            ("to_env", "role"),
+            buckets=_PEOPLE_S,
+            registry=registry,
+        )
+        self.lead_time = Histogram(
+            "lockgate_lead_time_seconds",
+            "From a request to the decision that allows it",
+            ("to_env",),
+            buckets=_PEOPLE_S,
+            registry=registry,
+        )
+        # --- steps
+        self._policy_seconds = Histogram(
+            "lockgate_opa_request_seconds",
+            "Time for the policy to answer, over HTTP or compiled in",
+            ("query",),
+            buckets=_STEP_S,
+            registry=registry,
+        )
+        self._evidence_seconds = Histogram(
+            "lockgate_evidence_verification_seconds",
+            "Time to verify all evidence of one decision",
+            buckets=_STEP_S,
+            registry=registry,
+        )
+        self._append_seconds = Histogram(
+            "lockgate_ledger_append_seconds",
+            "Time until a record is durable, waiting for other writers included",
+            buckets=_STEP_S,
+            registry=registry,
+        )
+
+    def exposition(self) -> Response:
+        """Return the counters of all processes of this instance in Prometheus' text form."""
+        counted = self.registry
+        if self._several_processes:
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        text = generate_latest(counted) + generate_latest(self._looked_up)
+        return Response(text, content_type=CONTENT_TYPE_LATEST)
+
+    def count_step(self, name: Step, seconds: float) -> None:
+        """Count one step of a request."""
+        match name:
+            case "policy.evaluate" | "policy.authorize":
+                self._policy_seconds.labels(_POLICY_QUERIES[name]).observe(seconds)
+            case "evidence.verify":
+                self._evidence_seconds.observe(seconds)
+            case "audit.append":
+                self._append_seconds.observe(seconds)
+
+    def count_request(self, answer: PromotionAnswer, catalogue: PolicyCatalogue) -> None:
+        """Count a promotion request; one that was answered before counts as that and makes no new decision."""
+        subject = answer.decision.document["subject"]
+        outcome = answer.decision.verdict.value if answer.fresh else "replayed"
+        self.promotion_requests.labels(_one_of(subject["to"], catalogue.environments), subject["kind"], outcome).inc()
+        self.count_decision(answer, catalogue)
+
+    def count_decision(self, answer: PromotionAnswer, catalogue: PolicyCatalogue) -> None:
+        """Count a decision, if it was made just now."""
+        if not answer.fresh:
+            return
+        decision = answer.decision
+        to_env = _one_of(decision.document["subject"]["to"], catalogue.environments)
+        self.decisions.labels(to_env, decision.verdict.value).inc()
+        if decision.verdict is Verdict.ALLOW:
+            decided = parse_timestamp(decision.document["decided_at"])
+            self.lead_time.labels(to_env).observe(_seconds(answer.promotion.created, decided))
+        self._count_reasons(decision, catalogue, "enforce")
+
+    def count_approval(self, answer: ApprovalAnswer, catalogue: PolicyCatalogue) -> None:
+        """Count an approval or rejection and the decision that it led to."""
+        promotion, approval = answer.outcome.promotion, answer.approval
+        to_env = _one_of(promotion.request.transition.to_environment, catalogue.environments)
+        latency = self.approval_latency.labels(to_env, _one_of(approval.role, catalogue.roles))
+        latency.observe(_seconds(promotion.created, approval.approved))
+        self.count_decision(answer.outcome, catalogue)
+
+    def count_forecast(self, decision: Decision, catalogue: PolicyCatalogue) -> None:
+        """Count what a dry run found."""
+        self._count_reasons(decision, catalogue, "dry_run")
+
+    def _count_reasons(self, decision: Decision, catalogue: PolicyCatalogue, mode: str) -> None:
+        document: dict[str, Any] = decision.document
+        known = [rule.rule_id for rule in catalogue.rules]
+        for rule in document["rules"]:
+            self.rule_results.labels(_one_of(rule["rule_id"], known), rule["status"], mode).inc()
+        for _ in document["evidence"]["signatures"]:
+            self.signature_verifications.labels("verified").inc()
+        for refusal in document["evidence"]["refusals"]:
+            self.signature_verifications.labels(refusal["code"]).inc()
+
+
+def _one_of(value: str, known: Iterable[str]) -> str:
+    return value if value in known else OTHER
+
+
+def _seconds(begin: EpochNs, end: EpochNs) -> float:
+    return max(end - begin, 0) / NS_PER_S
