@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from lockgate.administration import IDENTITY_KINDS
 from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, load_signer
-from lockgate.clock import Clock
+from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
 from lockgate.evidence import (
@@ -110,8 +110,8 @@ def build_services(settings: Settings) -> Services:
     evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=settings.policy_timeout_s)
     gate_settings = GateSettings(
         default_trust_domain=settings.default_trust_domain,
-        promotion_ttl_ns=settings.promotion_ttl_ns,
-        approval_ttl_ns=settings.approval_ttl_ns,
+        promotion_ttl_ns=int(settings.promotion_ttl_s * NS_PER_S),
+        approval_ttl_ns=int(settings.approval_ttl_s * NS_PER_S),
     )
     return Services(
         gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=gate_settings),
@@ -157,16 +157,12 @@ def prepare_database(settings: Settings) -> None:
 def _build_engine(settings: Settings, compiled: CompiledPolicy) -> PolicyEngine:
     if settings.policy_engine == "wasm":
         return WasmEngine(compiled)
-    try:
-        token = settings.opa_token_file.read_text().strip() if settings.opa_token_file else None
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError("LOCKGATE_OPA_TOKEN_FILE: want a readable text file") from exc
     address = urlsplit(settings.opa_url)
     server = OPAServer(
         host=address.hostname or "",
         port=address.port or (443 if address.scheme == "https" else 80),
         tls=address.scheme == "https",
         ca_file=settings.opa_ca_file,
-        token=token,
+        token=settings.opa_token or None,
     )
     return OPAEngine(compiled, server)
