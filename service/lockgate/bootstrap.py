@@ -3,6 +3,7 @@
 The web application and the command line see the rooms through what this makes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
+from lockgate.reloading import RELOADING_KINDS, Part, ReloadCall, Reloader
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 
@@ -45,6 +47,7 @@ class Services:
     policy: PolicyInForce
     trust: TrustFolder
     readiness: Readiness
+    reloader: Reloader
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -57,7 +60,7 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         engine=database,
         signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS}),
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **RELOADING_KINDS}),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
         former_signer=load_former_signer(settings),
@@ -96,8 +99,12 @@ def check_settings(settings: Settings) -> None:
     _lay_foundation(settings).database.dispose()
 
 
-def build_services(settings: Settings) -> Services:
-    """Wire a process that decides; everything that decides trust is loaded and checked here, once.
+def build_services(settings: Settings, reload_call: ReloadCall | None = None) -> Services:
+    """Wire a process that decides; everything that decides trust is loaded and checked here.
+
+    Args:
+        settings: Of the process.
+        reload_call: What the processes of this instance share; None if it is the only one.
 
     Raises:
         LockgateError: A part is missing or unusable; the process must not start.
@@ -113,6 +120,13 @@ def build_services(settings: Settings) -> Services:
         promotion_ttl_ns=int(settings.promotion_ttl_s * NS_PER_S),
         approval_ttl_ns=int(settings.approval_ttl_s * NS_PER_S),
     )
+    reloader = Reloader(
+        policy=policy,
+        parts=(_policy_part(settings, policy),),
+        log=log,
+        clock=clock,
+        call=reload_call or ReloadCall(),
+    )
     return Services(
         gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=gate_settings),
         register=Register(database=database, log=log, clock=clock),
@@ -121,8 +135,19 @@ def build_services(settings: Settings) -> Services:
         identities=IdentityStore(database, clock),
         policy=policy,
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, policy=policy, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
+        reloader=reloader,
     )
+
+
+def _policy_part(settings: Settings, policy: PolicyInForce) -> Part:
+    def load() -> Callable[[], None]:
+        # Without OPA: what comes into force while requests wait was built and tested before, not meanwhile.
+        compiled = load_policy(settings.policy_dir, None, settings.policy_config_dir)
+        engine = _build_engine(settings, compiled)
+        return lambda: policy.replace(engine)
+
+    return load
 
 
 def _lay_foundation(settings: Settings) -> _Foundation:

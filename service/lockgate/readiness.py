@@ -12,7 +12,8 @@ from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expire
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import EvidenceVerifier, TrustFolder
-from lockgate.policy import EvidenceFacts, PolicyInForce, PolicyPrincipal, PolicyRequest, build_input
+from lockgate.policy import EvidenceFacts, PolicyPrincipal, PolicyRequest, build_input
+from lockgate.reloading import Reloader
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
@@ -37,7 +38,7 @@ class Readiness:
 
     clock: Clock
     database: Engine
-    policy: PolicyInForce
+    reloader: Reloader
     log: AuditLog
     trust: TrustFolder
     verifier: EvidenceVerifier
@@ -53,7 +54,7 @@ class Readiness:
 
     def _policy(self) -> str:
         # A decision of known answer: nothing signed, an unknown model. An engine that allows it is no gate.
-        engine = self.policy.engine
+        engine = self.reloader.policy.engine
         catalogue = engine.catalogue()
         now = self.clock.now_ns()
         nobody = PolicyPrincipal(subject=_CANARY_NAME, type="machine", roles=(), identities=())
@@ -80,7 +81,8 @@ class Readiness:
         result = engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:
             raise _PolicyOpenError("the policy allows an unsigned, unknown model")
-        return engine.name
+        refused = self.reloader.problem
+        return f"{engine.name}; what lies in the files is refused: {refused}" if refused else engine.name
 
     def _database(self) -> str:
         check_schema(self.database)

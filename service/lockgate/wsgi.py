@@ -18,4 +18,6 @@ def application() -> Flask:
         LockgateError: A setting, the policy, a trusted root, the database or the log's key is unusable.
     """
     configure_logs()
-    return create_app(build_services(load_settings()))
+    services = build_services(load_settings())
+    services.reloader.begin()
+    return create_app(services)

@@ -73,6 +73,13 @@ def served(folder: Path, **variables: str) -> Iterator[ServedGate]:
         yield gate
 
 
+def revisions(gate: ServedGate) -> set[str]:
+    """Ask often enough to reach every worker; return the revisions that they say are in force."""
+    headers = {"Authorization": f"Bearer {gate.tokens[RITA.subject]}"}
+    url = f"http://127.0.0.1:{gate.port}/v1/policy"
+    return {requests.get(url, headers=headers, timeout=5).json()["revision"] for _ in range(20)}
+
+
 def promote(gate: ServedGate) -> None:
     """Walk one promotion through: pending, pending, allow."""
     asked = gate.run(*SIGNED)
@@ -277,3 +284,25 @@ def test_a_rule_that_does_not_build_stops_the_start(tmp_path: Path, opa_binary: 
     assert done.exit_code == 3
     assert "policy.build" in done.stderr
     assert "freeze.rego" in done.stderr
+
+
+def test_sighup_puts_the_policy_of_the_folder_in_force(tmp_path: Path) -> None:
+    """Every worker follows without a restart; a folder that cannot be used changes nothing and ends no worker."""
+    gate = ServedGate(tmp_path)
+    with gate.stage.serving(gate.port, workers=2) as main:
+        matrix = gate.material.policy_config_dir / "matrix" / "data.json"
+        whole = matrix.read_bytes()
+        before = revisions(gate)
+        matrix.write_bytes(b"{")
+        os.kill(main, signal.SIGHUP)
+        broken = revisions(gate)
+        matrix.write_bytes(whole + b"\n")
+        unasked = revisions(gate)
+        os.kill(main, signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while (after := revisions(gate)) == before or len(after) > 1:
+            assert time.monotonic() < deadline, after
+        promote(gate)
+
+    assert len(before) == len(after) == 1
+    assert broken == unasked == before

@@ -1,7 +1,7 @@
 """A whole gate in a folder, with real parts: SQLite, the compiled policy, a virtual Sigstore; time stands still."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_t
 from lockgate.identity import IdentityStore, parse_principal
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
+from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
+from lockgate.reloading import RELOADING_KINDS, ReloadCall, Reloader
 from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.web.app import create_app
@@ -152,14 +154,33 @@ class GateUnderTest:
 
 
 def make_gate(
-    folder: Path, engine: PolicyEngine, *, timeout_s: float = 5.0, database_url: str | None = None
+    folder: Path,
+    engine: PolicyEngine,
+    *,
+    timeout_s: float = 5.0,
+    database_url: str | None = None,
+    config: Path | None = None,
 ) -> GateUnderTest:
-    """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise."""
+    """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
+
+    A reload reads the policy's data from `config`, where that is given.
+    """
+
+    def load_config() -> Callable[[], None]:
+        reloaded = WasmEngine(load_policy(shipped_folder("policies"), None, config))
+        return lambda: policy.replace(reloaded)
+
     clock = FixedClock()
     database = open_engine(database_url or f"sqlite:///{folder / 'lockgate.db'}")
     upgrade_schema(database)
     signer = create_key_file(folder / "log.key", ORIGIN)
-    log = AuditLog(engine=database, signer=signer, clock=clock, catalogue=KindCatalogue(GATE_KINDS), instance="test")
+    log = AuditLog(
+        engine=database,
+        signer=signer,
+        clock=clock,
+        catalogue=KindCatalogue({**GATE_KINDS, **RELOADING_KINDS}),
+        instance="test",
+    )
     log.create()
     trust_dir = folder / "trust"
     trust_dir.mkdir()
@@ -172,6 +193,7 @@ def make_gate(
     evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=timeout_s)
     settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
     identities = IdentityStore(database, clock)
+    reloader = Reloader(policy=policy, parts=(load_config,) if config else (), log=log, clock=clock, call=ReloadCall())
     tokens = {}
     for subject, roles in PEOPLE.items():
         identities.put_principal(
@@ -186,7 +208,8 @@ def make_gate(
         identities=identities,
         policy=policy,
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, policy=policy, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
+        reloader=reloader,
     )
     return GateUnderTest(
         folder=folder,

@@ -79,8 +79,15 @@ class Stage:
         return done.stdout
 
     @contextlib.contextmanager
-    def serving(self, port: int) -> Iterator[None]:
+    def serving(self, port: int, workers: int = 1) -> Iterator[int]:
         """Serve the gate on a loopback port, until the block ends.
+
+        Args:
+            port: Which one.
+            workers: How many processes serve.
+
+        Returns:
+            The process identifier of the server's main process.
 
         Raises:
             StageError: It was not ready within `START_S_MAX` seconds.
@@ -88,7 +95,7 @@ class Stage:
         log = self.folder / "gate.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
-                (*_PROGRAM, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"),
+                (*_PROGRAM, "serve", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)),
                 cwd=self.folder,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
@@ -97,7 +104,7 @@ class Stage:
             )
         try:
             self._wait_until_ready(process, port, log)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             try:

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     APPROVE = "approve"
     READ_PROMOTIONS = "read_promotions"
     READ_POLICY = "read_policy"
+    RELOAD = "reload"
     READ_AUDIT = "read_audit"
     READ_METRICS = "read_metrics"
     RECORD = "record"
@@ -34,6 +35,7 @@ _GRANTS: Final[Mapping[Permission, frozenset[str]]] = {
     Permission.APPROVE: frozenset({"approver"}),
     Permission.READ_PROMOTIONS: _EVERYONE,
     Permission.READ_POLICY: _EVERYONE,
+    Permission.RELOAD: frozenset({"operator"}),
     Permission.READ_AUDIT: frozenset({"auditor", "operator"}),
     Permission.READ_METRICS: frozenset({"auditor", "operator"}),
     Permission.RECORD: frozenset({"recorder"}),

@@ -34,6 +34,7 @@ def create_app(services: Services, *, several_processes: bool = False, tracing: 
     register_observation(app, metrics, tracing or NoTracing())
     register_authentication(app, services.identities)
     app.before_request(services.trust.refresh)
+    app.before_request(services.reloader.refresh)
     for blueprint in (
         promotions_blueprint(services, metrics),
         audit_blueprint(services),

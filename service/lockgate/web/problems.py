@@ -18,7 +18,7 @@ from lockgate.audit import (
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
-from lockgate.policy import PolicyFailureError, PolicyUnavailableError
+from lockgate.policy import PolicyBuildError, PolicyFailureError, PolicyUnavailableError
 from lockgate.promotion import (
     ApprovalRepeatedError,
     ApprovalsFullError,
@@ -28,7 +28,6 @@ from lockgate.promotion import (
     EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
-    NotPermittedError,
     PromotionClosedError,
     PromotionUnknownError,
 )
@@ -58,6 +57,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (ApprovalsFullError, 409, "Too many approvals"),
     (ContendedError, 503, "Too many at once"),
     (EvaluationTooOldError, 503, "Deciding took too long"),
+    (PolicyBuildError, 409, "The policy in the folder cannot be used"),
     (PolicyUnavailableError, 503, "The policy engine does not answer"),
     (PolicyFailureError, 500, "The policy gave no usable answer"),
     (KindUnknownError, 422, "No such kind of record"),

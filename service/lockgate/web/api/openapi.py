@@ -170,6 +170,13 @@ OPERATIONS: Final = (
         problems=(400, 503),
     ),
     Operation(
+        method="post",
+        path="/v1/policy:reload",
+        summary="Put the policy and the issuers in force as their files are now, or change nothing",
+        answers={200: "policy"},
+        problems=(400, 409, 503),
+    ),
+    Operation(
         method="get",
         path="/v1/policy/rules",
         summary="The rules in force",

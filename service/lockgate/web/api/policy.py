@@ -1,12 +1,19 @@
 """The policy in force: its revision and its rules."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
+from lockgate.audit import Actor
 from lockgate.bootstrap import Services
 from lockgate.identity import Permission
-from lockgate.web.authentication import needs
+from lockgate.policy import PolicyInForce
+from lockgate.web.authentication import caller, needs
 from lockgate.web.parameters import allow_only
 from lockgate.web.responses import json_response
+
+
+def _in_force(policy: PolicyInForce) -> Response:
+    engine = policy.engine
+    return json_response("v1/api/policy", {"revision": engine.catalogue().revision, "engine": engine.name})
 
 
 def policy_blueprint(services: Services) -> Blueprint:
@@ -17,8 +24,16 @@ def policy_blueprint(services: Services) -> Blueprint:
     @needs(Permission.READ_POLICY)
     def revision() -> Response:
         allow_only()
-        engine = services.policy.engine
-        return json_response("v1/api/policy", {"revision": engine.catalogue().revision, "engine": engine.name})
+        return _in_force(services.policy)
+
+    @blueprint.post("/v1/policy:reload")
+    @needs(Permission.RELOAD)
+    def reload() -> Response:
+        allow_only()
+        principal = caller()
+        actor = Actor(type=principal.type, id=principal.subject, roles=principal.roles)
+        services.reloader.reload(actor, g.trace)
+        return _in_force(services.policy)
 
     @blueprint.get("/v1/policy/rules")
     @needs(Permission.READ_POLICY)
