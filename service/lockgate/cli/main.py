@@ -20,7 +20,7 @@ _COMMANDS: Final = {
     "approve": "promotions:approve",
     "audit": "audit:audit",
     "check": "promotions:check",
-    "db": "operations:db",
+    "db": "databases:db",
     "demo": "demo:demo",
     "doctor": "doctor:doctor",
     "init": "operations:init",

@@ -1,4 +1,4 @@
-"""What an operator runs beside the service: init, db upgrade, serve."""
+"""What an operator runs beside the service: init, serve."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.errors import ConfigError
-from lockgate.storage import database_exists, grant_service_role, open_engine, read_transaction, upgrade_schema
+from lockgate.storage import database_exists, open_engine, read_transaction
 from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
 
@@ -85,42 +85,6 @@ def _refuse_orphaned_log(settings: Settings) -> None:
             f"the database holds the log {there[0]!r}, but its key {settings.log_key_file} is missing: "
             "put the key back from the backup; a new key cannot continue the log"
         )
-
-
-@click.group()
-def db() -> None:
-    """Look after the database."""
-
-
-@db.command()
-@settings_options
-def upgrade(settings: Settings) -> int:
-    """Bring the database's tables to this version, in one transaction.
-
-    \b
-    Example:
-      lockgate db upgrade
-    """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    upgrade_schema(open_engine(settings.database_url))
-    click.echo("the tables are those of this version", err=True)
-    return ExitCode.ALLOW
-
-
-@db.command()
-@click.option("--role", required=True, metavar="NAME", help="The role that the service connects as.")
-@settings_options
-def grants(settings: Settings, role: str) -> int:
-    """Give a PostgreSQL role the rights of the service, and no more.
-
-    Run it as the owner of the tables, after each 'lockgate db upgrade'. Prints the statements that it ran. The role can
-    add audit records, but not change or delete them.
-
-    \b
-    Example:
-      LOCKGATE_DATABASE_URL=postgresql://owner@db.example/lockgate lockgate db grants --role lockgate_service
-    """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    emit("".join(f"{statement};\n" for statement in grant_service_role(open_engine(settings.database_url), role)))
-    return ExitCode.ALLOW
 
 
 @click.command()

@@ -7,23 +7,46 @@ It promises that a write transaction that ended without an exception is on the d
 exception other than `StorageOutcomeError` left nothing, and that no message shows a password or a row's values.
 """
 
-from lockgate.storage.database import database_exists, open_engine, read_transaction, write_transaction
-from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError, StorageSchemaError
+from lockgate.storage.copying import copy_rows, count_rows, prepare_target
+from lockgate.storage.database import (
+    database_exists,
+    describe_database,
+    open_engine,
+    read_transaction,
+    write_transaction,
+)
+from lockgate.storage.errors import (
+    StorageBusyError,
+    StorageDowngradeError,
+    StorageError,
+    StorageNotEmptyError,
+    StorageOutcomeError,
+    StorageSchemaError,
+)
 from lockgate.storage.grants import grant_service_role
-from lockgate.storage.migrate import check_schema, upgrade_schema
+from lockgate.storage.migrate import check_schema, downgrade_schema, plan_downgrade, read_revisions, upgrade_schema
 from lockgate.storage.remnants import clear_remnants
 from lockgate.storage.upsert import upsert
 
 __all__ = [
     "StorageBusyError",
+    "StorageDowngradeError",
     "StorageError",
+    "StorageNotEmptyError",
     "StorageOutcomeError",
     "StorageSchemaError",
     "check_schema",
     "clear_remnants",
+    "copy_rows",
+    "count_rows",
     "database_exists",
+    "describe_database",
+    "downgrade_schema",
     "grant_service_role",
     "open_engine",
+    "plan_downgrade",
+    "prepare_target",
+    "read_revisions",
     "read_transaction",
     "upgrade_schema",
     "upsert",

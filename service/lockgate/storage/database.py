@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lockgate.storage import postgresql, sqlite
+from lockgate.storage.description import DatabaseDescription
 from lockgate.storage.errors import StorageBusyError, StorageError, StorageOutcomeError
 
 WRITE_WAIT_S_MAX: Final = 5.0  # past this a caller is told to come back (503), rather than held
@@ -27,6 +28,7 @@ class _Kind(Protocol):
     def open_engine(self, url: URL, /) -> Engine: ...
     def database_exists(self, engine: Engine, /) -> bool: ...
     def turn_to_write(self, engine: Engine, wait_s: float, /) -> contextlib.AbstractContextManager[None]: ...
+    def describe(self, connection: Connection, /) -> DatabaseDescription: ...
     def begin_read(self, connection: Connection, /) -> None: ...
     def begin_write(self, connection: Connection, wait_s: float, /) -> None: ...
     def begin_patient_write(self, connection: Connection, wait_s: float, /) -> None: ...
@@ -79,6 +81,16 @@ def database_exists(engine: Engine) -> bool:
     A PostgreSQL server is always something: whether it has the database, the first transaction tells.
     """
     return _KINDS[engine.dialect.name].database_exists(engine)
+
+
+def describe_database(engine: Engine) -> DatabaseDescription:
+    """Say what the database is, and how this process is connected to it.
+
+    Raises:
+        StorageError: The database cannot be read.
+    """
+    with read_transaction(engine) as connection:
+        return _KINDS[engine.dialect.name].describe(connection)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,18 @@ class StorageSchemaError(StorageError):
     code: ClassVar[str] = "storage.schema"
 
 
+class StorageNotEmptyError(StorageError):
+    """The database holds rows already; nothing is copied over them."""
+
+    code: ClassVar[str] = "storage.not_empty"
+
+
+class StorageDowngradeError(StorageError):
+    """The tables cannot go back to that revision: it cannot hold what is in them, or is none."""
+
+    code: ClassVar[str] = "storage.downgrade_refused"
+
+
 class StorageOutcomeError(StorageError):
     """The database was lost during a commit: all of it was written, or nothing. Look before you repeat it."""
 

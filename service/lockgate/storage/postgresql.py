@@ -5,8 +5,9 @@ its transaction travel together, in one round trip; it is also what finds out th
 """
 
 import contextlib
+import ipaddress
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg import errors as sqlstates
@@ -14,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from lockgate.storage.description import DatabaseDescription
 from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, StorageError, StorageSchemaError
 
 CONNECTIONS_MAX: Final = 10  # of one process: its eight threads, the audit writer, one to spare
@@ -41,6 +43,14 @@ _BEGIN_WRITE: Final = (
     "SET LOCAL lock_timeout = '{wait_ms}ms';"
     f"SET LOCAL statement_timeout = '{STATEMENT_S_MAX}s';"
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S_MAX}s'"
+)
+_DESCRIBE: Final = (
+    "SELECT 'PostgreSQL ' || current_setting('server_version') AS server, current_user AS role, "
+    "pg_is_in_recovery() AS standby, pg_database_size(current_database()) AS size_bytes, "
+    "current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AS durable, "
+    "CASE WHEN to_regclass('audit_entry') IS NULL THEN 'none' "
+    "WHEN pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = to_regclass('audit_entry')), 'USAGE') "
+    "THEN 'owner' WHEN has_table_privilege('audit_entry', 'INSERT') THEN 'service' ELSE 'none' END AS rights"
 )
 _BE_PATIENT: Final = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _BEGIN_MIGRATION: Final = (
@@ -90,6 +100,37 @@ def open_engine(url: URL) -> Engine:
 def database_exists(_engine: Engine) -> bool:
     """Say yes: a server makes no database by being asked, so that whoever connects is told."""
     return True
+
+
+def describe(connection: Connection) -> DatabaseDescription:
+    """Say what the server is, who we are there, and whether anybody else could listen."""
+    row = connection.exec_driver_sql(_DESCRIBE).one()
+    driver: Any = connection.connection.dbapi_connection
+    # What libpq itself settled on, from the URL, its environment or its defaults.
+    mode = {option.keyword: option.val for option in driver.pgconn.info}.get(b"sslmode")
+    tls: Literal["verified", "unverified", "off"] = "off"
+    if driver.pgconn.ssl_in_use:
+        tls = "verified" if mode == b"verify-full" else "unverified"
+    return DatabaseDescription(
+        server=row.server,
+        role=row.role,
+        rights=row.rights,
+        tls=tls,
+        local=is_local(driver.info.host, driver.info.hostaddr),
+        standby=row.standby,
+        durable=row.durable,
+        size_bytes=row.size_bytes,
+    )
+
+
+def is_local(host: str, address: str) -> bool:
+    """Tell whether the way to a server stays on this machine.
+
+    Args:
+        host: What the URL names: a host, or the folder of a socket.
+        address: What the host's name was resolved to; "" for a socket.
+    """
+    return host.startswith("/") or bool(address and ipaddress.ip_address(address.partition("%")[0]).is_loopback)
 
 
 def turn_to_write(_engine: Engine, _wait_s: float) -> contextlib.AbstractContextManager[None]:

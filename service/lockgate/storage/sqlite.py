@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from lockgate.storage.description import DatabaseDescription
 from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, StorageError
 from lockgate.storage.turns import take_turn
 
@@ -19,6 +20,7 @@ FOREIGN_WAIT_S_MAX: Final = 5.0  # for a program that locks the file and knows n
 POOL_WAIT_S_MAX: Final = 5.0  # for a connection that another thread has; there are 15
 # `secure_delete`: what is erased leaves the file too; not every build of SQLite has that as its default.
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "secure_delete=ON")
+_SYNCHRONOUS_FULL: Final = 2  # as PRAGMA synchronous answers
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -47,6 +49,24 @@ def open_engine(url: URL) -> Engine:
 def database_exists(engine: Engine) -> bool:
     """Tell whether there is a file; to connect would make one."""
     return Path(engine.url.database or "").is_file()
+
+
+def describe(connection: Connection) -> DatabaseDescription:
+    """Say what the file is."""
+
+    def pragma(name: str) -> int:
+        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+    return DatabaseDescription(
+        server=f"SQLite {sqlite3.sqlite_version}",
+        role=None,
+        rights="owner",
+        tls="off",
+        local=True,
+        standby=False,
+        durable=pragma("synchronous") >= _SYNCHRONOUS_FULL,
+        size_bytes=pragma("page_count") * pragma("page_size"),
+    )
 
 
 def turn_to_write(engine: Engine, wait_s: float) -> contextlib.AbstractContextManager[None]:
@@ -98,7 +118,7 @@ def is_outcome_unknown(error: DBAPIError) -> bool:
 
 def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own type
     connection.isolation_level = None  # transactions begin where this file says, not where the driver guesses
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "secure_delete=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,7 +1,6 @@
 """`lockgate audit attachments`, `erase` and `prune`: what the log lets go of, each act recorded in it."""
 
 import re
-import sys
 import uuid
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,7 @@ from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX, erase
 from lockgate.audit.keeping.pruning import Needs, prune
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.absent_records import explain_absence
-from lockgate.cli.errors import NotSentError
+from lockgate.cli.confirmation import confirm
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
@@ -105,7 +104,7 @@ def erase_command(*, settings: Settings, digests: tuple[Sha256Hex, ...], reason:
       lockgate audit erase sha256:9f86... --reason "request 4711 of a former approver"
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     engine, log = _open(settings)
-    _confirm(f"Delete {len(digests)} attachments of {plain(log.origin)} for good?", yes=yes)
+    confirm(f"Delete {len(digests)} attachments of {plain(log.origin)} for good?", yes=yes)
     done = erase(engine, log, digests, reason=reason, actor=_OPERATOR)
     emit("".join(f"erased sha256:{sha256}\n" for sha256 in done.erased))
     if done.erased_before:
@@ -137,7 +136,7 @@ def prune_command(*, settings: Settings, before: int, archive: Path, reason: str
       lockgate audit prune --before 102400 --archive audit-2026 --reason "kept for two years"
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     engine, log = _open(settings)
-    _confirm(f"Delete the records of {plain(log.origin)} before {before} for good?", yes=yes)
+    confirm(f"Delete the records of {plain(log.origin)} before {before} for good?", yes=yes)
     clock = SystemClock()
 
     def needed(connection: Connection) -> Needs:
@@ -156,15 +155,6 @@ def _open(settings: Settings) -> tuple[Engine, AuditLog]:
     engine = open_engine(settings.database_url)
     check_schema(engine)
     return engine, open_log(settings, SystemClock(), engine)
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("want a terminal to ask on, or --yes")
-    if not click.confirm(question, err=True):
-        raise NotSentError(f"nothing was deleted: the answer to '{question}' was no")
 
 
 def _line(found: FoundAttachment) -> str:

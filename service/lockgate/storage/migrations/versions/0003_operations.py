@@ -8,6 +8,19 @@ from alembic import op
 revision: Final = "0003"
 down_revision: Final = "0002"
 
+# What the way back cannot keep, and what refuses it: words -> rows.
+KEPT_NOWHERE_ELSE: Final = {
+    "principals who are disabled": "principal WHERE disabled_ns IS NOT NULL",
+    "tokens in force with a scope narrower than their principal's roles": (
+        "token WHERE scope IS NOT NULL AND revoked_ns IS NULL"
+    ),
+    "promotions whose records are in the log of an environment": "promotion WHERE log <> ''",
+}
+LOST_ON_THE_WAY_BACK: Final = {
+    "principals' issuers": "principal WHERE issuer <> ''",
+    "times at which a token was last used": "token WHERE used_ns IS NOT NULL",
+}
+
 
 def upgrade() -> None:
     """Go up to this revision."""
