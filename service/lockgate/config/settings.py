@@ -53,3 +53,5 @@ class Settings:
     login_client_secret: str  # "" for a public client
 
     traces: Literal["off", "otlp"]
+    log_level: Literal["debug", "info", "warning", "error"]
+    log_format: Literal["json", "console"]

@@ -344,6 +344,20 @@ SETTINGS: Final = (
         help="`otlp` sends OpenTelemetry traces; needs `lockgate[otel]`, and `OTEL_*` says where to.",
         default="off",
     ),
+    Setting(
+        name="log_level",
+        kind=one_of(("debug", "info", "warning", "error")),
+        group="observation",
+        help="The lowest level of the log on standard error; each request is one line at `info`.",
+        default="info",
+    ),
+    Setting(
+        name="log_format",
+        kind=one_of(("json", "console")),
+        group="observation",
+        help="`json`, one object a line; or `console`, for a person who watches.",
+        default="json",
+    ),
 )
 """Every setting, group by group."""
 
