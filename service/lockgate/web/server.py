@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from lockgate.bootstrap import build_services, check_settings
 from lockgate.config import Settings, share_counters
+from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.serving import LimitedServer
 
 REQUEST_LINE_BYTES_MAX: Final = 4094  # the longest path with every filter is below 500
@@ -31,7 +32,12 @@ class Server(LimitedServer):
         self._settings = settings
         self._counters = tempfile.mkdtemp(prefix="lockgate-metrics-")
         share_counters(self._counters)
-        super().__init__(bind=bind, workers=workers, request_line_bytes_max=REQUEST_LINE_BYTES_MAX)
+        super().__init__(
+            bind=bind,
+            workers=workers,
+            request_line_bytes_max=REQUEST_LINE_BYTES_MAX,
+            body_bytes_max=REQUEST_BYTES_MAX,
+        )
 
     def more_config(self) -> Mapping[str, Any]:
         """Return how the workers' counters end."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from flask import Flask
 
+from lockgate.audit.formats.submissions import SUBMISSION_BYTES_MAX
 from lockgate.serving import LimitedServer
 
 REQUEST_LINE_BYTES_MAX: Final = 512  # the longest path has 76 characters
@@ -21,7 +22,9 @@ class WitnessServer(LimitedServer):
             bind: `host:port`.
         """
         self._make_app = make_app
-        super().__init__(bind=bind, workers=1, request_line_bytes_max=REQUEST_LINE_BYTES_MAX)
+        super().__init__(
+            bind=bind, workers=1, request_line_bytes_max=REQUEST_LINE_BYTES_MAX, body_bytes_max=SUBMISSION_BYTES_MAX
+        )
 
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
         """Make the application, in the worker."""
