@@ -1,4 +1,4 @@
-"""What can be wrong with a principal or a token."""
+"""What can be wrong with a principal, a token, or an issuer."""
 
 from typing import ClassVar
 
@@ -11,13 +11,53 @@ class IdentityError(LockgateError):
     code: ClassVar[str] = "identity.invalid"
 
 
+class NotPermittedError(IdentityError):
+    """The principal may not do this, or not to this object."""
+
+    code: ClassVar[str] = "identity.not_permitted"
+
+
 class PrincipalUnknownError(IdentityError):
     """No principal has this subject."""
 
     code: ClassVar[str] = "identity.principal_unknown"
 
 
+class PrincipalTakenError(IdentityError):
+    """A principal of this name exists, and somebody else says who it is: another issuer, or the command line."""
+
+    code: ClassVar[str] = "identity.principal_taken"
+
+
 class TokenUnknownError(IdentityError):
     """No token has this id."""
 
     code: ClassVar[str] = "identity.token_unknown"
+
+
+class IssuerInvalidError(IdentityError):
+    """The settings of an issuer cannot be used.
+
+    Attributes:
+        path: Where, as `issuer[0].rule[1].claims`.
+        detail: What is wanted there, without the path.
+    """
+
+    code: ClassVar[str] = "identity.issuer_invalid"
+
+    def __init__(self, detail: str, path: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+class JWKSInvalidError(IdentityError):
+    """What should be an issuer's keys is none, or holds what no issuer may publish."""
+
+    code: ClassVar[str] = "identity.jwks_invalid"
+
+
+class IssuerUnavailableError(IdentityError):
+    """An issuer's keys are not known now, so that nothing can be said about its tokens."""
+
+    code: ClassVar[str] = "identity.issuer_unavailable"

@@ -1,30 +1,36 @@
 """Principals and tokens in the database."""
 
+import contextlib
 import hashlib
 import secrets
 import uuid
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
-from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.clock import NS_PER_S, Clock, EpochNs, is_expired
 from lockgate.identity.errors import PrincipalUnknownError, TokenUnknownError
-from lockgate.identity.types import NewToken, Principal, TokenInfo
-from lockgate.storage import read_transaction, upsert, write_transaction
+from lockgate.identity.types import NewToken, Principal, PrincipalInfo, TokenInfo, parse_roles
+from lockgate.identity.vouching import carrying
+from lockgate.storage import StorageError, read_transaction, upsert, write_transaction
 from lockgate.storage.tables import principal as principal_table
 from lockgate.storage.tables import token as token_table
 
 TOKEN_PREFIX: Final = "lgt_"  # noqa: S105 - what secret scanners look for, not a secret
+USE_NOTED_NS: Final = 900 * NS_PER_S  # one write for a token in so long, however often it is used
 _SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: a plain hash of it cannot be guessed backwards
 
 
 class IdentityStore:
-    """Keeps who may call, and turns a bearer token into a principal."""
+    """Keeps who may call, and turns an API token into a principal."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._noted: dict[str, EpochNs] = {}  # by token, when its use was last to be noted; no more than there are
 
     def put_principal(self, principal: Principal) -> None:
         """Create a principal, or replace the roles and identities of an existing one.
@@ -34,6 +40,26 @@ class IdentityStore:
         """
         with write_transaction(self._engine) as connection:
             write_principal(connection, principal, self._clock.now_ns())
+
+    def find_principal(self, subject: str) -> PrincipalInfo | None:
+        """Return a principal and where it comes from, or None.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with read_transaction(self._engine) as connection:
+            return read_principal_info(connection, subject)
+
+    def list_principals(self) -> tuple[PrincipalInfo, ...]:
+        """Return every principal, by subject.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(select(principal_table)).all()
+        # Sorted here: databases collate in their own ways.
+        return tuple(sorted(map(_principal_info, rows), key=lambda info: info.principal.subject))
 
     def create_token(self, subject: str, lifetime_ns: int) -> NewToken:
         """Make a token that stands for a principal until it expires.
@@ -50,7 +76,7 @@ class IdentityStore:
             StorageError: The database failed.
         """
         with write_transaction(self._engine) as connection:
-            return write_token(connection, subject, lifetime_ns, self._clock.now_ns())
+            return write_token(connection, subject, lifetime_ns, self._clock.now_ns(), scope=None)
 
     def revoke_token(self, token_id: str) -> None:
         """End a token now; ending an ended one changes nothing.
@@ -69,9 +95,8 @@ class IdentityStore:
             StorageError: The database failed.
         """
         columns = token_table.c
-        statement = select(columns.id, columns.subject, columns.created_ns, columns.expires_ns, columns.revoked_ns)
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(statement.order_by(columns.created_ns, columns.id)).all()
+            rows = connection.execute(select(token_table).order_by(columns.created_ns, columns.id)).all()
         return tuple(
             TokenInfo(
                 token_id=row.id,
@@ -79,41 +104,90 @@ class IdentityStore:
                 created_ns=row.created_ns,
                 expires_ns=row.expires_ns,
                 revoked_ns=row.revoked_ns,
+                scope=_scope(row),
+                used_ns=row.used_ns,
             )
             for row in rows
         )
 
     def authenticate(self, secret: str) -> Principal | None:
-        """Return whom a bearer token stands for now, or None.
+        """Return whom an API token stands for now, with the roles that it carries, or None.
 
         The look-up is by the hash of a 256-bit secret, so that its timing tells nothing of use.
 
         Raises:
             StorageError: The database failed; the caller must not take that for "nobody".
         """
-        statement = select(token_table).where(token_table.c.secret_sha256 == _hash(secret))
+        now = self._clock.now_ns()
         with read_transaction(self._engine) as connection:
-            row = connection.execute(statement).first()
-            if row is None or row.revoked_ns is not None or is_expired(row.expires_ns, self._clock.now_ns()):
+            row = connection.execute(select(token_table).where(token_table.c.secret_sha256 == _hash(secret))).first()
+            if row is None or row.revoked_ns is not None or is_expired(row.expires_ns, now):
                 return None
-            return read_principal(connection, row.subject)
+            info = read_principal_info(connection, row.subject)
+        if info is None or info.disabled_ns is not None:
+            return None
+        self._note_use(row, now)
+        scope = _scope(row)
+        return info.principal if scope is None else carrying(info.principal, scope)
+
+    def _note_use(self, row: Row[Any], now: EpochNs) -> None:
+        newest = max(row.used_ns or 0, self._noted.get(row.id, 0))
+        if not is_expired(EpochNs(newest + USE_NOTED_NS), now):
+            return
+        self._noted[row.id] = now
+        # A database that can only be read must still answer who may read it.
+        with contextlib.suppress(StorageError), write_transaction(self._engine) as connection:
+            connection.execute(token_table.update().where(token_table.c.id == row.id).values(used_ns=now))
 
 
-def write_principal(connection: Connection, principal: Principal, now: EpochNs) -> None:
-    """Create or replace a principal inside the caller's transaction."""
+def write_principal(
+    connection: Connection, principal: Principal, now: EpochNs, *, issuer: str = "", issued: EpochNs | None = None
+) -> None:
+    """Create or replace a principal inside the caller's transaction; one that is disabled stays so.
+
+    Args:
+        connection: Of the transaction.
+        principal: As it shall be.
+        now: The time.
+        issuer: Whose tokens say who it is; "" for the command line.
+        issued: When the token was issued that says so; None for the command line.
+    """
     row = {
         "type": principal.type,
         "roles": canonicalize(list(principal.roles)).decode(),
         "identities": canonicalize(list(principal.identities)).decode(),
+        "issuer": issuer,
+        "issued_ns": issued,
     }
     upsert(connection, principal_table, {"subject": principal.subject, "created_ns": now, **row}, row)
 
 
-def write_token(connection: Connection, subject: str, lifetime_ns: int, now: EpochNs) -> NewToken:
+def disable_principal(connection: Connection, subject: str, since: EpochNs | None) -> PrincipalInfo:
+    """Disable a principal inside the caller's transaction, or enable it again where `since` is None; return it.
+
+    One that is disabled already keeps the time since when.
+
+    Raises:
+        PrincipalUnknownError: There is no such principal.
+    """
+    statement = principal_table.update().where(principal_table.c.subject == subject)
+    if since is not None:
+        statement = statement.where(principal_table.c.disabled_ns.is_(None))
+    connection.execute(statement.values(disabled_ns=since))
+    info = read_principal_info(connection, subject)
+    if info is None:
+        raise PrincipalUnknownError(f"want an existing principal, got {subject[:80]!r}")
+    return info
+
+
+def write_token(
+    connection: Connection, subject: str, lifetime_ns: int, now: EpochNs, *, scope: Sequence[str] | None
+) -> NewToken:
     """Make a token inside the caller's transaction.
 
     Raises:
         PrincipalUnknownError: There is no such principal.
+        IdentityError: The scope names something that is no role.
     """
     if read_principal(connection, subject) is None:
         raise PrincipalUnknownError(f"want an existing principal, got {subject[:80]!r}")
@@ -129,6 +203,7 @@ def write_token(connection: Connection, subject: str, lifetime_ns: int, now: Epo
             subject=subject,
             created_ns=now,
             expires_ns=made.expires_ns,
+            scope=None if scope is None else canonicalize(list(parse_roles(scope))).decode(),
         )
     )
     return made
@@ -150,20 +225,45 @@ def end_token(connection: Connection, token_id: str, now: EpochNs) -> str:
 
 
 def read_principal(connection: Connection, subject: str) -> Principal | None:
-    """Return a principal as it is now, or None.
+    """Return a principal as it counts now, or None; one that is disabled has no roles.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: Inside the caller's transaction, which names it.
     """
-    row = connection.execute(select(principal_table).where(principal_table.c.subject == subject)).first()
-    if row is None:
+    info = read_principal_info(connection, subject)
+    if info is None:
         return None
-    return Principal(
+    return info.principal if info.disabled_ns is None else replace(info.principal, roles=())
+
+
+def read_principal_info(connection: Connection, subject: str) -> PrincipalInfo | None:
+    """Return a principal as it was put, and where it comes from, or None.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: As `read_principal`.
+    """
+    row = connection.execute(select(principal_table).where(principal_table.c.subject == subject)).first()
+    return None if row is None else _principal_info(row)
+
+
+def _principal_info(row: Row[Any]) -> PrincipalInfo:
+    principal = Principal(
         subject=row.subject,
         type=row.type,
         roles=tuple(parse_canonical(row.roles.encode())),
         identities=tuple(parse_canonical(row.identities.encode())),
     )
+    return PrincipalInfo(
+        principal=principal,
+        created_ns=row.created_ns,
+        issuer=row.issuer,
+        issued_ns=row.issued_ns,
+        disabled_ns=row.disabled_ns,
+    )
+
+
+def _scope(row: Row[Any]) -> tuple[str, ...] | None:
+    return None if row.scope is None else tuple(parse_canonical(row.scope.encode()))
 
 
 def _hash(secret: str) -> str:

@@ -1,0 +1,224 @@
+"""Whose OIDC tokens are accepted, and what their claims stand for: the `[[issuer]]` tables of the settings. Pure.
+
+A rule compares claims exactly; there are no patterns. Who runs a shared service such as GitHub Actions lets everybody
+have tokens of it, so each rule must name a claim that never changes hands: a name is free again once its owner is
+gone, a number is not.
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from lockgate.identity.errors import IdentityError, IssuerInvalidError
+from lockgate.identity.templates import Template, parse_template
+from lockgate.identity.types import PrincipalType, parse_principal
+from lockgate.schemas import SchemaError, check_schema
+
+Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+Kind: TypeAlias = Literal["github", "gitlab", "google", "buildkite", "kubernetes", "other"]
+
+ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)  # asymmetric ones: with others a public key could sign
+ISSUERS_MAX: Final = 32  # CI systems, clusters and a login; each is fetched from in turn
+LIFETIME_S_MAX: Final = 86_400  # a token that lives longer than a day is a long-lived secret
+_GOOGLE_JWKS: Final = "https://www.googleapis.com/oauth2/v3/certs"  # another host than the issuer's
+
+# Every claim named here is a string. Sources: the providers' documentation of their tokens; docs/formats/identity.md.
+_IMMUTABLE: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "github": ("repository_id", "repository_owner_id"),
+    "gitlab": ("project_id", "namespace_id"),
+    "google": ("sub",),
+    "buildkite": ("pipeline_id", "organization_id"),
+}
+_HOSTS: Final[Mapping[str, Kind]] = {
+    "token.actions.githubusercontent.com": "github",
+    "gitlab.com": "gitlab",
+    "accounts.google.com": "google",
+    "agent.buildkite.com": "buildkite",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRule:
+    """What one set of claims stands for.
+
+    Attributes:
+        claims: What a token must claim, all of it, exactly.
+        principal: The subject.
+        identities: What the principal signs as.
+    """
+
+    claims: Mapping[str, Any]
+    principal: Template
+    type: PrincipalType
+    roles: tuple[str, ...]
+    identities: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who signs tokens, and how far it is believed.
+
+    Attributes:
+        name: What records call it.
+        url: The exact value of the claim `iss`.
+        audience: The exact and only value of the claim `aud`.
+        jwks_url: Where its keys are; None: where its discovery document says, on its own host.
+        jwks_file: A file with its keys instead; nothing is fetched.
+        private_network: Whether its keys may be fetched from an address that is not public.
+        lifetime_s_max: The longest time from `iat` to `exp`, in seconds.
+    """
+
+    name: str
+    kind: Kind
+    url: str
+    audience: str
+    algorithms: tuple[Algorithm, ...]
+    jwks_url: str | None
+    jwks_file: Path | None
+    ca_file: Path | None
+    private_network: bool
+    lifetime_s_max: int
+    rules: tuple[ClaimRule, ...]
+
+
+def parse_issuers(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -> tuple[Issuer, ...]:
+    """Read the `[[issuer]]` tables.
+
+    Args:
+        tables: As they stand in the settings.
+        folder: What relative paths of files are relative to.
+
+    Raises:
+        IssuerInvalidError: One of them cannot be used; it says which part and why.
+    """
+    if len(tables) > ISSUERS_MAX:
+        raise IssuerInvalidError(f"want at most {ISSUERS_MAX} issuers, got {len(tables)}", "issuer")
+    issuers = tuple(_parse_issuer(table, f"issuer[{index}]", folder) for index, table in enumerate(tables))
+    for index, issuer in enumerate(issuers):
+        before = issuers[:index]
+        if issuer.name in {other.name for other in before}:
+            raise IssuerInvalidError("want a name that no other issuer has", f"issuer[{index}].name")
+        if (issuer.url, issuer.audience) in {(other.url, other.audience) for other in before}:
+            raise IssuerInvalidError("want one issuer for each url and audience", f"issuer[{index}].audience")
+    return issuers
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host of a URL is this machine, by its address or as `localhost`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parse_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
+    try:
+        check_schema("v1/config/issuer", table)
+    except SchemaError as exc:
+        raise IssuerInvalidError(str(exc), path + _dotted(exc.pointer)) from exc
+    kind: Kind = table["kind"]
+    host = _check_url(table["url"], f"{path}.url")
+    if _HOSTS.get(host, kind) != kind:
+        raise IssuerInvalidError(f"want {_HOSTS[host]!r} for this url, got {kind!r}", f"{path}.kind")
+    jwks_url = table.get("jwks_url")
+    jwks_file = table.get("jwks_file")
+    if jwks_url is not None:
+        if jwks_file is not None:
+            raise IssuerInvalidError("want jwks_url or jwks_file, not both", f"{path}.jwks_file")
+        _check_url(jwks_url, f"{path}.jwks_url")
+    elif jwks_file is None and host == "accounts.google.com":
+        jwks_url = _GOOGLE_JWKS
+    return Issuer(
+        name=table["name"],
+        kind=kind,
+        url=table["url"],
+        audience=table["audience"],
+        algorithms=tuple(table.get("algorithms", ("RS256",))),
+        jwks_url=jwks_url,
+        jwks_file=folder / jwks_file if jwks_file is not None else None,
+        ca_file=folder / table["ca_file"] if "ca_file" in table else None,
+        private_network=table.get("private_network", False),
+        lifetime_s_max=table.get("lifetime_s_max", LIFETIME_S_MAX),
+        rules=tuple(_parse_rule(rule, kind, f"{path}.rule[{number}]") for number, rule in enumerate(table["rule"])),
+    )
+
+
+def _parse_rule(table: Mapping[str, Any], kind: Kind, path: str) -> ClaimRule:
+    _check_immutable(table["claims"], kind, f"{path}.claims")
+    try:
+        principal = parse_template(table["principal"])
+    except IdentityError as exc:
+        raise IssuerInvalidError(str(exc), f"{path}.principal") from exc
+    identities = []
+    for number, identity in enumerate(table.get("identities", ())):
+        try:
+            identities.append(parse_template(identity))
+        except IdentityError as exc:
+            raise IssuerInvalidError(str(exc), f"{path}.identities[{number}]") from exc
+    rule = ClaimRule(
+        claims=table["claims"],
+        principal=principal,
+        type=table["type"],
+        roles=tuple(table["roles"]),
+        identities=tuple(identities),
+    )
+    _check_principal(rule, path)
+    return rule
+
+
+def _check_principal(rule: ClaimRule, path: str) -> None:
+    # With a letter in the place of each claim: what is wrong then is wrong for every token.
+    example = "x".join(rule.principal.literals)
+    try:
+        parse_principal(subject=example, type=rule.type, roles=(), identities=())
+    except IdentityError as exc:
+        raise IssuerInvalidError(str(exc), f"{path}.principal") from exc
+    try:
+        parse_principal(subject=example, type=rule.type, roles=rule.roles, identities=())
+    except IdentityError as exc:
+        raise IssuerInvalidError(str(exc), f"{path}.roles") from exc
+
+
+def _check_immutable(claims: Mapping[str, Any], kind: Kind, path: str) -> None:
+    if kind == "kubernetes":
+        inner = claims.get("kubernetes.io")
+        account = inner.get("serviceaccount") if isinstance(inner, Mapping) else None
+        if (
+            not isinstance(inner, Mapping)
+            or not isinstance(inner.get("namespace"), str)
+            or not isinstance(account, Mapping)
+            or not any(isinstance(account.get(name), str) for name in ("name", "uid"))
+        ):
+            raise IssuerInvalidError(
+                "want 'kubernetes.io' with a namespace and a serviceaccount with a name or uid, each in quotes", path
+            )
+        return
+    names = _IMMUTABLE.get(kind)
+    if names is not None and not any(isinstance(claims.get(name), str) for name in names):
+        raise IssuerInvalidError(
+            f"want {' or '.join(names)}, in quotes: whoever takes over a name that became free must not be believed",
+            path,
+        )
+
+
+def _check_url(url: str, path: str) -> str:
+    """Return a usable URL's host."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        fine = bool(host) and parts.port != 0
+    except ValueError:
+        fine, host = False, ""
+    if not fine or parts.username is not None or parts.query or parts.fragment or not url.isascii() or " " in url:
+        raise IssuerInvalidError("want a URL without credentials, query and fragment", path)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise IssuerInvalidError("want https; http only for this machine itself", path)
+    return host
+
+
+def _dotted(pointer: str) -> str:
+    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)
