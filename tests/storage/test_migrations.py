@@ -1,25 +1,34 @@
 """The tables: made, migrated up and down, and refused when they are another version's."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Table, insert, inspect
 
+from lockgate.audit import store, verify_log
+from lockgate.policy.wasm import WasmEngine
 from lockgate.storage import (
+    StorageDowngradeError,
     StorageError,
     StorageSchemaError,
     check_schema,
+    count_rows,
+    downgrade_schema,
     migrate,
     open_engine,
+    plan_downgrade,
+    read_revisions,
     read_transaction,
     upgrade_schema,
     write_transaction,
 )
 from lockgate.storage.database import migration_transaction
-from lockgate.storage.tables import metadata
+from lockgate.storage.tables import audit_cosigned, audit_erased, audit_head, metadata, principal, token
+from support.gates import ORIGIN, make_gate
 from support.things import run_threads
 
 
@@ -94,6 +103,123 @@ def test_every_migration_can_be_undone_and_done_again(database_url: str) -> None
 
     assert left == ["alembic_version"]
     check_schema(engine)
+
+
+def test_data_survives_the_way_down_and_up_again(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """One step back at a time and up again, with a promotion under way: the log verifies and the promotion goes on."""
+    gate = make_gate(tmp_path, engine, database_url=database_url)
+    asked = gate.request()
+    before = count_rows(gate.database)
+    for revision in ("0002", "0001"):
+        lost = plan_downgrade(gate.database, revision)
+        downgrade_schema(gate.database, revision)
+        upgrade_schema(gate.database)
+
+        assert lost == ()
+        assert count_rows(gate.database) == before
+        gate.services.log.check_head()
+    gate.approve("leo", "ml-lead", asked)
+    allowed = gate.approve("maya", "risk", asked).json
+    with read_transaction(gate.database) as connection:
+        verification = verify_log(
+            records=((entry.body, entry.columns) for entry in store.stream_entries(connection, ORIGIN)),
+            checkpoints=store.stream_checkpoints(connection, ORIGIN),
+            keys=[gate.key],
+            attachments=lambda sha256: store.read_attachment(connection, ORIGIN, sha256),
+        )
+
+    assert allowed["promotion"]["state"] == "allowed"
+    assert verification.integrity == "valid", verification.problems
+
+
+def test_what_the_way_back_loses_is_told(database_url: str) -> None:
+    """By number and name; afterwards it is gone, and nothing else."""
+    engine = open_engine(database_url)
+    with write_transaction(engine) as connection:
+        connection.execute(insert(principal), made_principal("rita", issuer="github"))
+        connection.execute(insert(principal), made_principal("leo"))
+        connection.execute(insert(audit_erased), {"log": "l", "sha256": "0"})
+        connection.execute(insert(audit_cosigned), [{"log": "l", "size": size, "note": b""} for size in (1, 2)])
+    told = plan_downgrade(engine, "0002"), plan_downgrade(engine, "0001")
+    downgrade_schema(engine, "0001")
+    upgrade_schema(engine)
+    left = {name: count for name, count in count_rows(engine).items() if count}
+
+    assert told == (
+        ("1 principals' issuers",),
+        ("1 principals' issuers", "1 marks of erased attachments", "2 checkpoints with the lines of witnesses"),
+    )
+    assert left == {"principal": 2}
+
+
+def made_principal(subject: str, **columns: object) -> dict[str, object]:
+    """Make a row."""
+    return {"subject": subject, "type": "user", "roles": "[]", "identities": "[]", "created_ns": 1, **columns}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "revision", "want"),
+    [
+        (principal, made_principal("rita", disabled_ns=1), "0002", "1 principals who are disabled"),
+        (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "0001", "1 logs that were pruned"),
+        (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "base", "1 logs that were pruned"),
+    ],
+)
+def test_what_must_not_be_lost_refuses_the_way_back(
+    database_url: str, table: Table, row: dict[str, object], revision: str, want: str
+) -> None:
+    """What would let somebody in again, or break a log; the tables stay as they are."""
+    engine = open_engine(database_url)
+    with write_transaction(engine) as connection:
+        connection.execute(insert(table), row)
+    for refused in (plan_downgrade, downgrade_schema):
+        with pytest.raises(StorageDowngradeError, match=f"cannot hold {want}") as caught:
+            refused(engine, revision)
+
+        assert caught.value.code == "storage.downgrade_refused"
+    check_schema(engine)
+
+
+def test_a_scoped_token_in_force_refuses_the_way_back(database_url: str) -> None:
+    """Without its scope it would carry every role; once revoked it may lose it."""
+    engine = open_engine(database_url)
+    made = {"id": "t", "secret_sha256": "0", "subject": "rita", "created_ns": 1, "expires_ns": 2, "scope": "[]"}
+    with write_transaction(engine) as connection:
+        connection.execute(insert(principal), made_principal("rita"))
+        connection.execute(insert(token), made)
+    with pytest.raises(StorageDowngradeError, match="1 tokens in force with a scope") as caught:
+        downgrade_schema(engine, "0002")
+    with write_transaction(engine) as connection:
+        connection.execute(token.update().values(revoked_ns=3))
+    downgrade_schema(engine, "0002")
+
+    assert caught.value.code == "storage.downgrade_refused"
+    assert read_revisions(engine) == ("0002", read_revisions(engine)[1])
+
+
+@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0003", "000", "0002;"])
+def test_a_revision_that_is_no_older_one_is_refused(database_url: str, revision: str) -> None:
+    """Only a number of an older revision, or `base`; nothing relative, nothing else that Alembic would understand."""
+    engine = open_engine(database_url)
+    for refused in (plan_downgrade, downgrade_schema):
+        with pytest.raises(StorageDowngradeError, match=r"want one of \['0002', '0001', 'base'\]") as caught:
+            refused(engine, revision)
+
+        assert caught.value.code == "storage.downgrade_refused"
+    check_schema(engine)
+
+
+def test_tables_of_a_newer_version_are_left_alone(database_url: str) -> None:
+    """This version neither migrates them further nor back."""
+    engine = open_engine(database_url)
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for refused in (lambda: upgrade_schema(engine), lambda: downgrade_schema(engine, "0001")):
+        with pytest.raises(StorageSchemaError, match="a newer version migrated it") as caught:
+            refused()
+
+        assert caught.value.code == "storage.schema"
+    assert read_revisions(engine)[0] == "9999"
 
 
 def test_tables_of_another_version_are_refused(empty_database_url: str) -> None:
