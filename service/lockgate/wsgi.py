@@ -9,6 +9,7 @@ from lockgate.bootstrap import build_services
 from lockgate.config import load_settings
 from lockgate.logs import configure_logs
 from lockgate.web.app import create_app
+from lockgate.web.tracing import open_tracing
 
 
 def application() -> Flask:
@@ -17,7 +18,8 @@ def application() -> Flask:
     Raises:
         LockgateError: A setting, the policy, a trusted root, the database or the log's key is unusable.
     """
-    configure_logs()
-    services = build_services(load_settings())
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    services = build_services(settings)
     services.reloader.begin()
-    return create_app(services)
+    return create_app(services, tracing=open_tracing(settings.traces, settings.instance))

@@ -7,8 +7,8 @@ import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from lockgate.logs import configure_logs
 from lockgate.serving.connections import SILENCE_S_MAX
+from lockgate.serving.server_log import ServerLog
 from lockgate.serving.worker import CONNECTIONS_MAX, WholeRequestWorker
 
 THREADS: Final = 8  # of one process; most of their time is spent waiting for a disk or an engine
@@ -19,7 +19,7 @@ GRACE_S: Final = 10  # for requests in flight when the server is stopped
 
 
 class LimitedServer(BaseApplication):
-    """Serves what `load` makes, in each worker, until it is told to stop."""
+    """Serves what `load` makes, in each worker, until it is told to stop. Whoever makes one configures the logs."""
 
     def __init__(self, *, bind: str, workers: int, request_line_bytes_max: int, body_bytes_max: int) -> None:
         """Take what differs between servers.
@@ -34,7 +34,6 @@ class LimitedServer(BaseApplication):
         self._bind = bind
         self._workers = workers
         self._request_line_bytes_max = request_line_bytes_max
-        configure_logs()
         super().__init__()
 
     def more_config(self) -> Mapping[str, Any]:
@@ -69,6 +68,7 @@ class LimitedServer(BaseApplication):
             "secure_scheme_headers": {},
             "loglevel": "warning",
             "control_socket_disable": True,
+            "logger_class": ServerLog,
             "when_ready": self._begin,
             **self.more_config(),
         }.items():

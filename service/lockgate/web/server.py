@@ -1,14 +1,15 @@
 """The service under gunicorn: everything is tried before a worker is made, and the workers count together."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Final
 
 from lockgate.bootstrap import build_services, check_settings
-from lockgate.config import Settings, share_counters
+from lockgate.config import Settings
+from lockgate.logs import configure_logs
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.serving import LimitedServer
+from lockgate.web.shared_counters import SharedCounters
+from lockgate.web.tracing import check_tracing, open_tracing
 
 REQUEST_LINE_BYTES_MAX: Final = 4094  # the longest path with every filter is below 500
 
@@ -29,9 +30,10 @@ class Server(LimitedServer):
         """
         # Everything that can be wrong is found here, where it can be told, and not in a worker that dies of it.
         check_settings(settings)
+        check_tracing(settings.traces)
         self._settings = settings
-        self._counters = tempfile.mkdtemp(prefix="lockgate-metrics-")
-        share_counters(self._counters)
+        self._counters = SharedCounters(settings.data_dir)
+        configure_logs(settings.log_level, settings.log_format)
         super().__init__(
             bind=bind,
             workers=workers,
@@ -43,7 +45,7 @@ class Server(LimitedServer):
         """Return how the workers' counters end."""
         return {
             "child_exit": _forget_counters,
-            "on_exit": lambda _server: shutil.rmtree(self._counters, ignore_errors=True),
+            "on_exit": lambda _server: self._counters.remove(),
         }
 
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
@@ -51,7 +53,8 @@ class Server(LimitedServer):
         # Imported only now: the metrics library looks for the shared folder when it is imported.
         from lockgate.web.app import create_app  # noqa: PLC0415
 
-        return create_app(build_services(self._settings), several_processes=True)
+        tracing = open_tracing(self._settings.traces, self._settings.instance)
+        return create_app(build_services(self._settings), several_processes=True, tracing=tracing)
 
 
 def _forget_counters(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn ships no types

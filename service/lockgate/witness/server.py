@@ -6,6 +6,7 @@ from typing import Any, Final
 from flask import Flask
 
 from lockgate.audit.formats.submissions import SUBMISSION_BYTES_MAX
+from lockgate.logs import configure_logs
 from lockgate.serving import LimitedServer
 
 REQUEST_LINE_BYTES_MAX: Final = 512  # the longest path has 76 characters
@@ -22,6 +23,7 @@ class WitnessServer(LimitedServer):
             bind: `host:port`.
         """
         self._make_app = make_app
+        configure_logs()
         super().__init__(
             bind=bind, workers=1, request_line_bytes_max=REQUEST_LINE_BYTES_MAX, body_bytes_max=SUBMISSION_BYTES_MAX
         )

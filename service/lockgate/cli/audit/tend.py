@@ -45,7 +45,7 @@ def tend(settings: Settings, *, once: bool) -> int:
     Example:
       lockgate audit tend
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    configure_logs()
+    configure_logs(settings.log_level, settings.log_format)
     tender, round_s = make_tender(settings)
     if once:
         return ExitCode.ALLOW if tender.tend() else ExitCode.UNDECIDED
