@@ -9,8 +9,8 @@ from lockgate.audit.formats.notes import format_signer
 from lockgate.audit.formats.records import parse_record
 from lockgate.bootstrap import open_log
 from lockgate.cli.exit_codes import ExitCode
-from lockgate.cli.local_settings import read_settings
 from lockgate.cli.main import main
+from lockgate.config import load_settings
 from lockgate.identity import parse_principal
 from support.audit_logs import LogStand
 from support.retention import fill_quickly, keep, name_of
@@ -38,7 +38,7 @@ def _kinds(stand: LogStand) -> list[str]:
 def test_a_person_s_address_is_found_and_erased(stand: LogStand, capsys: pytest.CaptureFixture[str]) -> None:
     """A principal's identities are committed to; they are found by their text, and erased without naming them."""
     address = f"ann-{secrets.token_hex(8)}@example.com"
-    settings = read_settings(stand.folder)
+    settings = load_settings(data_dir=str(stand.folder))
     log = open_log(settings, stand.clock, stand.engine)
     principal = parse_principal(subject="p-4711", type="user", roles=["requester"], identities=[address, "other"])
     Administration(log, stand.clock).put_principal(principal)

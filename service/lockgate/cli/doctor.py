@@ -12,11 +12,11 @@ from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_sign
 from lockgate.bootstrap import build_services, open_log
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
-from lockgate.cli.local_settings import data_dir_option, read_settings
+from lockgate.cli.local_settings import SettingsSource, source_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestamp
-from lockgate.config import Settings
-from lockgate.errors import ConfigError, LockgateError
+from lockgate.config import Settings, SettingsError
+from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
@@ -80,8 +80,8 @@ class _Finding:
 
 
 @click.command()
-@data_dir_option
-def doctor(data_dir: Path | None) -> int:
+@source_options
+def doctor(source: SettingsSource) -> int:
     """Check everything that serving needs.
 
     Settings, data folder, log key, database, audit log, clock, policy, OPA, trust domains, trusted signers, and one
@@ -94,7 +94,7 @@ def doctor(data_dir: Path | None) -> int:
       lockgate doctor
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     well = True
-    for finding in _examine(data_dir):
+    for finding in _examine(source):
         well = well and finding.state == "ok"
         emit(f"{finding.state:<13}{finding.name:<17}{plain(finding.detail)}\n")
         if finding.next_step:
@@ -102,12 +102,13 @@ def doctor(data_dir: Path | None) -> int:
     return ExitCode.ALLOW if well else ExitCode.UNDECIDED
 
 
-def _examine(data_dir: Path | None) -> Iterator[_Finding]:
+def _examine(source: SettingsSource) -> Iterator[_Finding]:
     try:
-        settings = read_settings(data_dir)
-    except ConfigError as exc:
-        next_step = "set it; docs/cli.md lists every setting"
-        yield _Finding(name="settings", state="FAILED", detail=str(exc), next_step=next_step)
+        settings = source.load().settings
+    except SettingsError as exc:
+        next_step = "correct it; docs/configuration.md lists every setting"
+        for problem in exc.problems:
+            yield _Finding(name="settings", state="FAILED", detail=str(problem), next_step=next_step)
         return
     yield _Finding(name="settings", state="ok", detail=f"data folder {settings.data_dir}")
     unfit: set[str] = set()

@@ -1,15 +1,12 @@
 """Where a server is to listen: found out before it starts, and told in one line."""
 
-import re
 import socket
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import click
 
+from lockgate.config import is_address
 from lockgate.errors import LockgateError
-
-PORT_MAX: Final = 65535
-_ADDRESS: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", re.ASCII)
 
 
 class ListenError(LockgateError):
@@ -30,7 +27,7 @@ def check_address(bind: str) -> None:
         click.BadParameter: It is no address.
         ListenError: It is taken, or not this machine's.
     """
-    if not _ADDRESS.fullmatch(bind) or int(bind.rpartition(":")[2]) > PORT_MAX:
+    if not is_address(bind):
         raise click.BadParameter("want HOST:PORT, as 127.0.0.1:8080 or [::1]:8080", param_hint="--bind")
     host, _, port = bind.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "approve": "promotions:approve",
     "audit": "audit:audit",
     "check": "promotions:check",
+    "config": "configuration:config",
     "db": "databases:db",
     "demo": "demo:demo",
     "doctor": "doctor:doctor",

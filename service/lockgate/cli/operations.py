@@ -1,6 +1,7 @@
 """What an operator runs beside the service: init, serve."""
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -12,14 +13,13 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.listening import check_address
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import Settings
+from lockgate.config import WORKERS_MAX, Settings
 from lockgate.errors import ConfigError
 from lockgate.storage import database_exists, open_engine, read_transaction
 from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
 
 DIRECTORY_MODE: Final = 0o700  # the log's key lies in it
-WORKERS_MAX: Final = 64
 _OF_A_WITNESS: Final = "witness.key"  # in the folder of 'lockgate witness', which shares nothing with a gate
 
 
@@ -88,25 +88,20 @@ def _refuse_orphaned_log(settings: Settings) -> None:
 
 
 @click.command()
-@click.option("--bind", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, WORKERS_MAX),
-    default=2,
-    show_default=True,
-    help="Processes; each serves several requests at a time.",
-)
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen. Default: the setting bind.")
+@click.option("--workers", type=click.IntRange(1, WORKERS_MAX), help="Processes. Default: the setting workers.")
 @settings_options
-def serve(settings: Settings, bind: str, workers: int) -> int:
+def serve(settings: Settings, bind: str | None, workers: int | None) -> int:
     """Serve the gate over HTTP until stopped. Put TLS in front of it.
 
     \b
     Example:
       lockgate serve --bind 127.0.0.1:8080
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    check_address(bind)
+    settings = replace(settings, bind=bind or settings.bind, workers=workers or settings.workers)
+    check_address(settings.bind)
     try:
-        Server(settings, bind=bind, workers=workers).run()
+        Server(settings, bind=settings.bind, workers=settings.workers).run()
     except SystemExit as exc:  # gunicorn ends so, always; its own codes mean other things than ours
         if exc.code:
             return ExitCode.UNDECIDED

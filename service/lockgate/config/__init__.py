@@ -11,12 +11,13 @@ from lockgate.config.errors import Place, Problem, SettingsError
 from lockgate.config.loading import LoadedSettings, SetValue, load, load_issuers, load_settings, settings_error_at
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
-from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, Setting, is_address
+from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, WORKERS_MAX, Setting, is_address
 
 __all__ = [
     "CLIENT_VARIABLES",
     "CONFIG_VARIABLE",
     "SETTINGS",
+    "WORKERS_MAX",
     "LoadedSettings",
     "Place",
     "Problem",

@@ -17,6 +17,7 @@ _EXAMPLE_ISSUER: Final = """
 
 # [[issuer]]
 # name = "github"
+# kind = "github"
 # url = "https://token.actions.githubusercontent.com"
 # audience = "https://gate.example.org"
 
@@ -65,10 +66,10 @@ def settings_toml(loaded: LoadedSettings) -> str:
     for found in loaded.values:
         value = shown(found)
         if found.secret_file is not None:
-            lines.append(f"{found.setting.keys[1]} = {toml_value(str(found.secret_file))}  # {origin_of(found)}")
+            lines.append(f"{found.setting.keys[1]} = {toml_value(str(found.secret_file))}{_comment(found)}")
         elif value is not None:
             before = "" if value == as_given(found) else "# "
-            lines.append(f"{before}{found.setting.name} = {toml_value(value)}  # {origin_of(found)}")
+            lines.append(f"{before}{found.setting.name} = {toml_value(value)}{_comment(found)}")
     for issuer in loaded.settings.issuers:
         lines += ["", f"[[{ISSUER_KEY}]]"]
         lines += [f"{_toml_key(key)} = {toml_value(value)}" for key, value in masked(issuer).items()]
@@ -105,8 +106,9 @@ def reference_markdown() -> str:
 def toml_value(value: Any) -> str:  # noqa: ANN401 - whatever TOML can hold
     """Write a value as TOML, on one line."""
     if isinstance(value, str):
-        # JSON's strings are TOML's, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        # JSON's strings are TOML's, but for DEL and for characters past U+FFFF. Nothing invisible reaches a terminal.
+        text = json.dumps(value, ensure_ascii=False)
+        return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
@@ -114,6 +116,10 @@ def toml_value(value: Any) -> str:  # noqa: ANN401 - whatever TOML can hold
     if isinstance(value, list):
         return f"[{', '.join(toml_value(item) for item in value)}]"
     return str(value)  # numbers, dates and times
+
+
+def _comment(found: SetValue) -> str:
+    return f"  # {toml_value(origin_of(found))[1:-1]}"
 
 
 def _toml_key(key: str) -> str:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from lockgate.config.errors import UnusableValueError
 
@@ -71,7 +71,8 @@ class Text:
 class PathTo:
     """A path; whether something is there is found out by whoever opens it."""
 
-    what: str  # "a file", "a folder"
+    what: Literal["a file", "a folder"]
+    made_by_us: bool = False  # it may be missing: Lockgate makes it
 
     def from_text(self, text: str) -> str:
         """Return the text."""

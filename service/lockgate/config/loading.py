@@ -19,7 +19,7 @@ from lockgate.config.sources import (
     unknown_variables,
     variable_source,
 )
-from lockgate.config.table import CONFIG_VARIABLE, ISSUER_KEY, ISSUERS_MAX, SETTINGS, Setting
+from lockgate.config.table import CONFIG_VARIABLE, ISSUER_KEY, SETTINGS, Setting
 from lockgate.config.toml_file import TomlFile, parse_key_path
 from lockgate.shipped import shipped_folder
 
@@ -53,7 +53,9 @@ class LoadedSettings:
     file: TomlFile | None
 
 
-def load_settings(environ: Mapping[str, str] | None = None, *, config: Path | None = None, **options: str) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, /, *, config: Path | None = None, **options: str
+) -> Settings:
     """Read the settings.
 
     Args:
@@ -67,7 +69,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, config: Path | No
     return load(environ, config=config, **options).settings
 
 
-def load(environ: Mapping[str, str] | None = None, *, config: Path | None = None, **options: str) -> LoadedSettings:
+def load(environ: Mapping[str, str] | None = None, /, *, config: Path | None = None, **options: str) -> LoadedSettings:
     """Read the settings as `load_settings` does, and say where each comes from.
 
     Raises:
@@ -88,7 +90,9 @@ def load(environ: Mapping[str, str] | None = None, *, config: Path | None = None
     if reader.problems:
         # By lines, as an editor shows them; what has none comes first.
         raise SettingsError(sorted(reader.problems, key=lambda problem: (problem.place.file, problem.place.line)))
-    settings = Settings(config_file=path, issuers=issuers, **{value.setting.name: value.value for value in found})
+    settings = Settings(
+        config_file=path and path.absolute(), issuers=issuers, **{value.setting.name: value.value for value in found}
+    )
     return LoadedSettings(settings=settings, values=found, file=file)
 
 
@@ -174,12 +178,10 @@ def _read_from(source: Source, setting: Setting, keys: Sequence[str]) -> SetValu
 
 def _read_issuers(file: TomlFile | None, problems: list[Problem]) -> tuple[Mapping[str, Any], ...]:
     issuers = [] if file is None else file.document.get(ISSUER_KEY, [])
-    if isinstance(issuers, list) and len(issuers) <= ISSUERS_MAX and all(isinstance(one, dict) for one in issuers):
+    if isinstance(issuers, list) and all(isinstance(one, dict) for one in issuers):
         return tuple(issuers)
     assert file is not None  # noqa: S101 - none has no issuers
-    problems.append(
-        Problem(place=file.place((ISSUER_KEY,)), text=f"want [[{ISSUER_KEY}]] tables, at most {ISSUERS_MAX}")
-    )
+    problems.append(Problem(place=file.place((ISSUER_KEY,)), text=f"want [[{ISSUER_KEY}]] tables"))
     return ()
 
 

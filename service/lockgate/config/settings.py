@@ -10,7 +10,7 @@ from typing import Any, Literal
 class Settings:
     """Everything that can be set."""
 
-    config_file: Path | None  # the TOML file that was read; None: there is none
+    config_file: Path | None  # the TOML file that was read, absolute; None: there is none
     issuers: tuple[Mapping[str, Any], ...]  # its `[[issuer]]` tables as they stand; `lockgate.identity` reads them
 
     data_dir: Path  # the database and the log's key live here unless named apart

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from lockgate.config.kinds import Count, Kind, PathTo, Seconds, Text, Words, one_of
 
+WORKERS_MAX: Final = 64  # more processes than that on one machine wait for its one log
 _DAY_S: Final = 86400
 _PORT_MAX: Final = 65535
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", re.ASCII)
@@ -92,7 +93,7 @@ GROUPS: Final = {
 SETTINGS: Final = (
     Setting(
         name="data_dir",
-        kind=PathTo(what="a folder"),
+        kind=PathTo(what="a folder", made_by_us=True),
         group="instance",
         help="The folder of the database and the log's key.",
         example="/var/lib/lockgate",
@@ -123,7 +124,7 @@ SETTINGS: Final = (
     ),
     Setting(
         name="workers",
-        kind=Count(at_most=64),  # more processes than that on one machine wait for its one log
+        kind=Count(at_most=WORKERS_MAX),
         group="instance",
         help="Processes of `lockgate serve`; each serves several requests at a time.",
         default="2",
@@ -169,7 +170,7 @@ SETTINGS: Final = (
     ),
     Setting(
         name="log_key_file",
-        kind=PathTo(what="a file"),
+        kind=PathTo(what="a file", made_by_us=True),
         group="log",
         help="The log's signing key; with `log_signer_command`, its public key alone.",
         default="{data_dir}/log.key",
@@ -197,7 +198,7 @@ SETTINGS: Final = (
     ),
     Setting(
         name="checkpoint_file",
-        kind=PathTo(what="a file"),
+        kind=PathTo(what="a file", made_by_us=True),
         group="log",
         help="The log's checkpoints once more, outside the database; one for each machine.",
         default="{data_dir}/checkpoints.txt",
@@ -363,7 +364,6 @@ SETTINGS: Final = (
 
 CONFIG_VARIABLE: Final = "LOCKGATE_CONFIG"
 ISSUER_KEY: Final = "issuer"
-ISSUERS_MAX: Final = 64  # each is asked for its keys every five minutes by every process
 
 CLIENT_VARIABLES: Final = frozenset(
     {"LOCKGATE_URL", "LOCKGATE_TOKEN", "LOCKGATE_TOKEN_FILE", "LOCKGATE_LOG_KEY", "LOCKGATE_CA_FILE"}

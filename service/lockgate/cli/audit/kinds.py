@@ -12,7 +12,7 @@ from lockgate.audit.writing.log_kinds import read_registrations
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.settings import configured_log
 from lockgate.cli.exit_codes import ExitCode
-from lockgate.cli.local_settings import data_dir_option, settings_options
+from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.rendering import plain
@@ -56,15 +56,15 @@ def add(*, settings: Settings, name: str, schema: Path) -> int:
 
 
 @kind_group.command("list")
-@data_dir_option
-def list_(*, data_dir: Path | None) -> int:
+@settings_options
+def list_(*, settings: Settings) -> int:
     """List the registered kinds: the record that registered each last, its schema's SHA-256, its name.
 
     \b
     Example:
       lockgate audit kind list
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    url, log = configured_log(data_dir)
+    url, log = configured_log(settings)
     with read_transaction(open_engine(url)) as connection:
         newest = {made.kind: made for made in read_registrations(connection, log.name)}
     emit("".join(f"{made.seq}  {made.schema_sha256}  {plain(kind)}\n" for kind, made in sorted(newest.items())))

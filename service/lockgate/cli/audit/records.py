@@ -24,9 +24,10 @@ from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.absent_records import explain_absence
 from lockgate.cli.audit.settings import configured_log
-from lockgate.cli.local_settings import read_settings
+from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, TimestampError
+from lockgate.config import Settings
 from lockgate.rendering import plain
 from lockgate.storage import open_engine, read_transaction
 from lockgate.system_clock import SystemClock
@@ -82,7 +83,6 @@ _unrecorded_option: Final = click.option(
     is_flag=True,
     help="Do not record this read: for a copy of the log that cannot be written. Needs only the public key.",
 )
-_data_dir_option: Final = click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's data folder.")
 
 
 @click.command("export")
@@ -98,9 +98,9 @@ _data_dir_option: Final = click.option("--data-dir", type=click.Path(path_type=P
 @click.option("--no-tiles", is_flag=True, help="Leave the tiles for C2SP tlog-tiles readers out of the folder.")
 @_filter_options
 @_unrecorded_option
-@_data_dir_option
+@settings_options
 def export_command(
-    *, out: Path, form: ExportFormat, no_tiles: bool, wanted: RecordFilter, unrecorded: bool, data_dir: Path | None
+    *, out: Path, form: ExportFormat, no_tiles: bool, wanted: RecordFilter, unrecorded: bool, settings: Settings
 ) -> None:
     """Write the log to a new folder that can be verified offline, or some records to a file for other tools.
 
@@ -110,13 +110,13 @@ def export_command(
         raise click.UsageError("want a whole log in a folder: conditions go with --format ocsf or csv")
     if form != "folder" and no_tiles:
         raise click.UsageError("want --no-tiles only with --format folder")
-    url, key = configured_log(data_dir)
+    url, key = configured_log(settings)
     engine = open_engine(url)
     log = LogReader(engine, key.name)
     if unrecorded:
         _say_unrecorded()
     else:
-        _recorded_reader(data_dir).announce_export(form, wanted)
+        _recorded_reader(settings).announce_export(form, wanted)
     with _progress(read_checkpoint(log.checkpoint()).size) as advance:
         if form == "folder":
             size = export_log(engine, key.name, out, tiles=not no_tiles, key=key, advance=advance)
@@ -131,7 +131,7 @@ def export_command(
 @_filter_options
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_unrecorded_option
-@_data_dir_option
+@settings_options
 def show(
     *,
     seq: int | None,
@@ -139,7 +139,7 @@ def show(
     wanted: RecordFilter,
     output: str,
     unrecorded: bool,
-    data_dir: Path | None,
+    settings: Settings,
 ) -> None:
     """Show the record SEQ, or the newest ones. Nothing is verified.
 
@@ -149,13 +149,13 @@ def show(
         raise click.UsageError("want SEQ or --last, one of them")
     if seq is not None and wanted != RecordFilter():
         raise click.UsageError("want conditions only with --last")
-    url, key = configured_log(data_dir)
+    url, key = configured_log(settings)
     engine = open_engine(url)
     if unrecorded:
         _say_unrecorded()
         reader: LogReader | RecordedReader = LogReader(engine, key.name)
     else:
-        reader = _recorded_reader(data_dir)
+        reader = _recorded_reader(settings)
     if seq is None:
         page = reader.find(wanted, limit=last or 0, newest_first=True)[::-1]
     else:
@@ -168,15 +168,14 @@ def show(
 
 
 @click.command()
-@_data_dir_option
-def key(*, data_dir: Path | None) -> None:
+@settings_options
+def key(*, settings: Settings) -> None:
     """Print the log's public key, for whoever verifies."""
-    _, log = configured_log(data_dir)
+    _, log = configured_log(settings)
     emit(f"{log}\n")
 
 
-def _recorded_reader(data_dir: Path | None) -> RecordedReader:
-    settings = read_settings(data_dir)
+def _recorded_reader(settings: Settings) -> RecordedReader:
     return RecordedReader(open_log(settings, SystemClock(), open_engine(settings.database_url)), _OPERATOR)
 
 

@@ -1,29 +1,23 @@
 """What the commands of this group read: which log, whom it trusts outside, and who acts."""
 
-from pathlib import Path
 from typing import Final
 
 from lockgate.audit import Actor, VerifierKey, load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, LogPolicy, parse_log_policy
 from lockgate.audit.formats.timestamps import TRUST_BYTES_MAX, TimestampTrust, parse_timestamp_trust
-from lockgate.config import Settings, load_settings
+from lockgate.config import Settings
 from lockgate.errors import ConfigError
 
 # Whoever can run commands on the log's machine: the operating system knows them, the log does not.
 OPERATOR: Final = Actor(type="system", id="command-line")
 
 
-def configured_log(data_dir: Path | None) -> tuple[str, VerifierKey]:
+def configured_log(settings: Settings) -> tuple[str, VerifierKey]:
     """Return the database's URL and the log's public key, whose name is the log's.
 
-    Args:
-        data_dir: The gate's data folder, or None for what `LOCKGATE_DATA_DIR` names.
-
     Raises:
-        ConfigError: A setting is missing or unusable.
         KeyInvalidError: The log's key file is unusable.
     """
-    settings = load_settings() if data_dir is None else load_settings(data_dir=str(data_dir))
     return settings.database_url, load_public_key(settings.log_key_file)
 
 
