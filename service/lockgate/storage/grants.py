@@ -24,7 +24,7 @@ SERVICE_PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit_erased": _APPEND,
     "audit_head": ("SELECT", "UPDATE (size, leaf)"),
     "audit_node": _APPEND,
-    "principal": (*_APPEND, "UPDATE (type, roles, identities, disabled_ns)"),
+    "principal": (*_APPEND, "UPDATE (type, roles, identities, issuer, issued_ns, disabled_ns)"),
     "token": (*_APPEND, "UPDATE (revoked_ns, used_ns)"),
     "promotion": (*_APPEND, "UPDATE (state, row_version, decision_id)"),
     "approval": _APPEND,
