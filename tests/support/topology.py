@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -40,7 +40,16 @@ _PEER: Final = re.compile(r"^(local\s.*)\bpeer$", re.MULTILINE)
 
 
 class TopologyError(Exception):
-    """A service did not start; the message holds the end of what it said."""
+    """A service did not do what it should; the message holds the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
 
 
 @dataclass(kw_only=True)
@@ -161,8 +170,8 @@ class Topology:
                 raise TopologyError(f"{name}: {self.said(name)[-2000:]}")
             time.sleep(_POLL_S)
 
-    def run(self, arguments: Sequence[str], service: str = "lockgate", **variables: str) -> tuple[int, str, str]:
-        """Run a `lockgate` command as a service would; return its exit code, output and errors."""
+    def run(self, *arguments: str, service: str = "lockgate", **variables: str) -> Ended:
+        """Run a `lockgate` command as a service would, in the folder with the model."""
         done = subprocess.run(
             [*_LOCKGATE, *arguments],
             check=False,
@@ -172,13 +181,14 @@ class Topology:
             env={**self.environment(service), **variables},
             timeout=READY_S_MAX,
         )
-        return done.returncode, done.stdout, done.stderr
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def environment(self, service: str, name: str | None = None) -> dict[str, str]:
-        """Return a service's variables: the file of settings, and those settings that name a path or an address."""
-        toml = ROOT / "deploy" / "compose" / "lockgate.toml"
-        found = {"LOCKGATE_CONFIG": str(toml), "LOCKGATE_INSTANCE": name or service}
-        for setting, value in tomllib.loads(toml.read_text()).items():
+        """Return a service's variables, and the settings of its file that name a path or an address."""
+        found = {"LOCKGATE_INSTANCE": name or service}
+        for variable, value in self._services[service].document["environment"].items():
+            found[variable] = self._inside(service, [value], name)[0]
+        for setting, value in tomllib.loads(Path(found["LOCKGATE_CONFIG"]).read_text()).items():
             here = self._inside(service, [str(value)], name)[0]
             if here != str(value):
                 found[f"LOCKGATE_{setting.upper()}"] = here
@@ -268,10 +278,10 @@ class Topology:
 
     def _run_to_end(self, service: str) -> str:
         _, *arguments = self._services[service].document["command"]
-        code, out, err = self.run(arguments, service)
-        if code != 0:
-            raise TopologyError(f"{service}: {err[-2000:]}")
-        return out
+        ended = self.run(*arguments, service=service)
+        if ended.code != 0:
+            raise TopologyError(f"{service}: {ended.err[-2000:]}")
+        return ended.out
 
     def _start(
         self, name: str, command: Sequence[str], variables: Mapping[str, str], prefix: Sequence[str] = ()
@@ -342,7 +352,7 @@ def find_programs(*, install: bool) -> Path:
 
 
 @contextmanager
-def running_topology(programs: Path, *, ready: Callable[[Topology], None] = lambda _: None) -> Iterator[Topology]:
+def running_topology(programs: Path) -> Iterator[Topology]:
     """Run the topology in a temporary folder until the block ends."""
     opa = find_opa()
     if opa is None:
@@ -351,7 +361,6 @@ def running_topology(programs: Path, *, ready: Callable[[Topology], None] = lamb
         topology = Topology(folder=Path(folder), programs=programs, opa=opa)
         try:
             topology.start()
-            ready(topology)
             yield topology
         finally:
             topology.stop()
