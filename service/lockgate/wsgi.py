@@ -9,6 +9,7 @@ from lockgate.bootstrap import build_services
 from lockgate.config import load_settings
 from lockgate.logs import configure_logs
 from lockgate.web.app import create_app
+from lockgate.web.limits import limits_of
 from lockgate.web.tracing import open_tracing
 
 
@@ -22,4 +23,9 @@ def application() -> Flask:
     configure_logs(settings.log_level, settings.log_format)
     services = build_services(settings)
     services.reloader.begin()
-    return create_app(services, tracing=open_tracing(settings.traces, settings.instance))
+    return create_app(
+        services,
+        tracing=open_tracing(settings.traces, settings.instance),
+        limits=limits_of(settings, workers=1),  # how many processes that server runs is not known here
+        https=settings.public_url.startswith("https://"),
+    )

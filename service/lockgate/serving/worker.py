@@ -36,7 +36,7 @@ LINGER_BYTES_MAX: Final = 16 * 1024 * 1024  # of a body that was refused unread,
 STOP_IDLE_S_MAX: Final = 2  # for a request that a client may be sending just now on a connection that we kept
 WAITED_S: Final = "lockgate.waited_s"
 """Under this name of the WSGI environment the application finds how long the request waited for its thread."""
-HEALTH_PATHS: Final = (b"/livez", b"/readyz")
+HEALTH_PATHS: Final = ("/livez", "/readyz")
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 _PRODUCT: Final = "lockgate"
 
@@ -64,7 +64,7 @@ class WholeRequestWorker(ThreadWorker):
         self._here = threading.local()
         self._main = _Lane(self.cfg.threads, QUEUE_MAX)
         # A thread for each kind of probe: however slow the database is, whoever asks whether we live is told.
-        self._health = {path: _Lane(1, HEALTH_QUEUE_MAX) for path in HEALTH_PATHS}
+        self._health = {path.encode(): _Lane(1, HEALTH_QUEUE_MAX) for path in HEALTH_PATHS}
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:

@@ -11,19 +11,30 @@ from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
 from lockgate.web.authentication import register_authentication
 from lockgate.web.gauges import GaugeCollector
+from lockgate.web.headers import register_headers
+from lockgate.web.limits import Limiter, Limits
 from lockgate.web.metrics import Metrics
 from lockgate.web.observation import register_observation
 from lockgate.web.problems import register_problems
 from lockgate.web.tracing import NoTracing, Tracing
 
 
-def create_app(services: Services, *, several_processes: bool = False, tracing: Tracing | None = None) -> Flask:
+def create_app(
+    services: Services,
+    *,
+    several_processes: bool = False,
+    tracing: Tracing | None = None,
+    limits: Limits | None = None,
+    https: bool = False,
+) -> Flask:
     """Make the application.
 
     Args:
         services: The rooms, wired.
         several_processes: Whether counters are shared with other processes of this instance.
         tracing: Who is told of spans; None for nobody.
+        limits: What each process lets through; None for what is usual.
+        https: Whether callers reach it over TLS.
     """
     app = Flask("lockgate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
@@ -32,7 +43,12 @@ def create_app(services: Services, *, several_processes: bool = False, tracing: 
     metrics = Metrics(GaugeCollector(services), several_processes=several_processes)
     register_problems(app)
     register_observation(app, metrics, tracing or NoTracing())
+    register_headers(app, https=https)
+    limiter = Limiter(limits or Limits(), metrics)
+    limiter.register(app)
+    app.before_request(limiter.arrive)
     register_authentication(app, services.identities)
+    app.before_request(limiter.admit)
     app.before_request(services.trust.refresh)
     app.before_request(services.reloader.refresh)
     for blueprint in (

@@ -43,8 +43,6 @@ def register_observation(app: Flask, metrics: Metrics, tracing: Tracing) -> None
         if problem is not None:
             metrics.problems.labels(problem).inc()
         response.headers["X-Request-Id"] = g.trace
-        response.headers.setdefault("Cache-Control", "no-store")  # a view may say that its answer never changes
-        response.headers["X-Content-Type-Options"] = "nosniff"
         attributes = {
             "http.request.method": method,
             "http.route": route,

@@ -34,6 +34,7 @@ from lockgate.promotion import (
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
+from lockgate.web.limits import LimitedError
 from lockgate.web.responses import json_response
 
 PROBLEM_TYPE_PREFIX: Final = "https://lockgate.dev/problems/"
@@ -121,6 +122,10 @@ def register_problems(app: Flask) -> None:
 
 
 def _lockgate_problem(error: LockgateError) -> Response:
+    if isinstance(error, LimitedError):
+        response = _problem(error.status, error.code, error.title, str(error))
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
     for kind, status, title in (*_WEB_STATUSES, *_STATUSES):
         if isinstance(error, kind):
             pointer = error.pointer if isinstance(error, SchemaError) else None

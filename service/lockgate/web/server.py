@@ -52,9 +52,16 @@ class Server(LimitedServer):
         """Make the application, in the worker: engines and database connections do not cross a fork."""
         # Imported only now: the metrics library looks for the shared folder when it is imported.
         from lockgate.web.app import create_app  # noqa: PLC0415
+        from lockgate.web.limits import limits_of  # noqa: PLC0415 - as above
 
         tracing = open_tracing(self._settings.traces, self._settings.instance)
-        return create_app(build_services(self._settings), several_processes=True, tracing=tracing)
+        return create_app(
+            build_services(self._settings),
+            several_processes=True,
+            tracing=tracing,
+            limits=limits_of(self._settings, workers=self._workers),
+            https=self._settings.public_url.startswith("https://"),
+        )
 
 
 def _forget_counters(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn ships no types
