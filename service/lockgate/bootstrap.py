@@ -3,16 +3,19 @@
 The web application and the command line see the rooms through what this makes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
-from lockgate.administration import IDENTITY_KINDS
+from lockgate.administration import IDENTITY_KINDS, Administration
 from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, load_signer
+from lockgate.authentication import Authenticator
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings
+from lockgate.config import Settings, load_issuers
 from lockgate.errors import ConfigError
 from lockgate.evidence import (
     EvidenceVerifier,
@@ -22,7 +25,7 @@ from lockgate.evidence import (
     fingerprint,
     load_trust_domains,
 )
-from lockgate.identity import IdentityStore
+from lockgate.identity import IdentityStore, Issuer, JWKSSource, parse_issuers
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
@@ -44,6 +47,7 @@ class Services:
     log: AuditLog
     log_key: str  # the log's public key, a C2SP verifier key
     identities: IdentityStore
+    authenticator: Authenticator
     policy: PolicyInForce
     trust: TrustFolder
     readiness: Readiness
@@ -88,6 +92,8 @@ class _Foundation:
     trust_seen: FolderFingerprint
     domains: TrustDomains
     policy: CompiledPolicy
+    issuers: tuple[Issuer, ...]
+    keys: JWKSSource
 
 
 def check_settings(settings: Settings) -> None:
@@ -120,9 +126,18 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         promotion_ttl_ns=int(settings.promotion_ttl_s * NS_PER_S),
         approval_ttl_ns=int(settings.approval_ttl_s * NS_PER_S),
     )
+    identities = IdentityStore(database, clock)
+    authenticator = Authenticator(
+        store=identities,
+        administration=Administration(log, clock),
+        issuers=ground.issuers,
+        keys=ground.keys,
+        clock=clock,
+    )
+    ground.keys.start()
     reloader = Reloader(
         policy=policy,
-        parts=(_policy_part(settings, policy),),
+        parts=(_policy_part(settings, policy), _issuers_part(settings, authenticator, clock)),
         log=log,
         clock=clock,
         call=reload_call or ReloadCall(),
@@ -132,7 +147,8 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         register=Register(database=database, log=log, clock=clock),
         log=log,
         log_key=str(load_public_key(settings.log_key_file)),
-        identities=IdentityStore(database, clock),
+        identities=identities,
+        authenticator=authenticator,
         policy=policy,
         trust=trust,
         readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
@@ -150,6 +166,20 @@ def _policy_part(settings: Settings, policy: PolicyInForce) -> Part:
     return load
 
 
+def _issuers_part(settings: Settings, authenticator: Authenticator, clock: Clock) -> Part:
+    def load() -> Callable[[], None]:
+        tables = () if settings.config_file is None else load_issuers(settings.config_file)
+        issuers = _read_issuers(settings, tables)
+        keys = JWKSSource(issuers, clock)
+        return lambda: authenticator.replace(issuers, keys)
+
+    return load
+
+
+def _read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
+    return parse_issuers(tables, settings.config_file.parent if settings.config_file is not None else Path())
+
+
 def _lay_foundation(settings: Settings) -> _Foundation:
     clock = SystemClock()
     database = open_engine(settings.database_url)
@@ -164,7 +194,17 @@ def _lay_foundation(settings: Settings) -> _Foundation:
             f"got {settings.default_trust_domain[:80]!r}"
         )
     policy = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
-    return _Foundation(clock=clock, database=database, log=log, trust_seen=trust_seen, domains=domains, policy=policy)
+    issuers = _read_issuers(settings, settings.issuers)
+    return _Foundation(
+        clock=clock,
+        database=database,
+        log=log,
+        trust_seen=trust_seen,
+        domains=domains,
+        policy=policy,
+        issuers=issuers,
+        keys=JWKSSource(issuers, clock),
+    )
 
 
 def prepare_database(settings: Settings) -> None:

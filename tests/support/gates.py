@@ -1,7 +1,7 @@
 """A whole gate in a folder, with real parts: SQLite, the compiled policy, a virtual Sigstore; time stands still."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,15 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
+from lockgate.administration import IDENTITY_KINDS, Administration
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
+from lockgate.authentication import Authenticator
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
-from lockgate.identity import IdentityStore, parse_principal
+from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
@@ -153,13 +155,14 @@ class GateUnderTest:
         return [orjson.loads(record.body) for record in self.services.log.records(limit=1000, kind=kind)]
 
 
-def make_gate(
+def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     folder: Path,
     engine: PolicyEngine,
     *,
     timeout_s: float = 5.0,
     database_url: str | None = None,
     config: Path | None = None,
+    issuers: Sequence[Mapping[str, Any]] = (),
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -178,7 +181,7 @@ def make_gate(
         engine=database,
         signer=signer,
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **RELOADING_KINDS}),
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **RELOADING_KINDS}),
         instance="test",
     )
     log.create()
@@ -200,12 +203,18 @@ def make_gate(
             parse_principal(subject=subject, type="user", roles=roles, identities=[f"{subject}@example.com"])
         )
         tokens[subject] = identities.create_token(subject, 365 * DAY_NS).secret
+    parsed = parse_issuers(issuers, folder)
+    keys = JWKSSource(parsed, clock)
+    authenticator = Authenticator(
+        store=identities, administration=Administration(log, clock), issuers=parsed, keys=keys, clock=clock
+    )
     services = Services(
         gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=settings),
         register=Register(database=database, log=log, clock=clock),
         log=log,
         log_key=str(signer.verifier_key),
         identities=identities,
+        authenticator=authenticator,
         policy=policy,
         trust=trust,
         readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),

@@ -47,7 +47,7 @@ def create_app(
     limiter = Limiter(limits or Limits(), metrics)
     limiter.register(app)
     app.before_request(limiter.arrive)
-    register_authentication(app, services.identities)
+    register_authentication(app, services.authenticator)
     app.before_request(limiter.admit)
     app.before_request(services.trust.refresh)
     app.before_request(services.reloader.refresh)

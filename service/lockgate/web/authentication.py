@@ -7,14 +7,18 @@ from typing import Final, ParamSpec, TypeVar
 
 from flask import Flask, g, request
 
-from lockgate.identity import IdentityStore, Permission, Principal, permits
+from lockgate import observing
+from lockgate.authentication import Authenticator
+from lockgate.identity import Permission, Principal, TokenRefusal, permits
+from lockgate.identity.id_tokens import TOKEN_BYTES_MAX
 from lockgate.promotion import NotPermittedError
 from lockgate.web.problems import UnauthenticatedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_BEARER: Final = re.compile(r"Bearer ([A-Za-z0-9_-]{1,200})", re.ASCII)  # our tokens are 47 characters
+_BEARER: Final = re.compile(rf"Bearer ([A-Za-z0-9_.-]{{1,{TOKEN_BYTES_MAX}}})", re.ASCII)
+_WANTED: Final = "want 'Authorization: Bearer <token>'"
 _OPEN: Final = "lockgate_open"
 _PERMISSION: Final = "lockgate_permission"
 
@@ -35,9 +39,9 @@ def needs(permission: Permission) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return mark
 
 
-def register_authentication(app: Flask, identities: IdentityStore) -> None:
+def register_authentication(app: Flask, authenticator: Authenticator) -> None:
     """Authenticate and authorise every request; a view that carries no mark is refused to everybody."""
-    app.before_request(functools.partial(_authorise, app, identities))
+    app.before_request(functools.partial(_authorise, app, authenticator))
 
 
 def caller() -> Principal:
@@ -46,14 +50,17 @@ def caller() -> Principal:
     return principal
 
 
-def _authorise(app: Flask, identities: IdentityStore) -> None:
+def _authorise(app: Flask, authenticator: Authenticator) -> None:
     view = app.view_functions.get(request.endpoint or "")
     if getattr(view, _OPEN, False):
         return
     match = _BEARER.fullmatch(request.headers.get("Authorization", ""))
-    principal = identities.authenticate(match[1]) if match else None
-    if principal is None:
-        raise UnauthenticatedError("want 'Authorization: Bearer <token>' with a token that is known and not expired")
+    if match is None:
+        observing.authentication("identity.token_missing")
+        raise UnauthenticatedError(_WANTED)
+    principal = authenticator.authenticate(match[1])
+    if isinstance(principal, TokenRefusal):
+        raise UnauthenticatedError(f"{_WANTED}: {principal.detail}")
     g.principal = principal
     if view is None:
         return  # Flask answers 404 or 405, now that we know that somebody of ours asks

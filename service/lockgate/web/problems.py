@@ -18,6 +18,7 @@ from lockgate.audit import (
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
+from lockgate.identity import IssuerUnavailableError, NotPermittedError
 from lockgate.policy import PolicyBuildError, PolicyFailureError, PolicyUnavailableError
 from lockgate.promotion import (
     ApprovalRepeatedError,
@@ -49,6 +50,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (DigestError, 422, "The request breaks its schema"),
     (IdempotencyKeyInvalidError, 400, "The Idempotency-Key cannot be used"),
     (IdempotencyKeyReusedError, 422, "The Idempotency-Key was used for another request"),
+    (IssuerUnavailableError, 503, "The issuer's keys are not known"),
     (NotPermittedError, 403, "Not permitted"),
     (PromotionUnknownError, 404, "No such promotion"),
     (PromotionClosedError, 409, "The promotion is closed"),
