@@ -9,7 +9,6 @@ import pytest
 
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.main import lockgate
-from lockgate.config import load_settings
 
 _MANUAL: Final = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 _ELSEWHERE: Final = {"demo", "policy"}  # described where they are used
@@ -38,12 +37,3 @@ def test_exit_codes_are_those_of_the_table() -> None:
     rows = re.findall(r"^\| ([0-9]) \| ([a-z]+) \|", _MANUAL, flags=re.MULTILINE)
 
     assert [(int(number), name) for number, name in rows] == [(code.value, code.name.lower()) for code in ExitCode]
-
-
-def test_every_setting_is_described() -> None:
-    """Each of the service's settings is in the manual under the name of its variable."""
-    settings = load_settings({"LOCKGATE_DATA_DIR": "/var/lib/lockgate"})
-
-    for name in type(settings).__dataclass_fields__:
-        variable = f"LOCKGATE_{name.upper()}".replace("_TTL_NS", "_TTL_S")
-        assert f"`{variable}`" in _MANUAL, variable

@@ -10,10 +10,14 @@ from lockgate.config.loading import LoadedSettings, SetValue
 from lockgate.config.masking import as_given, masked, shown
 from lockgate.config.table import CONFIG_VARIABLE, GROUPS, ISSUER_KEY, SETTINGS, Setting
 
+REFERENCE_BEGINS: Final = (
+    "<!-- Made by scripts/make-reference from service/lockgate/config/table.py: to be changed there. -->"
+)
+REFERENCE_ENDS: Final = "<!-- The end of what scripts/make-reference made. -->"
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _EXAMPLE_FOLDER: Final = "/var/lib/lockgate"
 _EXAMPLE_ISSUER: Final = """
-# --- Machines and people with tokens of their own (docs/howto/connect-ci.md) ---
+# --- Machines and people with tokens of others (docs/howto/connect-ci.md) ---
 
 # [[issuer]]
 # name = "github"
@@ -89,8 +93,15 @@ def example_toml() -> str:
     return "\n".join(lines) + "\n" + _EXAMPLE_ISSUER
 
 
-def reference_markdown() -> str:
-    """Return the tables of docs/configuration.md."""
+def insert_reference(page: str) -> str:
+    """Return docs/configuration.md with the tables of settings between its two marks made anew."""
+    before, _, rest = page.partition(REFERENCE_BEGINS)
+    _, end, after = rest.partition(REFERENCE_ENDS)
+    assert end  # noqa: S101 - the page is ours
+    return f"{before}{REFERENCE_BEGINS}\n\n{_reference()}\n{end}{after}"
+
+
+def _reference() -> str:
     lines: list[str] = []
     for group, settings in groupby(SETTINGS, key=lambda setting: setting.group):
         lines += [f"### {GROUPS[group]}", "", "| Setting | Variable | Default | Meaning |", "| --- | --- | --- | --- |"]
