@@ -10,6 +10,7 @@ import http.server
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from typing import Final
 
 from lockgate.demo.material import Material, make_material
 from lockgate.demo.stage import free_port
-from lockgate.policy.opa_binary import find_opa
 from lockgate.system_clock import SystemClock
 from support.compose_file import ROOT, SITE, ComposeService, read_compose
 
@@ -134,6 +134,10 @@ class Topology:
                 self._bundles.shutdown()
                 self._bundles.server_close()
             shutil.rmtree(self._database, ignore_errors=True)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a service a signal."""
+        self._processes[name].send_signal(number)
 
     def url(self, name: str = "lockgate") -> str:
         """Return where a gate is reached."""
@@ -338,13 +342,13 @@ def _database_user() -> list[str]:
     return ["setpriv", *user, "--pdeathsig=INT", "--"]
 
 
-def find_programs(*, install: bool) -> Path:
+def find_programs() -> Path:
     """Return the folder of PostgreSQL's programs.
 
     Raises:
         TopologyError: There are none.
     """
-    command = [str(ROOT / "scripts" / "postgresql"), *([] if install else ["find"])]
+    command = [str(ROOT / "scripts" / "postgresql"), "find"]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     if found.returncode != 0:
         raise TopologyError(found.stderr.strip())
@@ -352,11 +356,12 @@ def find_programs(*, install: bool) -> Path:
 
 
 @contextmanager
-def running_topology(programs: Path) -> Iterator[Topology]:
-    """Run the topology in a temporary folder until the block ends."""
-    opa = find_opa()
-    if opa is None:
-        raise TopologyError("want the pinned OPA; `make tools` puts it into .tools/bin")
+def running_topology(programs: Path, opa: Path) -> Iterator[Topology]:
+    """Run the topology in a temporary folder until the block ends.
+
+    Raises:
+        TopologyError: A part did not start.
+    """
     with tempfile.TemporaryDirectory(prefix="lockgate-topology-", ignore_cleanup_errors=True) as folder:
         topology = Topology(folder=Path(folder), programs=programs, opa=opa)
         try:
