@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from lockgate.administration import IDENTITY_KINDS, Administration
 from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, load_signer
 from lockgate.authentication import Authenticator
+from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, load_issuers
 from lockgate.errors import ConfigError
@@ -49,6 +50,7 @@ class Services:
     identities: IdentityStore
     authenticator: Authenticator
     policy: PolicyInForce
+    authorizer: Authorizer
     trust: TrustFolder
     readiness: Readiness
     reloader: Reloader
@@ -64,7 +66,7 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         engine=database,
         signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **RELOADING_KINDS}),
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
         former_signer=load_former_signer(settings),
@@ -150,6 +152,7 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         identities=identities,
         authenticator=authenticator,
         policy=policy,
+        authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s),
         trust=trust,
         readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
         reloader=reloader,

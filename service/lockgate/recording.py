@@ -1,6 +1,7 @@
-"""Records of other modules, over HTTP: who may write which kind, and that the same event sent twice is one record."""
+"""Records of other modules, over HTTP: never of Lockgate's own kinds, and the same event sent twice is one record."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -10,7 +11,7 @@ from lockgate.audit.formats.records import parse_record
 from lockgate.audit.kinds import RESERVED_WORDS
 from lockgate.canonical_json import RECORD_BYTES_MAX, RECORD_DEPTH_MAX, canonicalize, parse_json
 from lockgate.errors import LockgateError
-from lockgate.identity import Principal, may_record
+from lockgate.identity import Principal
 from lockgate.schemas import SchemaError, check_schema
 
 # A record's own limits: its envelope is larger than the request's, so what exceeds them here would not fit there.
@@ -19,7 +20,7 @@ EVENT_DEPTH_MAX: Final = RECORD_DEPTH_MAX
 
 
 class KindNotPermittedError(LockgateError):
-    """The principal may not record events of this kind."""
+    """Nobody may record events of this kind from outside."""
 
     code: ClassVar[str] = "recording.not_permitted"
 
@@ -44,50 +45,57 @@ class Recorder:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
 
-    def record(self, principal: Principal, body: bytes, *, trace: str) -> Recorded:
+    def record(self, principal: Principal, document: Mapping[str, Any], *, trace: str) -> Recorded:
         """Record an event, or find that it is recorded already.
 
         The steps:
-          (1) The request is well-formed.
-          (2) A role of the principal covers the kind, and the kind is not Lockgate's own.
-          (3) The log takes it: the kind is registered, and the body keeps to its newest schema.
-          (4) If the log holds a record with this id, it is of this principal and says the same.
+          (1) The kind is not Lockgate's own, whatever the policy permits.
+          (2) The log takes it: the kind is registered, and the body keeps to its newest schema.
+          (3) If the log holds a record with this id, it is of this principal and says the same.
 
         Args:
-            principal: Who calls; the record's actor.
-            body: The HTTP body.
+            principal: Who calls; the record's actor. That it may record this kind, the policy has said.
+            document: Of `parse_event`.
             trace: The request's id.
 
         Raises:
-            MalformedJSONError: Step 1: not one unambiguous JSON value within the limits.
-            SchemaError: Step 1 or 3: it breaks `v1/api/audit_event`, or its body the schema of its kind.
-            KindNotPermittedError: Step 2.
-            KindUnknownError: Step 3: nobody registered the kind.
-            EventIDReusedError: Step 4.
+            KindNotPermittedError: Step 1.
+            SchemaError: Step 2: the event's body breaks the schema of its kind.
+            KindUnknownError: Step 2: nobody registered the kind.
+            EventIDReusedError: Step 3.
             AuditError: The log cannot write.
             StorageError: The database cannot be written.
         """
-        # (1) The request is well-formed.
-        document = parse_json(body, bytes_max=EVENT_BYTES_MAX, depth_max=EVENT_DEPTH_MAX)
-        check_schema("v1/api/audit_event", document)
         event = _event(document, principal, trace)
-        # (2) The principal may record it.
-        if event.kind.partition(".")[0] in RESERVED_WORDS or not may_record(principal, event.kind):
-            raise KindNotPermittedError(f"want a role that may record {event.kind}, which {principal.subject} lacks")
+        # (1) The kind is not Lockgate's own.
+        if event.kind.partition(".")[0] in RESERVED_WORDS:
+            raise KindNotPermittedError(f"want a kind of another module, got {event.kind}, which is Lockgate's own")
         try:
-            # (3) The log takes it.
+            # (2) The log takes it.
             return Recorded(receipt=self._log.append(event), replayed=False)
         except BodyInvalidError as exc:
             raise SchemaError(str(exc), f"/body{exc.pointer}") from exc
         except DuplicateIDError as exc:
-            # (4) It is the same event.
+            # (3) It is the same event.
             receipt = self._log.receipt_by_id(event.id)
             if not _says(parse_record(receipt.record), event):
                 raise EventIDReusedError("want a new id: the log holds another record under this one") from exc
             return Recorded(receipt=receipt, replayed=True)
 
 
-def _event(document: dict[str, Any], principal: Principal, trace: str) -> Event:
+def parse_event(body: bytes) -> dict[str, Any]:
+    """Read an event that somebody asks to record.
+
+    Raises:
+        MalformedJSONError: `body` is not one unambiguous JSON value within the limits.
+        SchemaError: It breaks `v1/api/audit_event`.
+    """
+    document: dict[str, Any] = parse_json(body, bytes_max=EVENT_BYTES_MAX, depth_max=EVENT_DEPTH_MAX)
+    check_schema("v1/api/audit_event", document)
+    return document
+
+
+def _event(document: Mapping[str, Any], principal: Principal, trace: str) -> Event:
     return Event(
         id=document.get("id") or str(uuid.uuid4()),
         kind=document["kind"],

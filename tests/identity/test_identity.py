@@ -1,4 +1,4 @@
-"""Principals, tokens, permissions."""
+"""Principals and tokens."""
 
 from pathlib import Path
 
@@ -9,13 +9,10 @@ from lockgate.clock import NS_PER_S
 from lockgate.identity import (
     IdentityError,
     IdentityStore,
-    Permission,
     Principal,
     PrincipalUnknownError,
     TokenUnknownError,
-    may_record,
     parse_principal,
-    permits,
 )
 from lockgate.storage import open_engine, read_transaction, upgrade_schema
 from support.clocks import FixedClock
@@ -141,51 +138,3 @@ def test_an_unusable_principal_is_refused(change: str, value: object) -> None:
         parse_principal(**{**parts, change: value})  # type: ignore[arg-type]
 
     assert caught.value.code == "identity.invalid"
-
-
-GRANTED = {
-    "requester": {"request", "dry_run", "read_promotions", "read_policy"},
-    "approver:risk": {"approve", "dry_run", "read_promotions", "read_policy"},
-    "operator": {"dry_run", "read_promotions", "read_policy", "read_audit", "read_metrics"},
-    "auditor": {"dry_run", "read_promotions", "read_policy", "read_audit", "read_metrics"},
-    "admin": {"dry_run", "read_promotions", "read_policy"},
-    "recorder:access": {"record"},
-}
-
-
-@pytest.mark.parametrize("role", GRANTED)
-@pytest.mark.parametrize("permission", Permission)
-def test_a_role_grants_exactly_what_the_table_says(role: str, permission: Permission) -> None:
-    """The whole role x permission matrix; in particular an admin neither requests nor approves."""
-    assert permits(alice(role), permission) is (permission.value in GRANTED[role])
-
-
-@pytest.mark.parametrize(
-    ("kind", "covered"),
-    [
-        ("access.review", True),
-        ("access.review.closed", True),
-        ("vault.key", True),
-        ("vault.key.made", True),
-        ("vault.opened", False),
-        ("vault.keys", False),
-        ("accession.review", False),
-        ("other.access.review", False),
-    ],
-)
-def test_a_recorder_records_what_its_words_begin(kind: str, covered: bool) -> None:  # noqa: FBT001 - a test's data
-    """A role covers kinds by whole words, from the first."""
-    assert may_record(alice("recorder:access", "recorder:vault.key"), kind) is covered
-
-
-@pytest.mark.parametrize("role", sorted(GRANTED.keys() - {"recorder:access"}))
-def test_no_other_role_records(role: str) -> None:
-    """What may be recorded is said by a recorder's role alone."""
-    assert not may_record(alice(role), "access.review")
-
-
-def test_no_role_grants_nothing() -> None:
-    """A principal without roles may do nothing at all."""
-    nobody = Principal(subject="n", type="user", roles=(), identities=())
-
-    assert not any(permits(nobody, permission) for permission in Permission)

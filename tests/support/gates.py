@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from lockgate.administration import IDENTITY_KINDS, Administration
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.authentication import Authenticator
+from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
@@ -181,7 +182,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         engine=database,
         signer=signer,
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **RELOADING_KINDS}),
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
         instance="test",
     )
     log.create()
@@ -216,6 +217,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         identities=identities,
         authenticator=authenticator,
         policy=policy,
+        authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s),
         trust=trust,
         readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
         reloader=reloader,

@@ -9,9 +9,11 @@ import pytest
 
 from lockgate.audit import Actor, Receipt, verify_receipt
 from lockgate.audit.formats.records import parse_record
+from lockgate.audit.kinds import RESERVED_WORDS
 from lockgate.audit.writing.group_commit import GroupCommit
 from lockgate.canonical_json import RECORD_BYTES_MAX
 from lockgate.identity import parse_principal
+from lockgate.recording import KindNotPermittedError, Recorder
 from lockgate.schemas import check_schema
 from support.gates import DAY_NS, GateUnderTest
 
@@ -117,7 +119,15 @@ def test_a_kind_that_no_role_covers_is_forbidden(gate: GateUnderTest, who: str, 
     """A recorder writes its own kinds; nobody writes the gate's, whatever their role is called."""
     response = gate.call("POST", PATH, who, event(kind=kind))
 
-    assert outcome(response) == (403, "recording.not_permitted", None)
+    assert outcome(response) == (403, "identity.not_permitted", None)
+
+
+@pytest.mark.parametrize("word", sorted(RESERVED_WORDS))
+def test_lockgates_own_kinds_are_refused_whatever_the_policy_permits(gate: GateUnderTest, word: str) -> None:
+    """A policy that forgets Lockgate's own kinds does not open them."""
+    forger = parse_principal(subject="forger", type="machine", roles=[f"recorder:{word}"], identities=())
+    with pytest.raises(KindNotPermittedError):
+        Recorder(gate.services.log).record(forger, event(kind=f"{word}.event"), trace=ID)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
-"""`lockgate policy`: build, test, check. For who writes rules; the gate itself needs none of it to decide."""
+"""`lockgate policy`: build, test, check, and who may do what. For who writes rules; the gate decides without it."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 import click
 
+from lockgate.cli.role_matrix import matrix_document, matrix_markdown, role_matrix
 from lockgate.cli.standard_output import emit
 from lockgate.policy.build import build_policy, check_policy, run_policy_tests
-from lockgate.policy.compiled import COMPILED, bundle_policy
+from lockgate.policy.compiled import COMPILED, bundle_policy, load_policy
 from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa
+from lockgate.policy.wasm import WasmEngine
 from lockgate.shipped import shipped_folder
 
 _FOLDER: Final = click.option(
@@ -26,7 +29,7 @@ _CONFIG: Final = click.option(
 
 @click.group()
 def policy() -> None:
-    """Check, test and compile the rules. Needs the pinned OPA."""
+    """Check, test and compile the rules, with the pinned OPA; print what they let each role do."""
 
 
 @policy.command()
@@ -102,6 +105,32 @@ def check(*, policy_dir: Path | None, config_dir: Path | None) -> None:
     """Check format, types, purity, dialect, metadata, the list of rules and data, without testing or compiling."""
     rules = check_policy(policy_dir or shipped_folder("policies"), opa=_opa(), config=config_dir)
     emit("".join(f"{rule.rule_id}  {rule.severity:<8}  {rule.title}\n" for rule in rules))
+
+
+@policy.command()
+@_FOLDER
+@_CONFIG
+@click.option(
+    "--output",
+    type=click.Choice(["markdown", "json"]),
+    default="markdown",
+    show_default=True,
+    help="The answer's form.",
+)
+def roles(*, policy_dir: Path | None, config_dir: Path | None, output: str) -> None:
+    """Print who may call what: each route of the API, and what the policy lets each role do with it.
+
+    Needs OPA only where the rules were changed since they were built.
+    """
+    engine = WasmEngine(load_policy(policy_dir or shipped_folder("policies"), find_opa(), config_dir))
+    try:
+        rows = role_matrix(engine)
+    finally:
+        engine.close()
+    if output == "json":
+        emit(json.dumps(matrix_document(rows), indent=2) + "\n")
+    else:
+        emit(matrix_markdown(rows))
 
 
 def _opa() -> Path:

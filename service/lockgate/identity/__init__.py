@@ -16,7 +16,6 @@ from lockgate.identity.errors import (
 )
 from lockgate.identity.issuers import Issuer, parse_issuers
 from lockgate.identity.jwks_source import JWKSSource
-from lockgate.identity.permissions import Permission, may_record, permits
 from lockgate.identity.store import IdentityStore, read_principal
 from lockgate.identity.types import (
     NewToken,
@@ -37,7 +36,6 @@ __all__ = [
     "JWKSSource",
     "NewToken",
     "NotPermittedError",
-    "Permission",
     "Principal",
     "PrincipalInfo",
     "PrincipalTakenError",
@@ -45,10 +43,8 @@ __all__ = [
     "TokenInfo",
     "TokenRefusal",
     "TokenUnknownError",
-    "may_record",
     "parse_issuers",
     "parse_principal",
     "parse_roles",
-    "permits",
     "read_principal",
 ]

@@ -14,7 +14,6 @@ from lockgate.promotion.errors import (
     EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
-    NotPermittedError,
     PromotionClosedError,
     PromotionError,
     PromotionUnknownError,
@@ -23,7 +22,7 @@ from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
 from lockgate.promotion.needs import open_needs
-from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document
+from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
 from lockgate.promotion.types import (
@@ -54,7 +53,6 @@ __all__ = [
     "GateSettings",
     "IdempotencyKeyInvalidError",
     "IdempotencyKeyReusedError",
-    "NotPermittedError",
     "Promotion",
     "PromotionAnswer",
     "PromotionClosedError",
@@ -68,4 +66,5 @@ __all__ = [
     "approval_document",
     "decide",
     "open_needs",
+    "parse_approval_request",
 ]

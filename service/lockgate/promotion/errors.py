@@ -47,12 +47,6 @@ class ApprovalsFullError(PromotionError):
     code: ClassVar[str] = "approval.too_many"
 
 
-class NotPermittedError(PromotionError):
-    """The principal may not do this to this object."""
-
-    code: ClassVar[str] = "identity.not_permitted"
-
-
 class IdempotencyKeyReusedError(PromotionError):
     """The idempotency key was used before, with another body."""
 

@@ -17,7 +17,7 @@ from lockgate.audit import AuditLog, Outcome, Receipt, RecordInvalidError
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
-from lockgate.identity import Principal
+from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
 from lockgate.promotion import store
@@ -29,13 +29,11 @@ from lockgate.promotion.errors import (
     EvaluationTooOldError,
     EvidenceErasedError,
     IdempotencyKeyInvalidError,
-    NotPermittedError,
 )
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, Occasion, actor_of, make_event
 from lockgate.promotion.parsing import (
     approval_document,
-    parse_approval_request,
     parse_promotion_request,
 )
 from lockgate.promotion.register import MovedError, Register, now_us, settle, state_after
@@ -141,12 +139,10 @@ class Gate:
         case = self._cases.new(promotion, received, now=promotion.created, dry_run=True)
         return self._evaluator.evaluate(case).decision
 
-    def approve(self, approver: Principal, promotion_id: str, body: bytes, *, trace: str) -> ApprovalAnswer:
+    def approve(self, approver: Principal, promotion_id: str, asked: ApprovalRequest, *, trace: str) -> ApprovalAnswer:
         """Record one person's approval or rejection, and decide anew.
 
         Raises:
-            MalformedJSONError: `body` is not one JSON value within the limits.
-            SchemaError: `body` is not an approval request.
             PromotionUnknownError: There is no such promotion.
             PromotionClosedError: It is not pending.
             EvidenceErasedError: Its evidence was erased.
@@ -159,7 +155,6 @@ class Gate:
             AuditError: Nothing could be recorded.
             StorageError: The database failed.
         """
-        asked = parse_approval_request(body)
         # A person's words: the record commits to them, so that they can be erased.
         said = commit("comment", asked.comment, self._draw) if asked.comment else None
         kept = (said.document,) if said else ()

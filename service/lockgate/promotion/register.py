@@ -19,13 +19,12 @@ from lockgate.audit import (
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
-from lockgate.identity import Principal
+from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.promotion import store
 from lockgate.promotion.errors import (
     ContendedError,
     IdempotencyKeyReusedError,
-    NotPermittedError,
     PromotionClosedError,
     PromotionUnknownError,
 )
@@ -49,6 +48,7 @@ EXPIRE_BATCH_MAX: Final = (
 )
 TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
 _NS_PER_US: Final = 1_000
+_UNKNOWN: Final = "want the id of a promotion, got one that is not here"
 
 
 class MovedError(Exception):
@@ -77,8 +77,22 @@ class Register:
         with read_transaction(self._database) as connection:
             row = store.read_promotion_row(connection, promotion_id)
         if row is None:
-            raise PromotionUnknownError("want the id of a promotion, got one that is not here")
+            raise PromotionUnknownError(_UNKNOWN)
         return self._answer(_promotion(row, now))
+
+    def requester_of(self, promotion_id: str) -> str:
+        """Return who asked for a promotion.
+
+        Raises:
+            PromotionUnknownError: There is no such promotion.
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            row = store.read_promotion_row(connection, promotion_id)
+        if row is None:
+            raise PromotionUnknownError(_UNKNOWN)
+        requester: str = row["requester"]
+        return requester
 
     def list(self, wanted: store.PromotionFilter) -> tuple[tuple[int, Promotion], ...]:
         """Return a page of promotions, newest first, each with its number (the cursor).
@@ -134,7 +148,7 @@ class Register:
         with read_transaction(self._database) as connection:
             row = store.read_promotion_row(connection, promotion_id)
             if row is None:
-                raise PromotionUnknownError("want the id of a promotion, got one that is not here")
+                raise PromotionUnknownError(_UNKNOWN)
             approvals = store.read_approvals(connection, promotion_id)
         promotion = _promotion(row, now)
         if promotion.state is not PromotionState.PENDING:

@@ -10,6 +10,7 @@ from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
 from lockgate.web.authentication import register_authentication
+from lockgate.web.authorization import register_authorization
 from lockgate.web.gauges import GaugeCollector
 from lockgate.web.headers import register_headers
 from lockgate.web.limits import Limiter, Limits
@@ -51,6 +52,7 @@ def create_app(
     app.before_request(limiter.admit)
     app.before_request(services.trust.refresh)
     app.before_request(services.reloader.refresh)
+    register_authorization(app, services.authorizer)
     for blueprint in (
         promotions_blueprint(services, metrics),
         audit_blueprint(services),

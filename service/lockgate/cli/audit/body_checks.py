@@ -13,12 +13,20 @@ from lockgate.audit.kind_schemas import KIND_SCHEMA_BYTES_MAX, KindSchema
 from lockgate.audit.kinds import OWN_KINDS
 from lockgate.audit.verification.bodies import BodyVerdict
 from lockgate.audit.verification.stretches import Attachments
+from lockgate.authorization import AUTHORIZATION_KINDS
 from lockgate.digests import sha256_hex
 from lockgate.promotion import GATE_KINDS
+from lockgate.reloading import RELOADING_KINDS
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
 
 SCHEMAS_KEPT_MAX: Final = 256  # compiled, of one log: four times the kinds that it may have at one time
-_SHIPPED: Final[Mapping[str, str]] = {**OWN_KINDS, **GATE_KINDS, **IDENTITY_KINDS}
+_SHIPPED: Final[Mapping[str, str]] = {
+    **OWN_KINDS,
+    **GATE_KINDS,
+    **IDENTITY_KINDS,
+    **AUTHORIZATION_KINDS,
+    **RELOADING_KINDS,
+}
 _VALID: Final = BodyVerdict(status="valid")
 _OTHER_VERSION: Final = BodyVerdict(status="unchecked", detail="of a schema of another version of Lockgate")
 _GONE: Final = BodyVerdict(status="unchecked", detail="of a schema that the log does not keep")

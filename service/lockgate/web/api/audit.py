@@ -17,8 +17,8 @@ from lockgate.audit.reading.reader import RECORDS_PAGE_MAX
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
 from lockgate.clock import EpochNs, TimestampError
-from lockgate.identity import Permission
-from lockgate.web.authentication import caller, needs
+from lockgate.web.authentication import caller
+from lockgate.web.authorization import operation
 from lockgate.web.documents import receipt_document
 from lockgate.web.parameters import allow_only, integer, page_limit, text
 from lockgate.web.problems import ParameterError
@@ -42,7 +42,7 @@ def audit_blueprint(services: Services) -> Blueprint:
         return RecordedReader(log, Actor(type=principal.type, id=principal.subject, roles=principal.roles), g.trace)
 
     @blueprint.get("/v1/audit/records")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.search")
     def records() -> Response:
         allow_only("after", "limit", "order", "kind", "actor", "subject", "since", "until")
         limit = page_limit(at_most=RECORDS_PAGE_MAX)
@@ -56,45 +56,45 @@ def audit_blueprint(services: Services) -> Blueprint:
         return json_response("v1/api/audit_records", document)
 
     @blueprint.get("/v1/audit/records/<int(max=999999999999999999):seq>")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.read")
     def record(seq: int) -> Response:
         allow_only()
         return json_response("v1/api/receipt", receipt_document(reader().receipt(seq)))
 
     @blueprint.get("/v1/audit/checkpoint")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.checkpoint")
     def checkpoint() -> Response:
         allow_only()
         return Response(log.checkpoint(), mimetype="text/plain")
 
     @blueprint.get("/v1/audit/key")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.key")
     def key() -> Response:
         allow_only()
         return Response(f"{services.log_key}\n", mimetype="text/plain")
 
     @blueprint.get("/v1/audit/proofs/inclusion")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.prove")
     def inclusion() -> Response:
         allow_only("seq", "size")
         hashes = log.inclusion_proof(integer("seq"), integer("size"))
         return json_response("v1/api/audit_proof", {"hashes": [item.hex() for item in hashes]})
 
     @blueprint.get("/v1/audit/proofs/consistency")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.prove")
     def consistency() -> Response:
         allow_only("old", "new")
         hashes = log.consistency_proof(integer("old"), integer("new"))
         return json_response("v1/api/audit_proof", {"hashes": [item.hex() for item in hashes]})
 
     @blueprint.get("/audit/checkpoint")
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.checkpoint")
     def published_checkpoint() -> Response:
         allow_only()
         return Response(log.published_checkpoint(), mimetype="text/plain")
 
     @blueprint.get("/audit/tile/<path:tile>", merge_slashes=False)
-    @needs(Permission.READ_AUDIT)
+    @operation("audit.tile")
     def tile(tile: str) -> Response:
         allow_only()
         wanted = parse_tile_path(tile)

@@ -4,9 +4,9 @@ import orjson
 from flask import Blueprint, Response
 
 from lockgate.bootstrap import Services
-from lockgate.identity import Permission
 from lockgate.web.api.openapi import openapi_document
-from lockgate.web.authentication import needs, open_to_all
+from lockgate.web.authentication import open_to_all
+from lockgate.web.authorization import operation
 from lockgate.web.metrics import Metrics
 from lockgate.web.responses import json_response
 
@@ -32,12 +32,12 @@ def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return json_response("v1/api/readiness", document, status=200 if fine else 503)
 
     @blueprint.get("/metrics")
-    @needs(Permission.READ_METRICS)
+    @operation("metrics.read")
     def counters() -> Response:
         return metrics.exposition()
 
     @blueprint.get("/openapi.json")
-    @needs(Permission.READ_POLICY)
+    @operation("openapi.read")
     def openapi() -> Response:
         return Response(orjson.dumps(openapi_document()), mimetype="application/json")
 

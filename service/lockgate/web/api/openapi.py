@@ -21,6 +21,7 @@ class Operation:
     path: str
     summary: str
     answers: dict[int, str]  # HTTP status -> schema name, or a media type where there is no schema
+    operation: str = ""  # as the policy knows it; none where the resource is open to all
     problems: tuple[int, ...] = ()
     body: str = ""  # schema name
     query: dict[str, str] = field(default_factory=dict)  # parameter -> description
@@ -34,6 +35,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path="/v1/promotions",
+        operation="promotions.create",
         summary="Ask whether an exact artifact may move",
         body="promotion_request",
         answers={201: "promotion_answer", 202: "promotion_answer"},
@@ -43,6 +45,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/promotions",
+        operation="promotions.list",
         summary="List promotions, newest first",
         answers={200: "promotion_list"},
         problems=(400, 503),
@@ -56,6 +59,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path=_ID,
+        operation="promotions.read",
         summary="Where a promotion stands, with its newest decision and receipt",
         answers={200: "promotion_answer"},
         problems=(400, 404, 410, 503),
@@ -63,6 +67,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path=f"{_ID}/approvals",
+        operation="promotions.approve",
         summary="Approve or reject exactly what the promotion holds, and decide anew",
         body="approval_request",
         answers={201: "approval_answer"},
@@ -71,6 +76,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path=f"{_ID}/withdraw",
+        operation="promotions.withdraw",
         summary="Take a pending promotion back",
         body="withdrawal_request",
         answers={200: "promotion_answer"},
@@ -79,6 +85,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path="/v1/decisions:dry-run",
+        operation="decisions.dry_run",
         summary="Forecast a decision; nothing is recorded and nothing is permitted",
         body="promotion_request",
         answers={200: "dry_run_answer"},
@@ -87,6 +94,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path="/v1/audit/records",
+        operation="audit.record",
         summary="Record an event of a registered kind; 200 when it was recorded before under the same id",
         body="audit_event",
         answers={200: "receipt", 201: "receipt"},
@@ -95,6 +103,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/records",
+        operation="audit.search",
         summary="Records of the audit log; the query is recorded before it is answered",
         answers={200: "audit_records"},
         problems=(400, 503),
@@ -112,6 +121,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/records/{seq}",
+        operation="audit.read",
         summary="One record with its receipt; the read is recorded before it is answered",
         answers={200: "receipt"},
         problems=(400, 404, 410, 503),
@@ -119,6 +129,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/checkpoint",
+        operation="audit.checkpoint",
         summary="The newest signed checkpoint (C2SP tlog-checkpoint)",
         answers={200: "text/plain"},
         problems=(400, 503),
@@ -126,6 +137,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/key",
+        operation="audit.key",
         summary="The log's public key (C2SP verifier key); compare it with one from elsewhere",
         answers={200: "text/plain"},
         problems=(400,),
@@ -133,6 +145,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/proofs/inclusion",
+        operation="audit.prove",
         summary="Proof that a record is in a tree of a given size",
         answers={200: "audit_proof"},
         problems=(400, 404, 410, 503),
@@ -142,6 +155,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/audit/proofs/consistency",
+        operation="audit.prove",
         summary="Proof that one tree is a prefix of another",
         answers={200: "audit_proof"},
         problems=(400, 404, 410, 503),
@@ -151,6 +165,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/audit/checkpoint",
+        operation="audit.checkpoint",
         summary="The newest signed checkpoint, with the lines of witnesses where they signed it (C2SP tlog-tiles)",
         answers={200: "text/plain"},
         problems=(400, 503),
@@ -158,6 +173,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/audit/tile/{tile}",
+        operation="audit.tile",
         summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
         answers={200: "application/octet-stream"},
         problems=(400, 404, 410, 503),
@@ -165,6 +181,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/policy",
+        operation="policy.read",
         summary="The policy revision in force",
         answers={200: "policy"},
         problems=(400, 503),
@@ -172,6 +189,7 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path="/v1/policy:reload",
+        operation="policy.reload",
         summary="Put the policy and the issuers in force as their files are now, or change nothing",
         answers={200: "policy"},
         problems=(400, 409, 503),
@@ -179,6 +197,7 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/policy/rules",
+        operation="policy.read",
         summary="The rules in force",
         answers={200: "rule_catalogue"},
         problems=(400, 503),
@@ -191,8 +210,20 @@ OPERATIONS: Final = (
         answers={200: "readiness", 503: "readiness"},
         open=True,
     ),
-    Operation(method="get", path="/metrics", summary="Counters (Prometheus)", answers={200: "text/plain"}),
-    Operation(method="get", path="/openapi.json", summary="This document", answers={200: "application/json"}),
+    Operation(
+        method="get",
+        path="/metrics",
+        operation="metrics.read",
+        summary="Counters (Prometheus)",
+        answers={200: "text/plain"},
+    ),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        operation="openapi.read",
+        summary="This document",
+        answers={200: "application/json"},
+    ),
 )
 
 
@@ -241,7 +272,8 @@ def _objects(node: object) -> Iterator[dict[str, Any]]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    problems = operation.problems if operation.open else (401, 403, *operation.problems)
+    # Whoever calls is looked up, and the policy asked, before anything else: either can fail.
+    problems = operation.problems if operation.open else (401, 403, 500, 503, *operation.problems)
     result: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": _operation_id(operation),

@@ -4,9 +4,9 @@ from flask import Blueprint, Response, g
 
 from lockgate.audit import Actor
 from lockgate.bootstrap import Services
-from lockgate.identity import Permission
 from lockgate.policy import PolicyInForce
-from lockgate.web.authentication import caller, needs
+from lockgate.web.authentication import caller
+from lockgate.web.authorization import operation
 from lockgate.web.parameters import allow_only
 from lockgate.web.responses import json_response
 
@@ -21,13 +21,13 @@ def policy_blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("policy", __name__)
 
     @blueprint.get("/v1/policy")
-    @needs(Permission.READ_POLICY)
+    @operation("policy.read")
     def revision() -> Response:
         allow_only()
         return _in_force(services.policy)
 
     @blueprint.post("/v1/policy:reload")
-    @needs(Permission.RELOAD)
+    @operation("policy.reload")
     def reload() -> Response:
         allow_only()
         principal = caller()
@@ -36,7 +36,7 @@ def policy_blueprint(services: Services) -> Blueprint:
         return _in_force(services.policy)
 
     @blueprint.get("/v1/policy/rules")
-    @needs(Permission.READ_POLICY)
+    @operation("policy.read")
     def rules() -> Response:
         allow_only()
         catalogue = services.policy.engine.catalogue()

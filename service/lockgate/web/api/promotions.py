@@ -6,9 +6,9 @@ from typing import Final
 from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
-from lockgate.identity import Permission
-from lockgate.promotion import PromotionAnswer, PromotionFilter, Verdict
-from lockgate.web.authentication import caller, needs
+from lockgate.promotion import PromotionAnswer, PromotionFilter, Verdict, parse_approval_request
+from lockgate.web.authentication import caller
+from lockgate.web.authorization import authorize, operation
 from lockgate.web.documents import approval_answer_document, promotion_answer_document, promotion_document
 from lockgate.web.metrics import Metrics
 from lockgate.web.parameters import allow_only, json_body, page_limit, text
@@ -32,7 +32,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return response
 
     @blueprint.post("/v1/promotions")
-    @needs(Permission.REQUEST)
+    @operation("promotions.create")
     def create() -> Response:
         allow_only()
         answer = gate.request(
@@ -46,7 +46,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return response
 
     @blueprint.get("/v1/promotions")
-    @needs(Permission.READ_PROMOTIONS)
+    @operation("promotions.list")
     def index() -> Response:
         allow_only("state", "model", "limit", "cursor")
         limit, cursor = page_limit(), text("cursor", _CURSOR)
@@ -65,7 +65,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return json_response("v1/api/promotion_list", document)
 
     @blueprint.get(_ID)
-    @needs(Permission.READ_PROMOTIONS)
+    @operation("promotions.read")
     def show(promotion_id: object) -> Response:
         allow_only()
         answer = gate.show(str(promotion_id), trace=g.trace)
@@ -74,24 +74,27 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
     @blueprint.post(f"{_ID}/approvals")
-    @needs(Permission.APPROVE)
+    @operation("promotions.approve", by_object=True)
     def approve(promotion_id: object) -> Response:
         allow_only()
-        answer = gate.approve(caller(), str(promotion_id), json_body(), trace=g.trace)
+        asked = parse_approval_request(json_body())
+        authorize(role=asked.role)
+        answer = gate.approve(caller(), str(promotion_id), asked, trace=g.trace)
         metrics.count_approval(answer, services.policy.engine.catalogue())
         document = approval_answer_document(answer, services.policy.revision())
         return answered(answer.outcome, "v1/api/approval_answer", document, 201)
 
     @blueprint.post(f"{_ID}/withdraw")
-    @needs(Permission.REQUEST)
+    @operation("promotions.withdraw", by_object=True)
     def withdraw(promotion_id: object) -> Response:
         allow_only()
+        authorize(requester=register.requester_of(str(promotion_id)))
         answer = register.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
         document = promotion_answer_document(answer, services.policy.revision())
         return answered(answer, "v1/api/promotion_answer", document, 200)
 
     @blueprint.post("/v1/decisions:dry-run")
-    @needs(Permission.DRY_RUN)
+    @operation("decisions.dry_run")
     def dry_run() -> Response:
         allow_only()
         if "Idempotency-Key" in request.headers:
