@@ -89,6 +89,7 @@ class Authenticator:
     def replace(self, issuers: Sequence[Issuer], keys: JWKSSource) -> None:
         """Trust other issuers from now on; every token is verified anew."""
         former = self._trusted.keys
+        keys.take_over(former)
         keys.start()
         self._trusted = _Trusted(issuers, keys)
         former.stop()

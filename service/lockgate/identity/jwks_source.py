@@ -5,7 +5,7 @@ Never in the path of a request: a request takes the keys that are at hand, or is
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -79,6 +79,13 @@ class JWKSSource:
                 raise IssuerUnavailableError(f"the keys of the issuer {issuer.name} are looked for again; try again")
             return key
 
+    def take_over(self, former: "JWKSSource") -> None:
+        """Take the fetched keys of those issuers that are as they were before, so that no token waits for a fetch."""
+        with former._lock, self._lock:  # noqa: SLF001 - of the same class
+            for issuer in self._issuers:
+                if issuer.jwks_file is None and any(_same_source(issuer, other) for other in former._issuers):  # noqa: SLF001
+                    self._held[issuer.name] = replace(former._held[issuer.name], wanted=False)  # noqa: SLF001
+
     def start(self) -> None:
         """Begin to fetch, if there is anything to fetch, in a thread of this process. Do it after a fork."""
         with self._lock:
@@ -137,6 +144,10 @@ class JWKSSource:
             # What failed is tried again sooner than what succeeded: `_is_due` decides.
             self._wake.wait(EARLY_REFRESH_S)
             self._wake.clear()
+
+
+def _same_source(one: Issuer, other: Issuer) -> bool:
+    return (one.name, one.url, one.jwks_url, one.jwks_file) == (other.name, other.url, other.jwks_url, other.jwks_file)
 
 
 def _is_due(held: _Held, interval_s: int, now: EpochNs) -> bool:
