@@ -4,13 +4,14 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from lockgate.policy import PolicyBuildError, PolicyInput
+from lockgate.policy import PolicyBuildError, PolicyInput, build_authz_input
 from lockgate.policy.build import BUNDLE_FILE, MANIFEST_FILE, MODULE_FILE, build_policy, check_policy, run_policy_tests
-from lockgate.policy.comparison import compare_with_opa
+from lockgate.policy.comparison import compare_authz_with_opa, compare_with_opa
 from lockgate.policy.compiled import COMPILED
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa, opa_version, run_opa
 from lockgate.policy.rule_tests import NAMED_MAX
@@ -24,6 +25,8 @@ RULE = "lockgate/rules/model_known/model_known.rego"
 ENTRY = "lockgate/promotion/promotion.rego"
 LISTED = '\t"LG-011": {"status": model_known.status, "violations": model_known.deny},\n'
 IMPORTED = "import data.lockgate.rules.model_known\n"
+AUTHZ = "lockgate/authz/authz.rego"
+AUTHZ_TEST = "lockgate/authz/authz_test.rego"
 TEST = "lockgate/rules/model_known/model_known_test.rego"
 
 
@@ -152,6 +155,12 @@ def test_the_shipped_policy_is_checked_and_tested(folder: Path, opa_binary: Path
         ),
         pytest.param(lambda folder: (folder / TEST).unlink(), "want a test beside", id="(5) no test"),
         pytest.param(lambda folder: append(folder / RULE, "\n\n\n"), "want the format", id="format"),
+        pytest.param(lambda folder: shutil.rmtree(folder / "lockgate/authz"), "lockgate/authz/decision", id="no authz"),
+        pytest.param(
+            lambda folder: edit(folder / AUTHZ, 'input.operation == "audit.record"', 'input.operaton == "x"'),
+            "rego_type_error",
+            id="(2) authz misspelt",
+        ),
     ],
 )
 def test_a_check_refuses(folder: Path, opa_binary: Path, spoil: Callable[[Path], object], message: str) -> None:
@@ -173,6 +182,21 @@ def test_a_check_refuses(folder: Path, opa_binary: Path, spoil: Callable[[Path],
             lambda folder: append(folder / RULE, '\nuncovered if input.request.model == "x"\n'),
             "want full coverage by tests",
             id="(4) uncovered",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / AUTHZ, '"policy.reload": {"operator"}', '"policy.reload": {"admin"}'),
+            "want every test to pass",
+            id="(4) a grant that no test wants",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / AUTHZ_TEST, '"type": "user",', '"type": "robot",'),
+            "want every test to pass",
+            id="(4) no call is permitted",
+        ),
+        pytest.param(
+            lambda folder: edit(folder / AUTHZ_TEST, '{"promotions.destroy"}', '{"destroy"}'),
+            r"data\.lockgate\.authz_test\.inputs\[\d+\] at /operation: want text of the form",
+            id="(7) no call",
         ),
     ],
 )
@@ -281,6 +305,23 @@ def test_a_module_that_differs_from_opa_is_refused(folder: Path, tmp_path: Path,
     assert compare_with_opa(shipped_policy(), opa_binary, tmp_path, whole=whole, broken=[]) == 1
     with pytest.raises(PolicyBuildError, match="differ on generated input 1"):
         compare_with_opa(shipped_policy(), opa_binary, tmp_path, whole=[*whole, edge], broken=[])
+
+
+def test_a_module_that_permits_other_calls_than_opa_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """(7) One call that the module permits and OPA denies is enough."""
+    shutil.copytree(folder / "lockgate", tmp_path / "policy" / "lockgate")
+    edit(tmp_path / "policy" / AUTHZ, '"promotions.create": {"requester"}', '"promotions.create": {"admin"}')
+    parts = {"subject": "ann", "type": "user", "facts": {}, "revision": shipped_policy().catalogue.revision}
+    listing = build_authz_input(**parts, roles=("requester",), operation="promotions.list")  # type: ignore[arg-type]
+    creating = build_authz_input(**parts, roles=("requester",), operation="promotions.create")  # type: ignore[arg-type]
+    denied = build_authz_input(**parts, roles=(), operation="promotions.create")  # type: ignore[arg-type]
+    compare = partial(compare_authz_with_opa, shipped_policy(), opa_binary, tmp_path)
+
+    assert compare(whole=[listing, denied], broken=[{}]) == 1
+    with pytest.raises(PolicyBuildError, match="differ on generated input 1 of lockgate/authz/decision"):
+        compare(whole=[listing, creating], broken=[])
+    with pytest.raises(PolicyBuildError, match="want at least one call that is permitted"):
+        compare(whole=[denied], broken=[{}])
 
 
 def test_an_incomplete_answer_is_refused(folder: Path, tmp_path: Path, opa_binary: Path) -> None:

@@ -90,7 +90,7 @@ def parse_authz_result(raw: Any, *, document: AuthzInput, revision: PolicyRevisi
         raise PolicyInvalidError(f"authorisation result at {exc.pointer[:200] or '/'}: {exc}") from exc
     # (1) The answer is for this input.
     for field in ("operation", "policy_revision"):
-        if raw[field] != document[field]:
+        if raw[field] != document.get(field):
             raise PolicyInvalidError(f"authorisation result: want the input's {field} echoed")
     # (2) It was made for this engine.
     if raw["policy_revision"] != revision:
