@@ -179,18 +179,25 @@ class WholeRequestWorker(ThreadWorker):
 
     def _give_up_oldest(self) -> None:
         # Those who are quick are never the oldest, so whoever drips gives way to them.
-        oldest = next((each for each in self._watched if not each.lingers), None)
+        oldest = next(iter(self._watched), None)
         if oldest is not None:
-            self._refuse(oldest, 503)
+            self._give_up(oldest, 503)
+
+    def _give_up(self, connection: Connection, status: int) -> None:
+        # Unasked, an answer would be taken for that to the next request.
+        if connection.lingers or connection.idle:
+            self._drop(connection)
+        else:
+            self._refuse(connection, status)
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for connection in [each for each in self._watched if each.deadline <= now]:
-            if connection.lingers or connection.idle:
-                self._drop(connection)
-            else:
-                structlog.get_logger().info("slow_client")
-                self._refuse(connection, 408)
+        late = [each for each in self._watched if each.deadline <= now]
+        slow = sum(not (each.lingers or each.idle) for each in late)
+        for connection in late:
+            self._give_up(connection, 408)
+        if slow:
+            structlog.get_logger().info("slow_clients", count=slow)
 
     # From the loop to a thread and back.
 
@@ -227,11 +234,11 @@ class WholeRequestWorker(ThreadWorker):
         self._here.waited_s = time.monotonic() - connection.whole_at
         try:
             request = next(connection.parser)
-            return self.handle_request(request, connection) and bool(connection.parser.finish_body())  # type: ignore[func-returns-value]
+            return self.handle_request(request, connection) and _has_read_all(connection)
         except (NoMoreData, StopIteration):
-            pass  # a body that was refused unread, or an answer that ended the connection
+            pass  # the body ends before its declared length, or the answer ended the connection
         except TimeoutError:
-            structlog.get_logger().info("slow_client")  # it does not take its answer
+            structlog.get_logger().info("slow_reader")
         except OSError as exc:
             if exc.errno not in _GONE:
                 self.log.exception("cannot answer")
@@ -283,3 +290,11 @@ class WholeRequestWorker(ThreadWorker):
     def _close(self, connection: Connection) -> None:
         self.nr_conns -= 1
         connection.close()
+
+
+def _has_read_all(connection: Connection) -> bool:
+    # A body that nobody read hides where the next request begins, and the answer was sent: nothing more may be said.
+    try:
+        return bool(connection.parser.finish_body())  # type: ignore[func-returns-value]
+    except (OSError, ParseException):
+        return False
