@@ -12,9 +12,10 @@ from typing import Any, Final, Literal
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from lockgate.storage.bounded_connection import BoundedConnection
 from lockgate.storage.description import DatabaseDescription
 from lockgate.storage.errors import REASON_CHARACTERS_MAX, StorageBusyError, StorageError, StorageSchemaError
 
@@ -25,6 +26,7 @@ SILENCE_S_MAX: Final = 10  # a peer that acknowledges nothing for so long is gon
 STATEMENT_S_MAX: Final = 30  # of a write: it works on a few rows, so this is a server in trouble
 IDLE_S_MAX: Final = 10  # of a write between two statements: its row locks hold everybody up, and it only computes
 READ_STATEMENT_S_MAX: Final = 60  # of a read: an export fetches few rows at a time; more is a query gone wrong
+SILENT_SERVER_S: Final = 5  # longer than the server's own limit: it stands still, and cannot keep that
 READ_IDLE_S_MAX: Final = 60  # of a read: its snapshot keeps dead rows alive; an export writes a few rows meanwhile
 _SCHEMA_LOCK: Final = 0x4C4F434B47415445  # "LOCKGATE": one migration at a time in one database
 _HOST: Final = re.compile(r"[A-Za-z0-9._,:%-]+|/[^@]*", re.ASCII)  # names, addresses, a socket's folder
@@ -76,7 +78,7 @@ def open_engine(url: URL) -> Engine:
         raise StorageError(
             "want a host name in the database URL; write '@', ':' and '/' of a password as %40, %3A, %2F"
         )
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
@@ -95,6 +97,8 @@ def open_engine(url: URL) -> Engine:
             "keepalives_count": SILENCE_S_MAX // 2,
         },
     )
+    event.listen(engine, "do_connect", _connect)
+    return engine
 
 
 def database_exists(_engine: Engine) -> bool:
@@ -140,11 +144,13 @@ def turn_to_write(_engine: Engine, _wait_s: float) -> contextlib.AbstractContext
 
 def begin_read(connection: Connection) -> None:
     """Begin a transaction that sees one snapshot and can write nothing."""
+    _limit_answers(connection, READ_STATEMENT_S_MAX)
     connection.exec_driver_sql(_BEGIN_READ)
 
 
 def begin_write(connection: Connection, wait_s: float) -> None:
     """Begin a transaction whose commit is durable, and that waits for a lock for up to `wait_s`."""
+    _limit_answers(connection, STATEMENT_S_MAX)
     connection.exec_driver_sql(_BEGIN_WRITE.format(wait_ms=int(wait_s * 1000)))
 
 
@@ -157,6 +163,7 @@ def begin_patient_write(connection: Connection, wait_s: float) -> None:
 def begin_migration(connection: Connection, wait_s: float) -> None:
     """Begin a transaction that is the only one to change the tables."""
     begin_write(connection, wait_s)
+    _limit_answers(connection, None)
     connection.exec_driver_sql(_BEGIN_MIGRATION)
 
 
@@ -182,6 +189,15 @@ def name_error(error: DBAPIError) -> StorageError:
 def is_outcome_unknown(error: DBAPIError) -> bool:
     """Tell whether a COMMIT that failed with this may have been done nevertheless."""
     return error.connection_invalidated
+
+
+def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> BoundedConnection:  # noqa: ANN401 - SQLAlchemy's own types
+    return BoundedConnection.connect(*arguments, **parameters)
+
+
+def _limit_answers(connection: Connection, statement_s_max: float | None) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    driver.answer_s_max = None if statement_s_max is None else statement_s_max + SILENT_SERVER_S
 
 
 def _reason(error: DBAPIError) -> str:
