@@ -273,13 +273,14 @@ def _objects(node: object) -> Iterator[dict[str, Any]]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     # Whoever calls is looked up, and the policy asked, before anything else: either can fail.
-    problems = operation.problems if operation.open else (401, 403, 500, 503, *operation.problems)
+    # Too many at once are refused before anybody asks who they are, and who is known may ask too often.
+    problems = {503, *(operation.problems if operation.open else (401, 403, 429, 500, *operation.problems))}
     result: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": _operation_id(operation),
         "responses": {
-            **{str(status): _answer(schema) for status, schema in operation.answers.items()},
-            **{str(status): _problem() for status in sorted(problems)},
+            str(status): _response(operation.answers.get(status), problem=status in problems)
+            for status in sorted({*operation.answers, *problems})
         },
         "parameters": _parameters(operation),
     }
@@ -296,15 +297,14 @@ def _operation_id(operation: Operation) -> str:
     return "_".join((operation.method, *words))
 
 
-def _answer(schema: str) -> dict[str, Any]:
-    if "/" in schema:
-        return {"description": "The answer", "content": {schema: {}}}
-    return {"description": "The answer", "content": {"application/json": {"schema": _reference(schema)}}}
-
-
-def _problem() -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": _reference("problem")}}
-    return {"description": "No decision, and why (RFC 9457)", "content": content}
+def _response(schema: str | None, *, problem: bool) -> dict[str, Any]:
+    content: dict[str, dict[str, Any]] = {}
+    if schema is not None:
+        media = {schema: {}} if "/" in schema else {"application/json": {"schema": _reference(schema)}}
+        content.update(media)
+    if problem:
+        content["application/problem+json"] = {"schema": _reference("problem")}
+    return {"description": "No decision, and why (RFC 9457)" if schema is None else "The answer", "content": content}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
