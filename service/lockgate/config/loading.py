@@ -65,6 +65,7 @@ def load_settings(
 
     Raises:
         SettingsError: A setting is missing, unknown or of no use; the message has a line for each.
+        TypeError: An option is no setting.
     """
     return load(environ, config=config, **options).settings
 
@@ -74,7 +75,10 @@ def load(environ: Mapping[str, str] | None = None, /, *, config: Path | None = N
 
     Raises:
         SettingsError: As `load_settings`.
+        TypeError: An option is no setting.
     """
+    if unknown := options.keys() - {setting.name for setting in SETTINGS}:
+        raise TypeError(f"want settings' names, got {sorted(unknown)}")
     environ = process_environment() if environ is None else environ
     named = environ.get(CONFIG_VARIABLE)
     path = config or (Path(named) if named else None)

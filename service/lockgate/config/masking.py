@@ -10,14 +10,15 @@ from lockgate.config.loading import SetValue
 MASK: Final = "********"
 _MASKED_PART: Final = "***"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
-_USER: Final = re.compile(r"[^:/?#@]*")
-_PARAMETER: Final = re.compile(r"([?&][^=&#]*(?:pass|secret|token|api.?key)[^=&#]*=)[^&#]*", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"[?&][^=&#]*(?:pass|secret|token|api.?key)[^=&#]*=", re.IGNORECASE)
 
 
 def shown(found: SetValue) -> Any:  # noqa: ANN401 - what TOML and JSON can both hold
     """Return a setting's value to be shown: text, a number, an array of texts; None if there is none."""
     value = as_given(found)
-    return MASK if found.setting.secret and value and not _SCHEME.match(value) else masked(value)
+    if found.setting.secret and value and not (found.setting.is_url and _SCHEME.match(value)):
+        return MASK
+    return masked(value)
 
 
 def as_given(found: SetValue) -> Any:  # noqa: ANN401 - as above
@@ -46,12 +47,19 @@ def _masked_text(text: str) -> str:
     if scheme is None:
         return text
     rest = text[scheme.end() :]
-    # Up to the last '@', not the first: a password that should have been escaped may hold one.
+    if scheme[1] == "sqlite" and rest.startswith("/"):
+        return text  # a path
+    # A password that should have been escaped may hold whatever else ends one. So it reaches to the last '@', and one
+    # among the parameters to the very end; where both could be meant, nothing is shown.
     who, at, where = rest.rpartition("@")
-    if at:
-        user = _USER.match(who)
-        if scheme[1].lower() in {"http", "https"}:  # there a user without a password is a token, often
-            who = _MASKED_PART
-        elif user is not None and user[0] != who:
-            who = f"{user[0]}:{_MASKED_PART}"
-    return scheme[0] + who + at + _PARAMETER.sub(rf"\1{_MASKED_PART}", where)
+    if _PARAMETER.search(who):
+        return scheme[0] + _MASKED_PART
+    if at and scheme[1].lower() in {"http", "https"}:
+        who = _MASKED_PART  # a user without a password is a token there, often
+    elif at:
+        user = re.split(r"[:/?#@]", who, maxsplit=1)[0]
+        who = who if user == who else f"{user}:{_MASKED_PART}"
+    parameter = _PARAMETER.search(where)
+    if parameter is not None:
+        where = where[: parameter.end()] + _MASKED_PART
+    return scheme[0] + who + at + where

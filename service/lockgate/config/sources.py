@@ -97,7 +97,7 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
         if name in {f"{_PREFIX}ISSUER", f"{_PREFIX}ISSUERS"}:
             text = f"want [[{ISSUER_KEY}]] tables in the file that {CONFIG_VARIABLE} names; no variable can hold them"
         else:
-            text = _unknown(name.removeprefix(_PREFIX), _KNOWN_VARIABLES, _PREFIX)
+            text = _unknown(name.removeprefix(_PREFIX).upper(), _KNOWN_VARIABLES, _PREFIX)
         yield Problem(place=Place(name=_bounded(name)), text=text)
 
 
@@ -107,7 +107,8 @@ def unknown_keys(file: TomlFile) -> Iterator[Problem]:
         if key not in _KNOWN_KEYS:
             place = file.place((key,))
             yield Problem(
-                place=Place(file=place.file, line=place.line, name=_bounded(key)), text=_unknown(key, _KNOWN_KEYS)
+                place=Place(file=place.file, line=place.line, name=_bounded(key)),
+                text=_unknown(key.lower(), _KNOWN_KEYS),
             )
 
 

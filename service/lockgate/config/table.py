@@ -29,6 +29,7 @@ class Setting:
             `{shipped_policies}` and `{shipped_trust}` (what comes with Lockgate).
         example: Shown where the default shows nothing.
         secret: It may lie in a file of its own, `<name>_file`, and is never shown.
+        is_url: Of a secret: it is a URL, of which all but the password may be shown.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Setting:
     example: str = ""
     required: bool = False
     secret: bool = False
+    is_url: bool = False
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -106,6 +108,7 @@ SETTINGS: Final = (
         help="`sqlite:////path/to/file`, or `postgresql://user@host:port/database`.",
         default="sqlite:///{data_dir}/lockgate.db",
         secret=True,
+        is_url=True,
     ),
     Setting(
         name="instance",

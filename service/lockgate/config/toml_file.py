@@ -16,9 +16,7 @@ from lockgate.config.errors import Place, Problem, SettingsError
 
 FILE_BYTES_MAX: Final = 1024 * 1024  # a thousand issuers' rules
 FILE_LINES_MAX: Final = 20_000  # the same; each costs one parse when something is wrong
-STATEMENT_LINES_MAX: Final = (
-    1_000  # each line of one array costs a parse of all before it; past this it is not looked into
-)
+STATEMENT_LINES_MAX: Final = 500  # each line of one array costs a parse of all before it; then none is looked into
 _DETAIL_CHARS_MAX: Final = 200  # of a parser's message; it names keys, never values
 _POSITION: Final = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
