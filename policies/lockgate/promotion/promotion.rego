@@ -1,8 +1,8 @@
 # METADATA
 # title: Promotion
 # description: |
-#   The decision on one promotion request. `decision` is the only entrypoint, and total: it is defined for every input,
-#   and it allows only where every rule below was evaluated and passed or says that it does not apply.
+#   The decision on one promotion request. `decision` is an entrypoint, and total: it is defined for every input, and it
+#   allows only where every rule below was evaluated and passed or says that it does not apply.
 # schemas:
 #   - input: schema.input
 package lockgate.promotion
