@@ -105,6 +105,23 @@ class PostgreSQLServer:
             self._process = None
 
     @contextlib.contextmanager
+    def standby(self) -> Iterator["PostgreSQLServer"]:
+        """Make a second server that follows this one and takes no writes, until the block ends."""
+        with tempfile.TemporaryDirectory(prefix="lockgate-standby-", ignore_cleanup_errors=True) as folder:
+            other = PostgreSQLServer(programs=self.programs, folder=Path(folder), password=self.password)
+            if os.geteuid() == 0:
+                shutil.chown(folder, _SERVER_USER, _SERVER_USER)
+            command: list[str | Path] = [self.programs / "pg_basebackup", "-D", other.folder / "data", "-R"]
+            command += ["--checkpoint=fast", "--no-sync", "--dbname", self.url("postgres", _ADMIN)]
+            made = subprocess.run(self._as_server_user(command), check=False, capture_output=True, cwd=folder)
+            assert made.returncode == 0, made.stderr.decode()
+            other.start()
+            try:
+                yield other
+            finally:
+                other.stop(crash=True)
+
+    @contextlib.contextmanager
     def without_fsync(self) -> Iterator[None]:
         """Let commits return before they are on the disk: much faster, and lost only with the whole machine."""
         self.configure("fsync", "off")
