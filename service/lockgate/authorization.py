@@ -13,6 +13,7 @@ from typing import Final
 from lockgate.audit import Actor, AuditLog, Event
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp
 from lockgate.identity import NotPermittedError, Principal
+from lockgate.observing import step
 from lockgate.policy import OBJECT_MISSING, AuthzResult, PolicyInForce, PolicyRevision, build_authz_input
 
 DENIAL: Final = "identity.denial"
@@ -87,7 +88,8 @@ class Authorizer:
                 operation=operation,
                 facts=facts,
             )
-            answer = engine.authorize(document, timeout_s=self._timeout_s)
+            with step("policy.authorize"):
+                answer = engine.authorize(document, timeout_s=self._timeout_s)
             if len(self._answers) >= ANSWERS_MAX:
                 self._answers.clear()  # each is back after one question
             self._answers[call] = answer

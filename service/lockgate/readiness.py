@@ -12,7 +12,7 @@ from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expire
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import EvidenceVerifier, TrustFolder
-from lockgate.policy import EvidenceFacts, PolicyPrincipal, PolicyRequest, build_input
+from lockgate.policy import EvidenceFacts, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
 from lockgate.reloading import Reloader
 from lockgate.storage import check_schema
 
@@ -81,6 +81,17 @@ class Readiness:
         result = engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:
             raise _PolicyOpenError("the policy allows an unsigned, unknown model")
+        # The same of a call: nobody in particular, with no role at all.
+        call = build_authz_input(
+            revision=catalogue.revision,
+            subject=_CANARY_NAME,
+            type="machine",
+            roles=(),
+            operation="promotions.create",
+            facts={},
+        )
+        if engine.authorize(call, timeout_s=CANARY_TIMEOUT_S).allow:
+            raise _PolicyOpenError("the policy permits a call to somebody without a role")
         refused = self.reloader.problem
         return f"{engine.name}; what lies in the files is refused: {refused}" if refused else engine.name
 

@@ -189,11 +189,6 @@ def test_a_check_refuses(folder: Path, opa_binary: Path, spoil: Callable[[Path],
             id="(4) a grant that no test wants",
         ),
         pytest.param(
-            lambda folder: edit(folder / AUTHZ_TEST, '"type": "user",', '"type": "robot",'),
-            "want every test to pass",
-            id="(4) no call is permitted",
-        ),
-        pytest.param(
             lambda folder: edit(folder / AUTHZ_TEST, '{"promotions.destroy"}', '{"destroy"}'),
             r"data\.lockgate\.authz_test\.inputs\[\d+\] at /operation: want text of the form",
             id="(7) no call",

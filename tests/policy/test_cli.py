@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -51,6 +52,20 @@ def test_build_writes_the_module_for_own_data(tmp_path: Path) -> None:
     assert shipped_policy().catalogue.revision not in ended.output
     assert "revision sha256:" in ended.output
     assert (tmp_path / "out" / MANIFEST_FILE).exists()
+
+
+def test_roles_are_printed_as_the_policy_has_them(tmp_path: Path) -> None:
+    """Of a policy of one's own it is told what that one permits, as a page or as JSON."""
+    shutil.copytree(shipped_folder("policies"), tmp_path / "policies")
+    page = CliRunner().invoke(policy, ["roles", "--policy-dir", str(tmp_path / "policies")])
+    document = orjson.loads(CliRunner().invoke(policy, ["roles", "--output", "json"]).output)
+    (approving,) = [route for route in document["routes"] if route["operation"] == "promotions.approve"]
+
+    assert page.exit_code == 0
+    assert page.output == (Path(__file__).parents[2] / "docs" / "roles.md").read_text()
+    assert document["roles"] == list(approving["cells"])
+    assert approving["cells"]["approver:<role>"] == "by role"
+    assert approving["cells"]["admin"] == "no"
 
 
 def test_a_refused_policy_is_an_error(tmp_path: Path) -> None:

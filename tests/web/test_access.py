@@ -91,6 +91,14 @@ class OtherEngine(WatchedEngine):
         return replace(answer, allow=False, reason="closed", revision=self.revision)
 
 
+class OpenEngine(WatchedEngine):
+    """A policy that permits everything to everybody."""
+
+    def authorize(self, document: AuthzInput, *, timeout_s: float) -> AuthzResult:
+        """Permit, whatever the engine says."""
+        return replace(self.engine.authorize(document, timeout_s=timeout_s), allow=True, reason="granted")
+
+
 def everybody(gate: GateUnderTest) -> GateUnderTest:
     """Add a principal for each role alone, of the role's name, and one without any."""
     tokens = dict(gate.tokens)
@@ -377,6 +385,14 @@ def test_another_policy_is_asked_anew(tmp_path: Path, engine: WasmEngine) -> Non
 
     assert (before, after.status_code) == (200, 403)
     assert gate.records(DENIAL)[0]["body"]["policy_revision"] == OtherEngine.revision
+
+
+def test_an_engine_that_lets_anybody_in_is_not_ready(tmp_path: Path, engine: WasmEngine) -> None:
+    """Readiness asks for somebody without a role; a policy that permits them is no gate."""
+    open_to_anybody = make_gate(tmp_path, OpenEngine(engine)).client.get("/readyz")
+    (check,) = [check for check in open_to_anybody.json["checks"] if check["name"] == "policy"]
+
+    assert (open_to_anybody.status_code, check["detail"]) == (503, "readiness.policy_open")
 
 
 def test_a_role_that_is_lost_counts_at_once(gate: GateUnderTest) -> None:
