@@ -11,7 +11,7 @@ from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
 from lockgate.web.authentication import register_authentication
 from lockgate.web.authorization import register_authorization
-from lockgate.web.gauges import GaugeCollector
+from lockgate.web.gauges import Gauges
 from lockgate.web.headers import register_headers
 from lockgate.web.limits import Limiter, Limits
 from lockgate.web.metrics import Metrics
@@ -41,7 +41,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
-    metrics = Metrics(GaugeCollector(services), several_processes=several_processes)
+    metrics = Metrics(Gauges(services), several_processes=several_processes)
     register_problems(app)
     register_observation(app, metrics, tracing or NoTracing())
     register_headers(app, https=https)

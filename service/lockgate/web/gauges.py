@@ -16,7 +16,6 @@ from typing import Final
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.types import RecordFilter
@@ -56,8 +55,8 @@ class _Seen:
     stored: _Stored | None  # None: the database could not be read
 
 
-class GaugeCollector(Collector):
-    """Prometheus' collector of everything that is looked up. Safe to share between threads."""
+class Gauges:
+    """Looks at one instance. Safe to share between threads."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -66,23 +65,26 @@ class GaugeCollector(Collector):
         self._look_began_s = 0.0
         self._log_checked_at: EpochNs | None = None  # when the log's ending was last found whole
 
-    def describe(self) -> list[Metric]:
-        """Return nothing: what there is depends on what can be seen."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
+    def look(self) -> Iterator[Metric]:
         """Look, and return what was found."""
-        seen = self._latest()
+        yield from self._tell(self._latest())
+
+    def look_without_database(self) -> Iterator[Metric]:
+        """Return what can be told at once, when it is known that the database cannot be read."""
+        yield from self._tell(None)
+
+    def _tell(self, seen: _Seen | None) -> Iterator[Metric]:
         stored = seen.stored if seen else None
         yield _gauge(
             "lockgate_scrape_ok", "Whether everything that is looked up could be seen", float(stored is not None)
         )
         yield self._build_info()
         yield self._trust()
+        yield self._issuers()
         if seen is not None:
             yield from self._checks(seen)
         if seen is not None and stored is not None:
-            yield from _waiting(stored, seen.now)
+            yield from self._waiting(stored, seen.now)
             yield from _endings(stored)
 
     def _latest(self) -> _Seen | None:
@@ -91,13 +93,19 @@ class GaugeCollector(Collector):
             if look is None or (look.done() and monotonic() - self._look_began_s > FRESH_S):
                 look = self._look = Future()
                 self._look_began_s = monotonic()
-                threading.Thread(target=self._see, args=(look,), name="gauges", daemon=True).start()
+                threading.Thread(target=self._fulfil, args=(look,), name="gauges", daemon=True).start()
         try:
             return look.result(timeout=WAIT_S_MAX)
         except FutureTimeoutError:
             return None
 
-    def _see(self, look: Future[_Seen]) -> None:
+    def _fulfil(self, look: Future[_Seen]) -> None:
+        try:
+            look.set_result(self._see())
+        except BaseException as exc:  # noqa: BLE001 - handed to those who wait, who would else wait for ever
+            look.set_exception(exc)
+
+    def _see(self) -> _Seen:
         readiness = self._services.readiness
         now = readiness.clock.now_ns()
         checks = readiness.check()
@@ -111,7 +119,7 @@ class GaugeCollector(Collector):
         except Exception as exc:  # noqa: BLE001 - a scrape must answer; what is wrong goes to the operator's log
             structlog.get_logger().error("gauges_failed", code=LockgateError.code, exc_info=exc)
             stored = None
-        look.set_result(_Seen(now=now, checks=checks, stored=stored))
+        return _Seen(now=now, checks=checks, stored=stored)
 
     def _read(self) -> _Stored:
         endings = []
@@ -145,6 +153,17 @@ class GaugeCollector(Collector):
                 family.add_metric((name,), domain.valid_until / NS_PER_S)
         return family
 
+    def _issuers(self) -> Metric:
+        family = GaugeMetricFamily(
+            "lockgate_issuer_keys_age_seconds",
+            "How long ago this process got an issuer's keys; absent where it has none yet",
+            labels=("issuer",),
+        )
+        for name, age_s in sorted(self._services.authenticator.key_ages_s().items()):
+            if age_s is not None:
+                family.add_metric((name,), age_s)
+        return family
+
     def _checks(self, seen: _Seen) -> Iterator[Metric]:
         ready = GaugeMetricFamily(
             "lockgate_ready", "Whether a part that a decision needs works, as /readyz finds it", labels=("part",)
@@ -167,23 +186,27 @@ class GaugeCollector(Collector):
                 self._log_checked_at / NS_PER_S,
             )
 
-
-def _waiting(stored: _Stored, now: EpochNs) -> Iterator[Metric]:
-    requests = GaugeMetricFamily(
-        "lockgate_open_requests",
-        "Promotions that wait for approvals (pending), or whose time ran out unrecorded (expired)",
-        labels=("to_env", "state"),
-    )
-    oldest = GaugeMetricFamily(
-        "lockgate_oldest_open_request_seconds", "Age of the oldest promotion that waits", labels=("to_env",)
-    )
-    for one in stored.waiting:
-        requests.add_metric((one.to_environment, "pending"), one.pending)
-        requests.add_metric((one.to_environment, "expired"), one.expired)
-        if one.oldest is not None:
-            oldest.add_metric((one.to_environment,), max(now - one.oldest, 0) / NS_PER_S)
-    yield requests
-    yield oldest
+    def _waiting(self, stored: _Stored, now: EpochNs) -> Iterator[Metric]:
+        requests = GaugeMetricFamily(
+            "lockgate_open_requests",
+            "Promotions that wait for approvals (pending), or whose time ran out unrecorded (expired)",
+            labels=("to_env", "state"),
+        )
+        oldest = GaugeMetricFamily(
+            "lockgate_oldest_open_request_seconds", "Age of the oldest promotion that waits", labels=("to_env",)
+        )
+        # Where nothing waits, that is said: no figure would mean that nobody could see.
+        nothing = {
+            name: WaitingPromotions(to_environment=name, pending=0, expired=0, oldest=None)
+            for name in self._services.policy.engine.catalogue().environments
+        }
+        for name, one in sorted({**nothing, **{one.to_environment: one for one in stored.waiting}}.items()):
+            requests.add_metric((name, "pending"), one.pending)
+            requests.add_metric((name, "expired"), one.expired)
+            if one.oldest is not None:
+                oldest.add_metric((name,), max(now - one.oldest, 0) / NS_PER_S)
+        yield requests
+        yield oldest
 
 
 def _endings(stored: _Stored) -> Iterator[Metric]:

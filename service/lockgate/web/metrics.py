@@ -8,15 +8,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from flask import Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
 from lockgate.observing import Step
 from lockgate.policy import PolicyCatalogue
 from lockgate.promotion import ApprovalAnswer, Decision, PromotionAnswer, Verdict
-from lockgate.web.gauges import GaugeCollector
+from lockgate.web.gauges import Gauges
 
 OTHER: Final = "other"
 _MINUTE: Final = 60
@@ -44,16 +53,17 @@ _POLICY_QUERIES: Final[Mapping[Step, str]] = {"policy.evaluate": "promotion", "p
 class Metrics:
     """The counters of one process, and what is looked up when somebody asks for them."""
 
-    def __init__(self, gauges: GaugeCollector, *, several_processes: bool) -> None:
+    def __init__(self, gauges: Gauges, *, several_processes: bool) -> None:
         """Make every counter.
 
         Args:
             gauges: What is looked up.
             several_processes: Whether counters are shared with other processes of this instance.
         """
+        # When a counter began is told by one process alone and never by several: no figure rests on it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._several_processes = several_processes
-        self._looked_up = CollectorRegistry()
-        self._looked_up.register(gauges)
+        self._gauges = gauges
         self.registry = registry = CollectorRegistry()
         # --- HTTP
         self.http_requests = Counter(
@@ -131,13 +141,18 @@ class Metrics:
             registry=registry,
         )
 
-    def exposition(self) -> Response:
-        """Return the counters of all processes of this instance in Prometheus' text form."""
+    def exposition(self, *, database: bool = True) -> Response:
+        """Return the counters of all processes of this instance, and what is looked up, in Prometheus' text form.
+
+        Args:
+            database: Whether to look there.
+        """
         counted = self.registry
         if self._several_processes:
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-        text = generate_latest(counted) + generate_latest(self._looked_up)
+        looked_up = _Told(self._gauges.look() if database else self._gauges.look_without_database())
+        text = generate_latest(counted) + generate_latest(looked_up)
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     def count_step(self, name: Step, seconds: float) -> None:
@@ -190,6 +205,17 @@ class Metrics:
             self.signature_verifications.labels("verified").inc()
         for refusal in document["evidence"]["refusals"]:
             self.signature_verifications.labels(refusal["code"]).inc()
+
+
+class _Told(Collector):
+    """Metrics that were made already, as the library wants them."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+        return self._metrics
 
 
 def _one_of(value: str, known: Iterable[str]) -> str:
