@@ -14,7 +14,6 @@ from lockgate.audit import Actor, AuditLog, Event
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.observing import step
-from lockgate.observing import step
 from lockgate.policy import OBJECT_MISSING, AuthzResult, PolicyInForce, PolicyRevision, build_authz_input
 
 DENIAL: Final = "identity.denial"
@@ -90,7 +89,6 @@ class Authorizer:
                 facts=facts,
             )
             with step("policy.authorize"):
-                with step("policy.authorize"):
                 answer = engine.authorize(document, timeout_s=self._timeout_s)
             if len(self._answers) >= ANSWERS_MAX:
                 self._answers.clear()  # each is back after one question
