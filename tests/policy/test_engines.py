@@ -122,6 +122,7 @@ def _fields(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
         (("request", "requester"), "LG-021"),
         (("request", "requester", "subject"), "LG-020"),
         (("request", "requester", "identities"), "LG-021"),
+        (("request", "requester", "roles"), "LG-030"),
         (("request", "contributors"), "LG-024"),
         (("request", "expires_at_ns"), "LG-012"),
         (("evidence",), "LG-001"),

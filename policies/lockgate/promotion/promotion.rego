@@ -24,6 +24,7 @@ import data.lockgate.rules.no_rejection
 import data.lockgate.rules.person_counts_once
 import data.lockgate.rules.request_unexpired
 import data.lockgate.rules.requester_apart
+import data.lockgate.rules.requester_holds_role
 import data.lockgate.rules.rollback_target
 import data.lockgate.rules.signers_apart
 import data.lockgate.rules.transition_known
@@ -49,6 +50,7 @@ rules := {
 	"LG-027": {"status": approvals_unexpired.status, "violations": approvals_unexpired.deny},
 	"LG-028": {"status": approver_holds_role.status, "violations": approver_holds_role.deny},
 	"LG-029": {"status": no_rejection.status, "violations": no_rejection.deny},
+	"LG-030": {"status": requester_holds_role.status, "violations": requester_holds_role.deny},
 	"LG-040": {"status": freeze.status, "violations": freeze.deny},
 }
 

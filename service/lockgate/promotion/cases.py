@@ -1,5 +1,8 @@
 """Gathering a case: the promotion, its bundles, its approvals and its people, as they are at one instant."""
 
+from dataclasses import replace
+from typing import Final
+
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import AuditLog, ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
@@ -12,6 +15,8 @@ from lockgate.promotion.evaluation import Case
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
 from lockgate.storage import read_transaction
 
+REQUESTER: Final = "requester"  # the role that rule LG-030 asks of whoever requests
+
 
 class CaseReader:
     """Reads cases, and tells whether the people in one are still who they were."""
@@ -23,13 +28,18 @@ class CaseReader:
     def new(self, promotion: Promotion, received: ReceivedRequest, *, now: EpochNs, dry_run: bool) -> Case:
         """Gather the case of a request that just came in.
 
+        A dry run is answered as if its caller were a requester: who else wants to know what a request would get?
+
         Raises:
             StorageError: The database failed.
         """
         with read_transaction(self._database) as connection:
+            requester = _as_now(connection, promotion.requester)
+            if dry_run:
+                requester = replace(requester, roles=tuple(sorted({*requester.roles, REQUESTER})))
             return Case(
                 promotion=promotion,
-                requester=_as_now(connection, promotion.requester),
+                requester=requester,
                 bundles=received.bundles,
                 approvals=(),
                 allowed_in_target=store.was_allowed(connection, promotion.request),
