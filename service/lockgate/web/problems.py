@@ -4,7 +4,7 @@ from typing import Final
 
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lockgate.audit import (
     AuditError,
@@ -118,13 +118,12 @@ _HTTP_CODES: Final = {
 
 def register_problems(app: Flask) -> None:
     """Make every error that leaves a view a problem document."""
-    app.register_error_handler(LockgateError, lockgate_problem)
+    app.register_error_handler(LockgateError, _lockgate_problem)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, _unforeseen_problem)
 
 
-def lockgate_problem(error: LockgateError) -> Response:
-    """Answer with what an error means."""
+def _lockgate_problem(error: LockgateError) -> Response:
     if isinstance(error, LimitedError):
         response = _problem(error.status, error.code, error.title, str(error))
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -139,7 +138,10 @@ def lockgate_problem(error: LockgateError) -> Response:
 def _http_problem(error: HTTPException) -> Response:
     status = error.code or 500
     code, title = _HTTP_CODES.get(status, ("http.error", "The request failed"))
-    return _problem(status, code, title, f"{request.method} {request.path[:200]}: {title.lower()}")
+    response = _problem(status, code, title, f"{request.method} {request.path[:200]}: {title.lower()}")
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))  # RFC 9110, section 15.5.6
+    return response
 
 
 def _unforeseen_problem(error: Exception) -> Response:
