@@ -118,12 +118,13 @@ _HTTP_CODES: Final = {
 
 def register_problems(app: Flask) -> None:
     """Make every error that leaves a view a problem document."""
-    app.register_error_handler(LockgateError, _lockgate_problem)
+    app.register_error_handler(LockgateError, lockgate_problem)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, _unforeseen_problem)
 
 
-def _lockgate_problem(error: LockgateError) -> Response:
+def lockgate_problem(error: LockgateError) -> Response:
+    """Answer with what an error means."""
     if isinstance(error, LimitedError):
         response = _problem(error.status, error.code, error.title, str(error))
         response.headers["Retry-After"] = str(error.retry_after_s)
