@@ -120,8 +120,12 @@ class Topology:
         self._start("opa", [*command, f"--set=services.bundles.url=http://127.0.0.1:{self.ports['bundles']}"], {})
 
     def stop(self, *names: str) -> None:
-        """Stop these services, or everything, in the reverse order of their start."""
-        for name in names or tuple(reversed(self._processes)):
+        """Stop these services, or everything; the database last, because it waits for whoever is connected."""
+        stopping = sorted(names or self._processes, key="database".__eq__)
+        for name in stopping:
+            if name != "database":
+                self._processes[name].terminate()
+        for name in stopping:
             process = self._processes.pop(name)
             process.terminate()
             try:
