@@ -56,13 +56,16 @@ class MovingGate:
         }
         return self._run(*arguments, environment=environment)
 
-    def settings(self, url: str | None = None, **overrides: str) -> Settings:
-        """Return the settings of a service process."""
-        return load_settings({}, data_dir=str(self.folder), database_url=url or self.url, **overrides)
+    def settings(self, url: str | None = None, checkpoint_file: Path | None = None) -> Settings:
+        """Return the settings of a service process, here or on a machine with a checkpoint file of its own."""
+        environment = {"LOCKGATE_DATA_DIR": str(self.folder), "LOCKGATE_DATABASE_URL": url or self.url}
+        if checkpoint_file:
+            environment["LOCKGATE_CHECKPOINT_FILE"] = str(checkpoint_file)
+        return load_settings(environment)
 
-    def append(self, url: str | None = None, **overrides: str) -> int:
+    def append(self, url: str | None = None, checkpoint_file: Path | None = None) -> int:
         """Append a record as a new service process would; return its position."""
-        settings = self.settings(url, **overrides)
+        settings = self.settings(url, checkpoint_file)
         return open_log(settings, SystemClock(), open_engine(settings.database_url)).append(make_event()).seq
 
     def verify(self, url: str) -> Ended:
@@ -126,11 +129,11 @@ def test_promotions_go_on_in_the_copy(moving: MovingGate, make_url: MakeURL) -> 
 
 def test_elsewhere_the_seal_stops_the_old_database(moving: MovingGate, make_url: MakeURL, tmp_path: Path) -> None:
     """An instance on another machine, with a checkpoint file of its own, cannot fork the log."""
-    elsewhere = {"checkpoint_file": str(tmp_path / "elsewhere.txt")}
-    moving.append(**elsewhere)
+    elsewhere = tmp_path / "elsewhere.txt"
+    moving.append(checkpoint_file=elsewhere)
     moving.run("db", "copy", "--to", make_url("postgresql"))
     with pytest.raises(LogSealedError, match="copied from sqlite to postgresql") as caught:
-        moving.append(**elsewhere)
+        moving.append(checkpoint_file=elsewhere)
 
     assert caught.value.code == "audit.log_sealed"
 

@@ -89,7 +89,8 @@ def test_everything_arrives_as_it_was(
 ) -> None:
     """Every column of every table, whatever the chunks; the source is as before."""
     monkeypatch.setattr(copying, "CHUNK_ROWS_MAX", 3)
-    source, target, advanced = make(source_kind), make(target_kind), []
+    source, target = make(source_kind), make(target_kind)
+    advanced: list[int] = []
     fill(source)
     before = rows(source)
     prepare_target(target)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from lockgate.storage import StorageError, open_engine, read_transaction
+from lockgate.storage import StorageError, describe_database, open_engine, postgresql, read_transaction
 from support.certificates import make_certificate
 from support.databases import PostgreSQLServer
 
@@ -48,6 +48,52 @@ def certificate(postgresql_server: PostgreSQLServer, url: str) -> Iterator[Path]
 def test_a_certificate_that_the_url_vouches_for_is_accepted(url: str, certificate: Path) -> None:
     """`sslmode=verify-full` with the right `sslrootcert` connects by TLS."""
     assert is_secured(f"{url}?sslmode=verify-full&sslrootcert={certificate}")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tls"),
+    [
+        ("sslmode=disable", "off"),
+        ("sslmode=require", "unverified"),
+        ("sslmode=verify-ca&sslrootcert={certificate}", "unverified"),
+        ("sslmode=verify-full&sslrootcert={certificate}", "verified"),
+    ],
+)
+def test_what_the_connection_is_worth_is_told(url: str, certificate: Path, parameters: str, tls: str) -> None:
+    """Not encrypted, encrypted to whoever answers, or to the host that the URL names."""
+    engine = open_engine(f"{url}?{parameters.format(certificate=certificate)}")
+
+    assert describe_database(engine).tls == tls
+
+
+@pytest.mark.parametrize("variable", ["verify-full", "require"])
+def test_what_the_environment_asks_for_counts(
+    url: str, certificate: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What libpq reads there is looked at as well as the URL."""
+    monkeypatch.setenv("PGSSLMODE", variable)
+    monkeypatch.setenv("PGSSLROOTCERT", str(certificate))
+
+    assert describe_database(open_engine(url)).tls == ("verified" if variable == "verify-full" else "unverified")
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "local"),
+    [
+        ("/run/postgresql", "", True),
+        ("localhost", "127.0.0.1", True),
+        ("db.example", "127.8.8.8", True),
+        ("localhost", "::1", True),
+        ("db.example", "192.0.2.7", False),
+        ("db.example", "2001:db8::7", False),
+        ("fe80::1%eth0", "fe80::1%eth0", False),
+        ("localhost", "192.0.2.7", False),
+        ("db.example", "", False),
+    ],
+)
+def test_what_stays_on_the_machine_is_told_by_its_address(host: str, address: str, *, local: bool) -> None:
+    """A socket or a loopback address, whatever the name: nobody in between."""
+    assert postgresql.is_local(host, address) is local
 
 
 def test_an_unknown_certificate_is_refused(url: str, certificate: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import click
+from sqlalchemy import Engine
 
 from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_signer, open_checkpoint, store
 from lockgate.bootstrap import build_services, open_log
@@ -28,6 +29,7 @@ from lockgate.storage import (
     StorageSchemaError,
     check_schema,
     database_exists,
+    describe_database,
     open_engine,
     read_transaction,
 )
@@ -176,7 +178,21 @@ def _database(settings: Settings) -> str:
     except StorageError as exc:
         next_step = "if this is not the gate's file, correct LOCKGATE_DATABASE_URL; if it is, put the backup back"
         raise _UnfitError(f"{place} cannot be used: {exc}", next_step) from exc
-    return "the tables are those of this version"
+    return f"the tables are those of this version{_warning(engine)}"
+
+
+def _warning(engine: Engine) -> str:
+    found = describe_database(engine)
+    warnings = []
+    if not found.local and found.tls != "verified":
+        warnings.append(
+            "the server is not verified, so that anybody in between can read and answer: sslmode=verify-full"
+        )
+    if not found.durable:
+        warnings.append("fsync or full_page_writes is off: a power cut loses acknowledged decisions")
+    if found.role is not None and found.rights == "owner":
+        warnings.append("this role owns the tables and could change the log: serve as one of 'lockgate db grants'")
+    return "".join(f"; warning: {warning}" for warning in warnings)
 
 
 def _log(settings: Settings) -> str:
