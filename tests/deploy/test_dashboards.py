@@ -227,3 +227,16 @@ def test_an_expression_is_read() -> None:
 
     assert named.metrics == {"a_total": {"b", "c"}, "on_time": set(), "up": {"job"}}
     assert named.groupings == {"x", "le"}
+
+
+def test_every_metric_is_described(known: Mapping[str, set[str]]) -> None:
+    """docs/observability.md has a row for each metric with its labels, and for no other."""
+    page = (ROOT / "docs/observability.md").read_text()
+    rows = dict(re.findall(r"^\| `(lockgate_[a-z_]+)` \|([^|]*)\|", page, re.MULTILINE))
+    described = {name: set(re.findall(r"`([a-z_]+)`", labels)) for name, labels in rows.items()}
+    seen: dict[str, set[str]] = {}
+    for name, labels in known.items():
+        if name.startswith("lockgate_"):
+            seen.setdefault(re.sub(r"_(bucket|sum|count)$", "", name), set()).update(labels - {"le"})
+
+    assert described == seen
