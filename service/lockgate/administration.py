@@ -24,7 +24,8 @@ TOKEN: Final = "identity.token"  # noqa: S105 - a kind of record
 IDENTITY_KINDS: Final[Mapping[str, str]] = {PRINCIPAL: "v1/api/principal_change", TOKEN: "v1/api/token_change"}
 
 # Whoever can run commands on the gate's machine: the operating system knows them, the gate does not.
-_OPERATOR: Final = Actor(type="system", id="command-line")
+COMMAND_LINE: Final = "command-line"
+_OPERATOR: Final = Actor(type="system", id=COMMAND_LINE)
 
 
 class _UnchangedError(Exception):

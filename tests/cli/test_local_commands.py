@@ -257,7 +257,7 @@ def test_every_change_of_who_may_call_is_recorded(initialised: Run) -> None:
     records = [parse_json(line.encode(), bytes_max=40_000) for line in shown.splitlines()]
     changes = [(record["kind"], record["body"].get("change")) for record in records if record["kind"] != "log.genesis"]
     assert sorted(changes, key=str) == [
-        ("identity.principal", None),
+        ("identity.principal", "put"),
         ("identity.token", "created"),
         ("identity.token", "revoked"),
     ]

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "doctor": "doctor:doctor",
     "init": "operations:init",
     "policy": "policy:policy",
+    "principal": "principals:principal",
     "request": "promotions:request",
     "serve": "operations:serve",
     "status": "promotions:status",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from lockgate.administration import IDENTITY_KINDS, PRINCIPAL, TOKEN, Administration
+from lockgate.administration import COMMAND_LINE, IDENTITY_KINDS, PRINCIPAL, TOKEN, Administration
 from lockgate.audit import AuditLog, load_signer
 from lockgate.audit.errors import NothingMissingError
 from lockgate.audit.formats.kind_names import RECOVER
@@ -117,7 +117,7 @@ def _tell_what_is_undone(log: AuditLog, administration: Administration, put_back
         return ExitCode.ALLOW
     click.echo(
         "principals were changed since the backup, so roles that were taken away may be held again: put each right as "
-        f"its newest {PRINCIPAL} record above says ('lockgate token create --type ...') before the service starts:",
+        f"its newest {PRINCIPAL} record above says ('lockgate principal put' or 'disable') before the service starts:",
         err=True,
     )
     click.echo("".join(f"  {plain(subject)}\n" for subject in still_old), err=True, nl=False)
@@ -125,8 +125,13 @@ def _tell_what_is_undone(log: AuditLog, administration: Administration, put_back
 
 
 def _principals_not_put_right(log: AuditLog, undone: list[dict[str, Any]], put_back: range) -> list[str]:
-    # What was recorded behind what was put back, the operator did after the recovery.
-    changed = {record["subject"]: str(record["body"]["subject"]) for record in undone if record["kind"] == PRINCIPAL}
+    # What was recorded behind what was put back, the operator did after the recovery. What an issuer's tokens did, they
+    # do again.
+    changed = {
+        record["subject"]: str(record["body"]["subject"])
+        for record in undone
+        if record["kind"] == PRINCIPAL and record["actor"]["id"] == COMMAND_LINE
+    }
     return sorted(
         name
         for subject, name in changed.items()
@@ -167,4 +172,6 @@ def _what(record: dict[str, Any]) -> str:
     body = record["body"]
     if record["kind"] == TOKEN:
         return f"{body['change']} {body['token_id']} of {plain(body['subject'])}"
-    return plain(body["subject"]) if record["kind"] == PRINCIPAL else f"promotion {plain(str(body['promotion_id']))}"
+    if record["kind"] == PRINCIPAL:
+        return plain(body["subject"]) if body["change"] == "put" else f"{body['change']} {plain(body['subject'])}"
+    return f"promotion {plain(str(body['promotion_id']))}"
