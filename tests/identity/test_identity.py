@@ -1,9 +1,10 @@
 """Principals and tokens."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from lockgate.clock import NS_PER_S
 from lockgate.identity import (
@@ -14,7 +15,8 @@ from lockgate.identity import (
     TokenUnknownError,
     parse_principal,
 )
-from lockgate.storage import open_engine, read_transaction, upgrade_schema
+from lockgate.identity.store import USE_NOTED_NS, disable_principal, read_principal, write_principal, write_token
+from lockgate.storage import open_engine, read_transaction, upgrade_schema, write_transaction
 from support.clocks import FixedClock
 
 
@@ -83,6 +85,90 @@ def test_a_revoked_token_is_nobody(store: IdentityStore) -> None:
 
     assert store.authenticate(token.secret) is None
     assert store.list_tokens()[0].revoked_ns is not None
+
+
+def carried(engine: Engine, clock: FixedClock, scope: list[str]) -> tuple[str, ...] | None:
+    """Return the roles that a new token of alice, requester and operator, carries; None if it is nobody's."""
+    with write_transaction(engine) as connection:
+        write_principal(connection, alice("requester", "operator"), clock.now_ns())
+        made = write_token(connection, "alice", 60 * NS_PER_S, clock.now_ns(), scope=scope)
+    holder = IdentityStore(engine, clock).authenticate(made.secret)
+    return holder.roles if holder is not None else None
+
+
+@pytest.mark.parametrize(
+    ("scope", "roles"),
+    [
+        (["requester"], ("requester",)),
+        (["requester", "auditor"], ("requester",)),
+        (["auditor"], ()),
+        ([], ()),
+        (["operator", "requester", "operator"], ("operator", "requester")),
+    ],
+)
+def test_a_token_carries_what_its_scope_and_its_principal_share(
+    engine: Engine, clock: FixedClock, scope: list[str], roles: tuple[str, ...]
+) -> None:
+    """A scope narrows; it never gives a role that the principal does not hold."""
+    assert carried(engine, clock, scope) == roles
+
+
+def test_a_scope_of_something_else_is_refused(engine: Engine, clock: FixedClock) -> None:
+    """A scope names roles."""
+    with pytest.raises(IdentityError) as caught:
+        carried(engine, clock, ["root"])
+
+    assert caught.value.code == "identity.invalid"
+
+
+def test_a_disabled_principal_is_nobody(store: IdentityStore, engine: Engine, clock: FixedClock) -> None:
+    """Its tokens are nobody's, and whoever reads it finds no role; what it had is kept for later."""
+    store.put_principal(alice())
+    token = store.create_token("alice", 60 * NS_PER_S)
+    with write_transaction(engine) as connection:
+        disable_principal(connection, "alice", clock.now_ns())
+    with read_transaction(engine) as connection:
+        counted = read_principal(connection, "alice")
+
+    assert store.authenticate(token.secret) is None
+    assert counted == replace(alice(), roles=())
+    info = store.find_principal("alice")
+    assert info is not None
+    assert (info.principal, info.disabled_ns) == (alice(), clock.now_ns())
+
+
+def test_the_last_use_is_noted_to_a_quarter_of_an_hour(store: IdentityStore, clock: FixedClock) -> None:
+    """A token that is used all the time costs four writes an hour."""
+    store.put_principal(alice())
+    token = store.create_token("alice", 7200 * NS_PER_S)
+    assert store.list_tokens()[0].used_ns is None
+    seen = []
+    for _ in range(4):
+        store.authenticate(token.secret)
+        seen.append(store.list_tokens()[0].used_ns or 0)
+        clock.advance(USE_NOTED_NS // 2)
+
+    assert [used - seen[0] for used in seen] == [0, 0, USE_NOTED_NS, USE_NOTED_NS]
+
+
+def test_a_database_that_cannot_be_written_still_says_who_asks(tmp_path: Path, clock: FixedClock) -> None:
+    """A use that cannot be noted is not, and is not tried at each call."""
+    path = tmp_path / "lockgate.db"
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade_schema(engine)
+    store = IdentityStore(engine, clock)
+    store.put_principal(alice())
+    token = store.create_token("alice", 60 * NS_PER_S)
+    tried: list[str] = []
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE UPDATE ON token BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    event.listen(engine, "before_cursor_execute", lambda *given: tried.append(given[2]))
+
+    assert [store.authenticate(token.secret) for _ in range(3)] == [alice()] * 3
+    assert len([statement for statement in tried if statement.startswith("UPDATE")]) == 1
+    assert store.list_tokens()[0].used_ns is None
 
 
 def test_an_unknown_secret_is_nobody(store: IdentityStore) -> None:
