@@ -10,7 +10,7 @@ DATA_DIR ?= var
 # One lock for every Python that we support, so --universal; no index is named in it, so that any mirror serves.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help demo serve test check lint types imports policies tools verifier vectors lock bench clean
+.PHONY: help demo serve topology test check lint types imports policies tools verifier vectors lock bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ serve: $(VENV)/.runtime ## Serve on 127.0.0.1:8080 with the data in ./var
 	@$(BIN)/lockgate init --data-dir $(DATA_DIR) --origin localhost/lockgate
 	@$(BIN)/lockgate serve --data-dir $(DATA_DIR)
 
+topology: $(VENV)/.development tools ## Run docker-compose.yml as plain processes, walk one promotion through, end
+	@$(BIN)/python scripts/run-topology --check
+
 tools: ## Fetch what the tests run against: the pinned OPA, PostgreSQL, strace
 	@scripts/fetch-opa
 	@scripts/postgresql >/dev/null || [ "$${CI:-}" != true ]
@@ -55,7 +58,8 @@ imports: $(VENV)/.development
 	@$(BIN)/lint-imports
 
 policies: $(VENV)/.runtime tools
-	@$(OPA) fmt --fail --list policies
+	@$(OPA) fmt --fail --list policies deploy/opa
+	@$(OPA) test deploy/opa
 	@$(BIN)/lockgate policy check
 	@scripts/lint-policies
 
