@@ -1,6 +1,7 @@
 """One TOML file; whatever is wrong with it is told with the line that it stands on."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +110,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         f"{tmp_path}/none.toml: cannot read it: No such file or directory"
     ]
     assert problems({**DATA, "LOCKGATE_CONFIG": str(tmp_path)}) == [f"{tmp_path}: cannot read it: Is a directory"]
+
+
+def test_an_empty_value_in_the_file_is_as_good_as_none(tmp_path: Path) -> None:
+    """The default stands: a template that fills nothing in leaves a gate that works."""
+    file = _write(tmp_path, 'database_url = ""\ntsa_urls = []\npolicy_dir = ""\nopa_token_file = ""\n')
+
+    assert replace(load_settings(DATA, config=file), config_file=None) == load_settings(DATA)
 
 
 def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:

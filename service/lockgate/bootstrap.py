@@ -16,7 +16,7 @@ from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, loa
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings, load_issuers
+from lockgate.config import Settings, load_issuers, settings_error_at
 from lockgate.errors import ConfigError
 from lockgate.evidence import (
     EvidenceVerifier,
@@ -26,7 +26,7 @@ from lockgate.evidence import (
     fingerprint,
     load_trust_domains,
 )
-from lockgate.identity import IdentityStore, Issuer, JWKSSource, parse_issuers
+from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
@@ -172,15 +172,24 @@ def _policy_part(settings: Settings, policy: PolicyInForce) -> Part:
 def _issuers_part(settings: Settings, authenticator: Authenticator, clock: Clock) -> Part:
     def load() -> Callable[[], None]:
         tables = () if settings.config_file is None else load_issuers(settings.config_file)
-        issuers = _read_issuers(settings, tables)
+        issuers = read_issuers(settings, tables)
         keys = JWKSSource(issuers, clock)
         return lambda: authenticator.replace(issuers, keys)
 
     return load
 
 
-def _read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
-    return parse_issuers(tables, settings.config_file.parent if settings.config_file is not None else Path())
+def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
+    """Read the `[[issuer]]` tables of the settings.
+
+    Raises:
+        SettingsError: One of them cannot be used; the message has its line.
+    """
+    folder = Path() if settings.config_file is None else settings.config_file.parent
+    try:
+        return parse_issuers(tables, folder)
+    except IssuerInvalidError as exc:
+        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
 
 
 def _lay_foundation(settings: Settings) -> _Foundation:
@@ -197,7 +206,7 @@ def _lay_foundation(settings: Settings) -> _Foundation:
             f"got {settings.default_trust_domain[:80]!r}"
         )
     policy = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
-    issuers = _read_issuers(settings, settings.issuers)
+    issuers = read_issuers(settings, settings.issuers)
     return _Foundation(
         clock=clock,
         database=database,

@@ -245,3 +245,14 @@ def test_serve_listens_where_it_is_told(where: str, run: Run, file: Path) -> Non
 
     assert ended.code == 3
     assert ended.err == f"lockgate: cannot listen on {bind}: Cannot assign requested address [serve.address]\n"
+
+
+def test_serve_names_the_line_in_an_issuer(run: Run, file: Path) -> None:
+    """An issuer that cannot be used stops the start, as any other setting does."""
+    run("init", "--origin", "gate.test/audit", "--config", str(file))
+    file.write_text(file.read_text().replace("repository_id", "repository"))
+
+    ended = run("serve", "--bind", "127.0.0.1:0", "--config", str(file))
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"lockgate: {file}:10: issuer[0].rule[0].claims: ")

@@ -10,17 +10,17 @@ import click
 
 from lockgate.audit import load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, parse_log_policy
+from lockgate.bootstrap import read_issuers
 from lockgate.cli.audit.settings import load_timestamp_trust
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import LoadedSettings, Place, Problem, Settings, SettingsError, settings_error_at
+from lockgate.config import LoadedSettings, Place, Problem, Settings, SettingsError
 from lockgate.config.display import example_toml, settings_document, settings_text, settings_toml
 from lockgate.config.kinds import PathTo
 from lockgate.config.secret_files import is_open_to_all
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.evidence import load_trust_domains
-from lockgate.identity import IssuerInvalidError, parse_issuers
 from lockgate.rendering import plain
 from lockgate.storage import open_engine
 
@@ -112,9 +112,9 @@ def _find_problems(loaded: LoadedSettings) -> Iterator[Problem]:
             bad.add(name)
             yield Problem(place=_place(loaded, name), text=str(exc))
     try:
-        issuers = parse_issuers(loaded.settings.issuers, _folder(loaded))
-    except IssuerInvalidError as exc:
-        yield from settings_error_at(loaded.settings.config_file, exc.path, exc.detail).problems
+        issuers = read_issuers(loaded.settings, loaded.settings.issuers)
+    except SettingsError as exc:
+        yield from exc.problems
         return
     login = loaded.settings.login_issuer
     if login and login not in {issuer.name for issuer in issuers}:
@@ -135,10 +135,6 @@ def _find_warnings(loaded: LoadedSettings) -> Iterator[Problem]:
 def _place(loaded: LoadedSettings, name: str) -> Place:
     found = next(value for value in loaded.values if value.setting.name == name)
     return found.place or Place(name=found.setting.variables[0])
-
-
-def _folder(loaded: LoadedSettings) -> Path:
-    return Path() if loaded.file is None else loaded.file.folder
 
 
 def _check_trust_domain(settings: Settings) -> None:
