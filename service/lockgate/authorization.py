@@ -68,7 +68,8 @@ class Authorizer:
         if answer.allow or answer.reason == unless:
             return
         self._denials.record(principal, operation, facts, answer, trace)
-        raise NotPermittedError(f"want {operation} permitted to {principal.subject}, got the answer {answer.reason}")
+        # Nobody is named: a problem is passed on, to colleagues and into the logs of pipelines.
+        raise NotPermittedError(f"want {operation} permitted, got the answer {answer.reason}")
 
     def _ask(self, principal: Principal, operation: str, facts: Mapping[str, str]) -> AuthzResult:
         engine = self._policy.engine  # taken once: the answer must be of the revision that it is kept under

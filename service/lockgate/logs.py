@@ -51,7 +51,7 @@ def configure_logs(
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryLines)]:
         root.removeHandler(handler)
-    root.addHandler(_LibraryLines())
+    root.addHandler(_LibraryLines(logging.WARNING))
     root.setLevel(logging.WARNING)
 
 

@@ -221,7 +221,7 @@ def test_a_denial_is_recorded(gate: GateUnderTest) -> None:
     check_schema("v1/api/denial", record["body"])
 
     assert (response.status_code, response.json["code"]) == (403, "identity.not_permitted")
-    assert response.json["detail"] == "want promotions.create permitted to adam, got the answer role_missing"
+    assert response.json["detail"] == "want promotions.create permitted, got the answer role_missing"
     assert record["actor"] == {"type": "user", "id": "adam", "roles": ["admin"]}
     assert (record["subject"], record["trace"]) == ("principal:adam", response.headers["X-Request-Id"])
     assert record["body"] == {
