@@ -1,17 +1,13 @@
 """One id through answer, log line, record and spans; spans that name nobody; collectors that are down."""
 
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -21,6 +17,7 @@ from lockgate.errors import ConfigError
 from lockgate.web.app import create_app
 from lockgate.web.otlp import FLUSH_S_MAX, OpenTelemetry, open_otlp
 from lockgate.web.tracing import NoTracing, check_tracing, open_tracing, parse_traceparent, trace_origin
+from support.collectors import running_collector
 from support.gates import GateUnderTest
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -203,44 +200,19 @@ def test_a_refused_request_is_no_failed_span(traced: GateUnderTest, exporter: In
 # --- the collector -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """A collector on loopback; returns what it was sent."""
-    received: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "gate-of-the-tests")
-    yield received
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_spans_reach_a_collector(gate: GateUnderTest, collector: list[bytes]) -> None:
+def test_spans_reach_a_collector(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over OTLP/HTTP, where OpenTelemetry's own variables say; what is left when a process ends goes too."""
-    tracing = open_otlp("test")
-    traced = replace(gate, client=create_app(gate.services, tracing=tracing).test_client())
-    traced.request()
-    tracing.close()
-    (sent,) = (ExportTraceServiceRequest.FromString(body) for body in collector)
-    (of_resource,) = sent.resource_spans
-    names = [span.name for scope in of_resource.scope_spans for span in scope.spans]
-    about = {attribute.key: attribute.value.string_value for attribute in of_resource.resource.attributes}
+    with running_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "gate-of-the-tests")
+        tracing = open_otlp("test")
+        traced = replace(gate, client=create_app(gate.services, tracing=tracing).test_client())
+        traced.request()
+        tracing.close()
 
-    assert "POST /v1/promotions" in names
-    assert about["service.name"] == "gate-of-the-tests"
+    assert "POST /v1/promotions" in collector.span_names()
+    assert collector.resource()["service.name"] == "gate-of-the-tests"
+    assert collector.resource()["service.instance.id"] == "test"
 
 
 def test_a_collector_that_is_down_slows_nothing(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
