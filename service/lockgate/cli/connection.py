@@ -16,8 +16,9 @@ R = TypeVar("R")
 
 TIMEOUT_S_DEFAULT: Final = 30.0  # a decision takes well under a second; the rest is for slow uplinks and big bundles
 TIMEOUT_S_MAX: Final = 600.0
-TOKEN_BYTES_MAX: Final = 1024  # a token file is one short line
-_TOKEN: Final = re.compile(r"lgt_[A-Za-z0-9_-]{16,256}", re.ASCII)
+TOKEN_BYTES_MAX: Final = 8_000  # the gate reads no longer one; a workload's OIDC token is below 2,500
+# An API token of the gate's, or an issuer's: three parts of base64url.
+_TOKEN: Final = re.compile(r"lgt_[A-Za-z0-9_-]{16,256}|[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+){2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +110,15 @@ def _token(token: str | None, token_file: Path | None) -> str:
     if token_file is not None:
         try:
             with token_file.open("rb") as file:
-                token = file.read(TOKEN_BYTES_MAX).decode("ascii", errors="replace").strip()
+                token = file.read(TOKEN_BYTES_MAX + 1).decode("ascii", errors="replace").strip()
         except OSError as exc:
             raise click.UsageError(f"cannot read --token-file: {exc.strerror}") from exc
     if not token:
         raise click.UsageError("want a bearer token: --token-file, LOCKGATE_TOKEN_FILE or LOCKGATE_TOKEN")
-    if not _TOKEN.fullmatch(token):
-        raise click.UsageError("want a token of the form lgt_..., as 'lockgate token create' prints it")
+    if len(token) > TOKEN_BYTES_MAX or not _TOKEN.fullmatch(token):
+        raise click.UsageError(
+            "want a token of the form lgt_..., as 'lockgate token create' prints it, or an OIDC token of three parts"
+        )
     return token
 
 
