@@ -1,6 +1,7 @@
 """A process of `lockgate.serving` around an application of a few lines, and raw connections to it."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -22,7 +23,7 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer with what the path says: how long the body was, after a while, with many bytes, or not at all."""
+    """Answer as the path says: how long the body was, who answers, after a while, with many bytes, or not at all."""
     query = parse_qs(environ["QUERY_STRING"])
     match environ["PATH_INFO"]:
         case "/length":
@@ -36,6 +37,8 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             answer = b"x" * int(query["bytes"][0])
         case "/waited":
             answer = str(environ[WAITED_S]).encode()
+        case "/process":
+            answer = str(os.getpid()).encode()
         case "/fails":
             raise RuntimeError("the application fails")
         case _:
@@ -147,7 +150,7 @@ def small_server(folder: Path, *, workers: int = 1, hurried: bool = False) -> It
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     server = SmallServer(port=port, process=process, log=log)
     try:
-        _wait_until_ready(server)
+        _wait_until_ready(server, workers)
         with server.connections:
             yield server
     finally:
@@ -164,11 +167,11 @@ def _ends(process: "subprocess.Popen[bytes]") -> bool:
     return process.poll() is not None
 
 
-def _wait_until_ready(server: SmallServer) -> None:
+def _wait_until_ready(server: SmallServer, workers: int) -> None:
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            if server.get("/livez").status == 200:
+            if server.get("/livez").status == 200 and len(server.workers()) == workers:
                 return
         time.sleep(0.05)
     raise AssertionError(f"the server did not get ready: {server.log.read_text()[-1000:]}")

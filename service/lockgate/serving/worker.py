@@ -106,18 +106,20 @@ class WholeRequestWorker(ThreadWorker):
         for listener in self.sockets:
             listener.close()
         # (2) A connection without a request is kept for a moment, one with a request until its deadline.
-        now = time.monotonic()
         for connection in self._watched:
-            if connection.idle:
-                connection.deadline = min(connection.deadline, now + STOP_IDLE_S_MAX)
+            self._shorten(connection)
         # (3) What is in a thread or a queue is answered, with "Connection: close".
-        until = now + self.cfg.graceful_timeout
+        until = time.monotonic() + self.cfg.graceful_timeout
         while self.nr_conns > 0 and time.monotonic() < until:
             self.notify()
             self.wait_for_and_dispatch_events(timeout=SWEEP_S / 5)
             self._sweep()
         for lane in (self._main, *self._health.values()):
             lane.pool.shutdown(wait=False)
+
+    def _shorten(self, connection: Connection) -> None:
+        if connection.idle:
+            connection.deadline = min(connection.deadline, time.monotonic() + STOP_IDLE_S_MAX)
 
     def accept(self, listener: socket.socket) -> None:
         """Take one connection that waits."""
@@ -220,6 +222,8 @@ class WholeRequestWorker(ThreadWorker):
             self._linger(connection)
             return
         connection.begin_next()
+        if not self.alive:  # its answer promised to keep it, before we were told to stop
+            self._shorten(connection)
         self._held_bytes += connection.held_bytes
         self._watch(connection)
         self._advance(connection)
