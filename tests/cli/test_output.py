@@ -354,7 +354,7 @@ def test_lines_of_a_tool(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_url: str) -> None:
         raise LockgateError("two rules fail:\nfirst \x1b[2J\nsecond")
 
-    monkeypatch.setattr("lockgate.cli.operations.open_engine", fail)
+    monkeypatch.setattr("lockgate.cli.databases.open_engine", fail)
 
     ended = run("db", "upgrade", "--data-dir", "data")
 
