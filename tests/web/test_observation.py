@@ -18,8 +18,10 @@ from lockgate.policy.wasm import WasmEngine
 from lockgate.web import gauges
 from lockgate.web.scrapers import SCRAPERS_MAX, Scrapers
 from lockgate.web.shared_counters import SharedCounters
+from support.databases import PostgreSQLServer
 from support.expositions import samples, scrape, seed, value
 from support.gates import DAY_NS, GateUnderTest, make_gate
+from support.issuers import issuer_table, key_set, rsa_key
 
 PRODUCTION = {"to_env": "production"}
 
@@ -173,6 +175,16 @@ def test_versions_and_ends_of_trust_are_looked_up(gate: GateUnderTest) -> None:
     assert trust.value > gate.clock.now / 1e9
 
 
+def test_the_age_of_issuers_keys_is_looked_up(tmp_path: Path, engine: WasmEngine) -> None:
+    """How long ago each issuer's keys were read; of one whose keys nobody has yet, nothing."""
+    (tmp_path / "keys.json").write_bytes(key_set(rsa_key()))
+    here = issuer_table(name="here", kind="other", url="https://here.example", jwks_file="keys.json")
+    gate = make_gate(tmp_path, engine, issuers=(here,))
+    gate.clock.advance(90_000_000_000)
+
+    assert value(scrape(gate).text, "lockgate_issuer_keys_age_seconds", issuer="here") == 90
+
+
 def look_again(gate: GateUnderTest) -> str:
     """Scrape when what was looked up is too old to be told again."""
     (patch := pytest.MonkeyPatch()).setattr(gauges, "FRESH_S", -1.0)
@@ -210,6 +222,28 @@ def test_a_scrape_needs_no_database(gate: GateUnderTest) -> None:
     assert value(response.text, "lockgate_ledger_verify_ok") is None
     assert value(response.text, "lockgate_decisions_total", verdict="pending", **PRODUCTION) == 1
     assert gate.call("GET", "/v1/promotions", "otto").status_code == 503
+
+
+def test_a_server_that_is_gone_is_told_in_time(
+    tmp_path: Path, engine: WasmEngine, postgresql_url: str, postgresql_server: PostgreSQLServer
+) -> None:
+    """On PostgreSQL, too, figures are looked up; while the server is away a scrape answers, and after it as before."""
+    gate = make_gate(tmp_path, engine, database_url=postgresql_url)
+    gate.request()
+    before = look_again(gate)
+    postgresql_server.stop(crash=True)
+    started = time.monotonic()
+    meanwhile = scrape(gate)
+    took_s = time.monotonic() - started
+    postgresql_server.start()
+    after = look_again(gate)
+    gate.database.dispose()
+
+    assert value(before, "lockgate_open_requests", state="pending", **PRODUCTION) == 1
+    assert (meanwhile.status_code, value(meanwhile.text, "lockgate_scrape_ok")) == (200, 0)
+    assert took_s < 10  # what Prometheus gives a scrape
+    assert value(after, "lockgate_scrape_ok") == 1
+    assert value(after, "lockgate_open_requests", state="pending", **PRODUCTION) == 1
 
 
 def test_without_a_database_a_stranger_gets_no_metrics(gate: GateUnderTest) -> None:
