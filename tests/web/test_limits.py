@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
+from sqlalchemy import event
 
 from lockgate.schemas import check_schema
 from lockgate.serving import HEALTH_PATHS, WAITED_S
@@ -90,6 +91,21 @@ def test_health_is_never_limited(limited: Callable[..., Any], path: str) -> None
     client = limited(requests=RateLimitItemPerMinute(1), strangers=RateLimitItemPerMinute(1))
 
     assert {client.get(path, environ_overrides={WAITED_S: 99.0}).status_code for _ in range(5)} == {200}
+
+
+def test_liveness_waits_for_nothing(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No disk and no database is asked whether the process lives: neither can make its keeper end it."""
+    asked: list[str] = []
+    monkeypatch.setattr(type(gate.services.trust), "refresh", lambda _: asked.append("disk"))
+    gate.services.reloader.begin()
+    event.listen(gate.database, "before_cursor_execute", lambda *_: asked.append("database"))
+    gate.services.reloader._to_record = True
+    alive = gate.client.get("/livez").status_code
+    asked_by_liveness = list(asked)
+    gate.client.get("/readyz")
+
+    assert (alive, asked_by_liveness) == (200, [])
+    assert {"disk", "database"} <= set(asked)
 
 
 def test_nobody_has_every_thread(gate: GateUnderTest, limited: Callable[..., Any]) -> None:

@@ -1,6 +1,6 @@
 """The Flask application."""
 
-from flask import Flask
+from flask import Flask, request
 
 from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
@@ -37,6 +37,12 @@ def create_app(
         limits: What each process lets through; None for what is usual.
         https: Whether callers reach it over TLS.
     """
+
+    def refresh() -> None:
+        if request.path != "/livez":  # it says that the process lives, and waits for no disk and no database
+            services.trust.refresh()
+            services.reloader.refresh()
+
     app = Flask("lockgate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -50,8 +56,7 @@ def create_app(
     app.before_request(limiter.arrive)
     register_authentication(app, services.authenticator)
     app.before_request(limiter.admit)
-    app.before_request(services.trust.refresh)
-    app.before_request(services.reloader.refresh)
+    app.before_request(refresh)
     register_authorization(app, services.authorizer)
     for blueprint in (
         promotions_blueprint(services, metrics),
