@@ -18,6 +18,7 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "policy_engine": ("opa_url",),
     "opa_url": ("policy_engine",),
     "login_issuer": ("login_client_id", "public_url"),
+    "login_client_id": ("login_issuer", "public_url"),
 }
 
 
@@ -211,6 +212,7 @@ def test_another_public_address_stops_the_start(url: str) -> None:
                 "LOCKGATE_PUBLIC_URL: want it where login_issuer is set",
             ],
         ),
+        ({"LOGIN_CLIENT_ID": "lockgate"}, ["LOCKGATE_LOGIN_CLIENT_ID: want it only where login_issuer is set"]),
     ],
 )
 def test_settings_that_do_not_go_together(given: dict[str, str], expected: list[str]) -> None:

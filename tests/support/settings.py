@@ -45,6 +45,7 @@ GIVEN: Final[dict[str, tuple[Any, str]]] = {
     "login_issuer": ("people", "people"),
     "login_client_id": ("lockgate", "lockgate"),
     "login_client_secret": ("also s3cret", "also s3cret"),
+    "login_scopes": (["email", "groups"], "email groups"),
     "traces": ("otlp", "otlp"),
     "log_level": ("debug", "debug"),
     "log_format": ("console", "console"),

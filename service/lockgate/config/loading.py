@@ -203,3 +203,5 @@ def _contradictions(values: Mapping[str, SetValue | None]) -> Iterator[Problem]:
         for name in ("login_client_id", "public_url"):
             if name in known and not known[name].value:
                 yield problem(name, "want it where login_issuer is set")
+    elif {"login_issuer", "login_client_id"} <= known.keys() and known["login_client_id"].value:
+        yield problem("login_client_id", "want it only where login_issuer is set")

@@ -48,9 +48,10 @@ class Settings:
     opa_ca_file: Path | None
     opa_token: str  # "" where OPA wants none
 
-    login_issuer: str  # name of the issuer that people log in with on the web; "": no login
+    login_issuer: str  # name of the issuer that people log in with; "": no login
     login_client_id: str
     login_client_secret: str  # "" for a public client
+    login_scopes: tuple[str, ...]  # what the issuer is asked for beside `openid`
 
     traces: Literal["off", "otlp"]
     log_level: Literal["debug", "info", "warning", "error"]

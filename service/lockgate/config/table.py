@@ -17,6 +17,7 @@ _PORT_MAX: Final = 65535
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)  # as schemas/v1/policy/environments.json
 _TOKEN: Final = re.compile(r"[!-~]+")  # RFC 9110: what a header can hold
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ GROUPS: Final = {
     "requests": "Requests",
     "log": "The audit log",
     "trust": "Trust and policy",
-    "login": "People who log in on the web",
+    "login": "People who log in",
     "observation": "Observation",
 }
 
@@ -342,6 +343,13 @@ SETTINGS: Final = (
         secret=True,
     ),
     Setting(
+        name="login_scopes",
+        kind=Words(word=Text(want="a scope: ASCII without blanks and quotes", fits=_SCOPE.fullmatch)),
+        group="login",
+        help="What the issuer is asked for beside `openid`, so that its tokens hold what the rules compare.",
+        default="email profile",
+    ),
+    Setting(
         name="traces",
         kind=one_of(("off", "otlp")),
         group="observation",
@@ -369,7 +377,14 @@ CONFIG_VARIABLE: Final = "LOCKGATE_CONFIG"
 ISSUER_KEY: Final = "issuer"
 
 CLIENT_VARIABLES: Final = frozenset(
-    {"LOCKGATE_URL", "LOCKGATE_TOKEN", "LOCKGATE_TOKEN_FILE", "LOCKGATE_LOG_KEY", "LOCKGATE_CA_FILE"}
+    {
+        "LOCKGATE_URL",
+        "LOCKGATE_TOKEN",
+        "LOCKGATE_TOKEN_FILE",
+        "LOCKGATE_LOG_KEY",
+        "LOCKGATE_CA_FILE",
+        "LOCKGATE_ISSUER_CA_FILE",
+    }
 )
 """Of the commands that ask a gate: known here, and read in `lockgate.cli.connection`."""
 
