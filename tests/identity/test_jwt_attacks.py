@@ -262,7 +262,7 @@ SPELLINGS: dict[str, tuple[Spelling, str]] = {
     "claims a list": (lambda _token: f"{encoded(b'{}')}.{encoded(b'[]')}.AA", "identity.token_form"),
     "claims a number": (lambda _token: f"{encoded(b'{}')}.{encoded(b'7')}.AA", "identity.token_form"),
     "empty header": (lambda _token: f"{encoded(b'{}')}.{encoded(b'{}')}.AA", "identity.token_header"),
-    "spare bits": (lambda _token: f"{encoded(b'{}')[:-1]}R.{encoded(b'{}')}.AA", "identity.token_form"),
+    "spare bits": (lambda _token: f"e31.{encoded(b'{}')}.AA", "identity.token_form"),  # "e30" is {}
     "huge": (lambda _token: "A" * (TOKEN_BYTES_MAX + 1), "identity.token_size"),
     "good and huge": (lambda token: token + "A" * TOKEN_BYTES_MAX, "identity.token_size"),
 }

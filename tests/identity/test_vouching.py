@@ -1,11 +1,9 @@
 """From claims to a principal: exact comparison, one principal, texts that cannot be confused."""
 
+import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from lockgate.identity import Issuer, TokenRefusal, parse_issuers
 from lockgate.identity.templates import claim_at, fill, parse_template
@@ -155,17 +153,16 @@ def test_more_roles_than_one_may_hold_are_refused() -> None:
     assert refusal(issuer_of(*rules)) == "identity.principal_form"
 
 
-NAMES = st.text("ab/:-", min_size=1, max_size=4)
-
-
-@given(NAMES, NAMES, NAMES, NAMES)
-@hypothesis_settings(deadline=None, max_examples=300)
-def test_two_tokens_never_fill_a_template_alike(a: str, b: str, c: str, d: str) -> None:
+@pytest.mark.parametrize("text", ["x/{owner}/{environment}", "{owner}:{environment}", "{owner}/:{environment}-"])
+def test_two_tokens_never_fill_a_template_alike(text: str) -> None:
     """If two pairs of claims give one text, they are one pair: `a/b` + `c` is not `a` + `b/c`."""
-    template = parse_template("x/{owner}/{environment}")
-    one, other = fill(template, {"owner": a, "environment": b}), fill(template, {"owner": c, "environment": d})
+    names = ["".join(letters) for length in (1, 2, 3) for letters in itertools.product("a/:", repeat=length)]
+    template = parse_template(text)
+    pairs = [{"owner": owner, "environment": environment} for owner in names for environment in names]
+    filled = [made for made in (fill(template, pair) for pair in pairs) if made is not None]
 
-    assert one is None or one != other or (a, b) == (c, d)
+    assert len(filled) > len(names)
+    assert len(set(filled)) == len(filled)
 
 
 def test_dots_lead_into_nested_claims() -> None:

@@ -29,7 +29,7 @@ _FIT: Final[Mapping[tuple[str, str], tuple[Algorithm, ...]]] = {
     ("EC", "P-521"): ("ES512",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }
-_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+_SECRET: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})  # private keys, and shared ones: `k`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def parse_jwks(data: bytes) -> Mapping[str, VerificationKey]:
         raise JWKSInvalidError("want a JSON Web Key Set: an object with a list 'keys' of objects")
     if len(entries) > KEYS_MAX:
         raise JWKSInvalidError(f"want at most {KEYS_MAX} keys, got {len(entries)}")
-    if any(entry.get("kty") == "oct" or not _PRIVATE.isdisjoint(entry) for entry in entries):
+    if not all(map(_SECRET.isdisjoint, entries)):
         raise JWKSInvalidError("want public keys alone, got a secret one")
     keys: dict[str, VerificationKey] = {}
     for key in filter(None, map(_read_key, entries)):
