@@ -128,13 +128,16 @@ class Administration:
         """
         self._change_state(subject, "enabled")
 
-    def create_token(self, subject: str, lifetime_ns: int, scope: Sequence[str] | None = None) -> NewToken:
+    def create_token(
+        self, subject: str, lifetime_ns: int, scope: Sequence[str] | None = None, actor: Actor = _OPERATOR
+    ) -> NewToken:
         """Make a token that stands for a principal until it expires; its secret is in the answer and nowhere else.
 
         Args:
             subject: An existing principal's.
             lifetime_ns: How long it lives, in nanoseconds.
             scope: The roles that it carries, as far as its principal holds them; None: all of them.
+            actor: Who makes it; whoever runs commands on the gate's machine if not told otherwise.
 
         Raises:
             PrincipalUnknownError: There is no such principal.
@@ -155,11 +158,11 @@ class Administration:
                 "expires_at": format_timestamp(made.expires_ns),
                 "changed_at": format_timestamp(now),
             }
-            return Outcome(value=made, events=(_event(TOKEN, document, _OPERATOR),))
+            return Outcome(value=made, events=(_event(TOKEN, document, actor),))
 
         return self._log.transact(work).value
 
-    def revoke_token(self, token_id: str) -> None:
+    def revoke_token(self, token_id: str, actor: Actor = _OPERATOR) -> None:
         """End a token now; ending an ended one is recorded again and changes nothing.
 
         Raises:
@@ -178,7 +181,7 @@ class Administration:
                 "subject": subject,
                 "changed_at": format_timestamp(now),
             }
-            return Outcome(value=None, events=(_event(TOKEN, document, _OPERATOR),))
+            return Outcome(value=None, events=(_event(TOKEN, document, actor),))
 
         self._log.transact(work)
 

@@ -15,7 +15,7 @@ from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.errors import LockgateError
 from lockgate.identity import IdentityStore, Principal, TokenRefusal
-from lockgate.identity.id_tokens import verify_id_token
+from lockgate.identity.id_tokens import VerifiedToken, verify_id_token
 from lockgate.identity.issuers import Issuer
 from lockgate.identity.jwks import VerificationKey
 from lockgate.identity.jwks_source import JWKSSource
@@ -97,6 +97,32 @@ class Authenticator:
     def key_ages_s(self) -> dict[str, float | None]:
         """Return how old each issuer's keys are, in seconds; None where there are none yet."""
         return dict(self._trusted.keys.ages_s())
+
+    def find_issuer(self, name: str) -> Issuer | None:
+        """Return the issuer in force with this name, or None."""
+        return next((issuer for issuer in self._trusted.issuers if issuer.name == name), None)
+
+    def verify(self, token: str) -> VerifiedToken | TokenRefusal:
+        """Return what an issuer says in a token, or why it is not believed; nobody is admitted by that.
+
+        Raises:
+            IssuerUnavailableError: The issuer's keys are not known now.
+        """
+        trusted = self._trusted
+        return verify_id_token(token, trusted.issuers, trusted.keys.find, self._clock.now_ns())
+
+    def expiry_of(self, bearer: str) -> EpochNs | None:
+        """Return when a bearer token ends that stands for somebody; None for one that is not known any more.
+
+        Raises:
+            IssuerUnavailableError: The issuer's keys are not known now.
+            StorageError: The database failed.
+        """
+        if bearer.startswith(TOKEN_PREFIX):
+            info = self._store.find_token(bearer)
+            return None if info is None else info.expires_ns
+        verified = self.verify(bearer)
+        return None if isinstance(verified, TokenRefusal) else verified.expires
 
     def authenticate(self, bearer: str) -> Principal | TokenRefusal:
         """Return whom a bearer token stands for now, with the roles that it carries, or why for nobody.

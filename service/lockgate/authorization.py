@@ -61,6 +61,14 @@ class Authorizer:
         """
         self._settle(principal, operation, {}, trace, unless=OBJECT_MISSING)
 
+    def permits(self, principal: Principal, operation: str, facts: Mapping[str, str]) -> bool:
+        """Tell whether a call would be permitted, so that nobody is offered what they may not do. Records nothing.
+
+        Raises:
+            PolicyFailureError: The policy gave no usable answer.
+        """
+        return self._ask(principal, operation, facts).allow
+
     def _settle(
         self, principal: Principal, operation: str, facts: Mapping[str, str], trace: str, *, unless: str
     ) -> None:

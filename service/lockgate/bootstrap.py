@@ -27,6 +27,8 @@ from lockgate.evidence import (
     load_trust_domains,
 )
 from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
+from lockgate.login.oauth_messages import Client
+from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
@@ -49,6 +51,7 @@ class Services:
     log_key: str  # the log's public key, a C2SP verifier key
     identities: IdentityStore
     authenticator: Authenticator
+    login: WebLogin | None  # None: people log in nowhere
     policy: PolicyInForce
     authorizer: Authorizer
     trust: TrustFolder
@@ -129,9 +132,10 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         approval_ttl_ns=int(settings.approval_ttl_s * NS_PER_S),
     )
     identities = IdentityStore(database, clock)
+    administration = Administration(log, clock)
     authenticator = Authenticator(
         store=identities,
-        administration=Administration(log, clock),
+        administration=administration,
         issuers=ground.issuers,
         keys=ground.keys,
         clock=clock,
@@ -151,6 +155,7 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         log_key=str(load_public_key(settings.log_key_file)),
         identities=identities,
         authenticator=authenticator,
+        login=_build_login(settings, identities, authenticator, administration, clock),
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s),
         trust=trust,
@@ -183,13 +188,42 @@ def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tup
     """Read the `[[issuer]]` tables of the settings.
 
     Raises:
-        SettingsError: One of them cannot be used; the message has its line.
+        SettingsError: One of them cannot be used, or people are to log in with one that is not there or has another
+            audience; the message has its line.
     """
     folder = Path() if settings.config_file is None else settings.config_file.parent
     try:
-        return parse_issuers(tables, folder)
+        issuers = parse_issuers(tables, folder)
     except IssuerInvalidError as exc:
         raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
+    if settings.login_issuer:
+        audiences = {issuer.name: issuer.audience for issuer in issuers}
+        if settings.login_issuer not in audiences:
+            raise settings_error_at(settings.config_file, "login_issuer", "want the name of an [[issuer]]")
+        if audiences[settings.login_issuer] != settings.login_client_id:
+            want = f"want the audience of the issuer {settings.login_issuer}: its tokens are for its client"
+            raise settings_error_at(settings.config_file, "login_client_id", want)
+    return issuers
+
+
+def _build_login(
+    settings: Settings,
+    store: IdentityStore,
+    authenticator: Authenticator,
+    administration: Administration,
+    clock: Clock,
+) -> WebLogin | None:
+    if not settings.login_issuer:
+        return None
+    scopes = ("openid", *(scope for scope in settings.login_scopes if scope != "openid"))
+    client = Client(client_id=settings.login_client_id, secret=settings.login_client_secret, scopes=scopes)
+    return WebLogin(
+        LoginSettings(public_url=settings.public_url.rstrip("/"), issuer=settings.login_issuer, client=client),
+        store=store,
+        authenticator=authenticator,
+        administration=administration,
+        clock=clock,
+    )
 
 
 def _lay_foundation(settings: Settings) -> _Foundation:

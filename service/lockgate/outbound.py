@@ -1,12 +1,12 @@
 """One request to somebody else's server, bounded in every way: a witness, a time-stamping authority, an issuer.
 
-Never in the path of a request to us. No proxy, no credentials from the environment, no redirect, no content encoding; a
+Never in the path of a decision. No proxy, no credentials from the environment, no redirect, no content encoding; a
 limit on the whole time however the answer trickles, and on its length.
 """
 
 import ipaddress
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -35,7 +35,8 @@ class OutboundRequest:
     url: str  # http or https; whom to believe is not decided by the connection but by a signature in the answer
     timeout_s: float  # for the whole exchange
     answer_bytes_max: int
-    body: bytes | None = None  # posted; None: nothing is sent, only asked for
+    body: bytes | None = field(default=None, repr=False)  # posted; None: nothing is sent, only asked for
+    authorization: str | None = field(default=None, repr=False)  # the header of this name
     content_type: str | None = None  # of the body
     ca_file: Path | None = None  # certificate authorities (PEM) for https instead of the usual ones
     public_only: bool = False  # whether the peer's address must be one of the public internet
@@ -108,6 +109,8 @@ class _Exchange:
         headers = {"Accept-Encoding": "identity"}
         if request.content_type is not None:
             headers["Content-Type"] = request.content_type
+        if request.authorization is not None:
+            headers["Authorization"] = request.authorization
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc
             if request.public_only:

@@ -19,6 +19,7 @@ from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
 from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
+from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
@@ -164,6 +165,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     database_url: str | None = None,
     config: Path | None = None,
     issuers: Sequence[Mapping[str, Any]] = (),
+    login: LoginSettings | None = None,
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -206,8 +208,14 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         tokens[subject] = identities.create_token(subject, 365 * DAY_NS).secret
     parsed = parse_issuers(issuers, folder)
     keys = JWKSSource(parsed, clock)
+    administration = Administration(log, clock)
     authenticator = Authenticator(
-        store=identities, administration=Administration(log, clock), issuers=parsed, keys=keys, clock=clock
+        store=identities, administration=administration, issuers=parsed, keys=keys, clock=clock
+    )
+    web_login = (
+        None
+        if login is None
+        else WebLogin(login, store=identities, authenticator=authenticator, administration=administration, clock=clock)
     )
     services = Services(
         gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=settings),
@@ -216,6 +224,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         log_key=str(signer.verifier_key),
         identities=identities,
         authenticator=authenticator,
+        login=web_login,
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s),
         trust=trust,

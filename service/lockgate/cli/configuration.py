@@ -112,13 +112,9 @@ def _find_problems(loaded: LoadedSettings) -> Iterator[Problem]:
             bad.add(name)
             yield Problem(place=_place(loaded, name), text=str(exc))
     try:
-        issuers = read_issuers(loaded.settings, loaded.settings.issuers)
+        read_issuers(loaded.settings, loaded.settings.issuers)
     except SettingsError as exc:
         yield from exc.problems
-        return
-    login = loaded.settings.login_issuer
-    if login and login not in {issuer.name for issuer in issuers}:
-        yield Problem(place=_place(loaded, "login_issuer"), text="want the name of an [[issuer]]")
 
 
 def _find_warnings(loaded: LoadedSettings) -> Iterator[Problem]:

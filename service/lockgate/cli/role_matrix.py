@@ -39,7 +39,8 @@ policy of your own it tells what that one permits. A principal may do what one o
 - **by kind**: a recorder writes kinds that its role begins, and never Lockgate's own.
 
 Whoever may call may still be refused: whose approval counts, for example, is said by the rules on promotions.
-`/livez` and `/readyz` are open to all. Each denial is recorded (`identity.denial`).
+Open to all are health (`/livez`, `/readyz`) and the way in and out (`/v1/login`, `/login`, `/login/callback`,
+`/logout`, `/style.css`). Each denial is recorded (`identity.denial`).
 
 """
 

@@ -42,6 +42,7 @@ class VerifiedToken:
 
     issuer: Issuer
     key: VerificationKey
+    algorithm: str
     claims: Mapping[str, Any]
     issued: EpochNs
     expires: EpochNs
@@ -118,7 +119,7 @@ def _verify(token: str, issuers: Sequence[Issuer], find_key: KeyFinder, now: Epo
         raise _RefusedError("token_claims", "want a token with the claim 'sub'")
     # (7) Time.
     issued, expires = _check_times(claims, issuer.lifetime_s_max, now)
-    return VerifiedToken(issuer=issuer, key=key, claims=claims, issued=issued, expires=expires)
+    return VerifiedToken(issuer=issuer, key=key, algorithm=algorithm, claims=claims, issued=issued, expires=expires)
 
 
 def _take_apart(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

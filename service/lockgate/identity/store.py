@@ -97,18 +97,17 @@ class IdentityStore:
         columns = token_table.c
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(token_table).order_by(columns.created_ns, columns.id)).all()
-        return tuple(
-            TokenInfo(
-                token_id=row.id,
-                subject=row.subject,
-                created_ns=row.created_ns,
-                expires_ns=row.expires_ns,
-                revoked_ns=row.revoked_ns,
-                scope=_scope(row),
-                used_ns=row.used_ns,
-            )
-            for row in rows
-        )
+        return tuple(map(_token_info, rows))
+
+    def find_token(self, secret: str) -> TokenInfo | None:
+        """Return what is known of the token with this secret, also of one that has ended; None if there is none.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with read_transaction(self._engine) as connection:
+            row = connection.execute(select(token_table).where(token_table.c.secret_sha256 == _hash(secret))).first()
+        return None if row is None else _token_info(row)
 
     def authenticate(self, secret: str) -> Principal | None:
         """Return whom an API token stands for now, with the roles that it carries, or None.
@@ -259,6 +258,18 @@ def _principal_info(row: Row[Any]) -> PrincipalInfo:
         issuer=row.issuer,
         issued_ns=row.issued_ns,
         disabled_ns=row.disabled_ns,
+    )
+
+
+def _token_info(row: Row[Any]) -> TokenInfo:
+    return TokenInfo(
+        token_id=row.id,
+        subject=row.subject,
+        created_ns=row.created_ns,
+        expires_ns=row.expires_ns,
+        revoked_ns=row.revoked_ns,
+        scope=_scope(row),
+        used_ns=row.used_ns,
     )
 
 

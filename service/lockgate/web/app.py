@@ -7,15 +7,19 @@ from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.health import health_blueprint
+from lockgate.web.api.people import people_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
 from lockgate.web.authentication import register_authentication
 from lockgate.web.authorization import register_authorization
+from lockgate.web.cookies import Cookies
 from lockgate.web.gauges import Gauges
 from lockgate.web.headers import register_headers
 from lockgate.web.limits import Limiter, Limits
 from lockgate.web.metrics import Metrics
 from lockgate.web.observation import register_observation
+from lockgate.web.pages.home import home_blueprint
+from lockgate.web.pages.login import login_blueprint
 from lockgate.web.problems import register_problems
 from lockgate.web.tracing import NoTracing, Tracing
 
@@ -54,7 +58,8 @@ def create_app(
     limiter = Limiter(limits or Limits(), metrics)
     limiter.register(app)
     app.before_request(limiter.arrive)
-    register_authentication(app, services.authenticator)
+    cookies = Cookies(origin=services.login.settings.public_url) if services.login else None
+    register_authentication(app, services.authenticator, cookies)
     app.before_request(limiter.admit)
     app.before_request(refresh)
     register_authorization(app, services.authorizer)
@@ -64,6 +69,9 @@ def create_app(
         audit_records_blueprint(services),
         policy_blueprint(services),
         health_blueprint(services, metrics),
+        people_blueprint(services),
+        home_blueprint(services),
+        login_blueprint(services, cookies),
     ):
         app.register_blueprint(blueprint)
     return app

@@ -30,7 +30,7 @@ STRANGERS_PER_MINUTE: Final = 600  # calls of nobody we know from one address; e
 WAIT_S_MAX: Final = 5  # for a thread; by then most callers have given up, and the thread is better used for others
 KNOWN_MAX: Final = 10_000  # callers who are let past the limit on their address; 100 bytes each
 _IPV6_PREFIX: Final = 64  # one subscriber has so many addresses, so they count as one (RFC 6177)
-_UNAUTHENTICATED: Final = 401
+_SERVER_ERROR: Final = 500
 
 Reason: TypeAlias = Literal["rate", "at_once", "strangers", "busy"]
 
@@ -188,7 +188,7 @@ class Limiter:
             # The names and the form of draft-ietf-httpapi-ratelimit-headers-10.
             response.headers["RateLimit-Policy"] = f'"principal";q={item.amount};w={item.get_expiry()}'
             response.headers["RateLimit"] = f'"principal";r={left};t={reset_s}'
-        elif response.status_code == _UNAUTHENTICATED:
+        elif request.path not in HEALTH_PATHS and response.status_code < _SERVER_ERROR:  # our failures are no guesses
             self._rates.hit(self._limits.strangers, "strangers", _address())
         return response
 
@@ -217,8 +217,9 @@ class Limiter:
 
 
 def _proof() -> bytes:
-    # The digest, so that no token stays in memory for this.
-    return hashlib.sha256(request.headers.get("Authorization", "").encode()).digest()
+    # The digest, so that no token stays in memory for this. Whichever of the two headers proves who calls.
+    given = [request.headers.get(name, "") for name in ("Authorization", "Cookie")]
+    return hashlib.sha256("\n".join(given).encode()).digest()
 
 
 def _address() -> str:

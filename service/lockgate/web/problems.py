@@ -19,6 +19,17 @@ from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
 from lockgate.identity import IssuerUnavailableError, NotPermittedError
+from lockgate.login.errors import (
+    CallbackInvalidError,
+    IssuerMismatchError,
+    LoginBusyError,
+    LoginError,
+    LoginNotConfiguredError,
+    ProviderInvalidError,
+    ProviderUnavailableError,
+    StateMismatchError,
+    StateMissingError,
+)
 from lockgate.policy import PolicyBuildError, PolicyFailureError, PolicyUnavailableError
 from lockgate.promotion import (
     ApprovalRepeatedError,
@@ -35,6 +46,7 @@ from lockgate.promotion import (
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
+from lockgate.web.cookies import CookieRepeatedError, CrossSiteError
 from lockgate.web.limits import LimitedError
 from lockgate.web.responses import json_response
 
@@ -71,6 +83,15 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),
     (LogBusyError, 503, "Too many at once"),
+    (LoginNotConfiguredError, 404, "Nobody logs in here"),
+    (ProviderUnavailableError, 503, "The login's provider does not answer"),
+    (ProviderInvalidError, 503, "The login's provider cannot be used"),
+    (LoginBusyError, 503, "Too many at once"),
+    (StateMissingError, 400, "No login under way"),
+    (StateMismatchError, 400, "Another login's answer"),
+    (IssuerMismatchError, 400, "Another provider's answer"),
+    (CallbackInvalidError, 400, "The provider's answer is not understood"),
+    (LoginError, 401, "Not logged in"),
     (AuditError, 503, "The audit log cannot record"),
     (StorageError, 503, "The database is not available"),
 )
@@ -80,6 +101,12 @@ class UnauthenticatedError(LockgateError):
     """The caller is nobody that we know."""
 
     code = "identity.unauthenticated"
+
+
+class TwoCredentialsError(LockgateError):
+    """The caller proves in two ways who they are, and we will not choose."""
+
+    code = "http.two_credentials"
 
 
 class ParameterError(LockgateError):
@@ -102,6 +129,9 @@ class LengthRequiredError(LockgateError):
 
 _WEB_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (UnauthenticatedError, 401, "Who are you?"),
+    (TwoCredentialsError, 400, "Two proofs of identity"),
+    (CookieRepeatedError, 400, "A cookie came twice"),
+    (CrossSiteError, 403, "Not from a page of this gate"),
     (ParameterError, 400, "A parameter is unusable"),
     (LengthRequiredError, 411, "The length is required"),
     (MediaTypeError, 415, "The content type is not supported"),

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from lockgate.bootstrap import Services
 from lockgate.storage import StorageError
 from lockgate.web.api.openapi import openapi_document
-from lockgate.web.authentication import open_to_all
+from lockgate.web.authentication import open_to_all, presented_bearer
 from lockgate.web.authorization import operation
 from lockgate.web.metrics import Metrics
 from lockgate.web.problems import lockgate_problem
@@ -38,13 +38,13 @@ def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @blueprint.get("/metrics")
     @operation("metrics.read")
     def counters() -> Response:
-        scrapers.remember(request.headers["Authorization"])
+        scrapers.remember(presented_bearer())
         return metrics.exposition()
 
     @blueprint.errorhandler(StorageError)
     def counters_without_database(error: StorageError) -> Response:
         # Nobody's token can be looked up now; but just now the figures are wanted most.
-        if request.endpoint == "health.counters" and scrapers.knows(request.headers.get("Authorization", "")):
+        if request.endpoint == "health.counters" and scrapers.knows(presented_bearer()):
             return metrics.exposition(database=False)
         return lockgate_problem(error)
 

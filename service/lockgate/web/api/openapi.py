@@ -28,6 +28,7 @@ class Operation:
     required_query: tuple[str, ...] = ()
     idempotent: bool = False
     open: bool = False
+    page: bool = False  # for people: what goes wrong is HTML too
 
 
 _ID: Final = "/v1/promotions/{promotion_id}"
@@ -224,6 +225,67 @@ OPERATIONS: Final = (
         summary="This document",
         answers={200: "application/json"},
     ),
+    Operation(
+        method="get",
+        path="/v1/me",
+        operation="me.read",
+        summary="Who the caller is, with the roles that this token carries, and until when",
+        answers={200: "me"},
+        problems=(400,),
+    ),
+    Operation(
+        method="get",
+        path="/v1/login",
+        summary="Whom people log in with, for a program that logs somebody in",
+        answers={200: "login"},
+        problems=(400, 404),
+        open=True,
+    ),
+    Operation(
+        method="get",
+        path="/",
+        operation="me.read",
+        summary="Who the caller is and which promotions wait for them, as a page",
+        answers={200: "text/html"},
+        problems=(400, 410),
+        page=True,
+    ),
+    Operation(
+        method="get", path="/style.css", summary="How pages look", answers={200: "text/css"}, problems=(400,), open=True
+    ),
+    Operation(
+        method="get",
+        path="/login",
+        summary="Go to the provider to log in",
+        answers={303: "text/html"},
+        problems=(400, 404, 429),
+        open=True,
+        page=True,
+    ),
+    Operation(
+        method="get",
+        path="/login/callback",
+        summary="Come back from the provider; makes a session in a cookie",
+        answers={200: "text/html"},
+        problems=(400, 401, 404, 429),
+        query={
+            "code": "What the provider gives a token for",
+            "state": "What this gate gave the browser to take along",
+            "iss": "The provider's name (RFC 9207)",
+            "error": "Why there is no code",
+        },
+        open=True,
+        page=True,
+    ),
+    Operation(
+        method="post",
+        path="/logout",
+        summary="End the session of the cookie",
+        answers={303: "text/html"},
+        problems=(400, 403, 404, 429),
+        open=True,
+        page=True,
+    ),
 )
 
 
@@ -242,10 +304,18 @@ def openapi_document() -> dict[str, Any]:
             "summary": "A policy-as-code gatekeeper for model promotion",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-lockgate",
+                    "description": "Of people who logged in; what changes something must come from this origin",
+                },
+            },
             "schemas": {name: _component(name) for name in names},
         },
     }
@@ -279,7 +349,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "operationId": _operation_id(operation),
         "responses": {
-            str(status): _response(operation.answers.get(status), problem=status in problems)
+            str(status): _response(operation.answers.get(status), problem=status in problems, page=operation.page)
             for status in sorted({*operation.answers, *problems})
         },
         "parameters": _parameters(operation),
@@ -297,13 +367,15 @@ def _operation_id(operation: Operation) -> str:
     return "_".join((operation.method, *words))
 
 
-def _response(schema: str | None, *, problem: bool) -> dict[str, Any]:
+def _response(schema: str | None, *, problem: bool, page: bool) -> dict[str, Any]:
     content: dict[str, dict[str, Any]] = {}
     if schema is not None:
         media = {schema: {}} if "/" in schema else {"application/json": {"schema": _reference(schema)}}
         content.update(media)
     if problem:
         content["application/problem+json"] = {"schema": _reference("problem")}
+        if page:
+            content["text/html"] = {}
     return {"description": "No decision, and why (RFC 9457)" if schema is None else "The answer", "content": content}
 
 
