@@ -17,6 +17,7 @@ _PATH: Final = re.compile(
 )
 _PLACES: Final = (_ROOT / "service", _ROOT / "service" / "lockgate")
 _TEST: Final = re.compile(r"`(test_[a-z0-9_]+)`")
+_THREATS: Final = "| threat | met by | shown by |"
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
@@ -39,3 +40,12 @@ def test_named_tests_are_there() -> None:
     named = {name for document in _DOCUMENTS for name in _TEST.findall(document.read_text())}
 
     assert named - tests == set()
+
+
+def test_each_threat_names_its_tests() -> None:
+    """What meets a threat is shown by a test at least; the threat model has no row without one."""
+    tables = (_ROOT / "docs" / "threat-model.md").read_text().split(_THREATS)[1:]
+    rows = [row for table in tables for row in table.partition("\n\n")[0].splitlines()[2:]]
+
+    assert len(rows) > len(tables) > 1
+    assert [row for row in rows if not _TEST.search(row.rpartition(" | ")[2])] == []
