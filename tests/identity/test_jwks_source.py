@@ -1,6 +1,5 @@
 """Where issuers' keys come from: loopback issuers that answer well, badly, slowly, or not at all; and files."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -303,7 +302,8 @@ def test_a_thread_fetches_in_the_background(issuer: LoopbackIssuer, clock: Fixed
     assert source.find(trusted, "key-1") is not None
     source.stop()
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "lockgate-issuer-keys"]
+    assert source._thread is not None
+    assert not source._thread.is_alive()
 
 
 def test_an_unknown_key_wakes_the_thread(issuer: LoopbackIssuer, clock: FixedClock) -> None:

@@ -64,7 +64,7 @@ def document_for(acts: dict[str, str], spoilt: dict[str, str]) -> dict[str, Any]
     document["request"]["requester"] = {
         "subject": "requester",
         "type": "user",
-        "roles": [],
+        "roles": ["requester"],
         "identities": ["requester"],
     }
     document["request"]["contributors"] = [{"subject": "author", "identity": "author", "role": "author"}]
@@ -120,6 +120,15 @@ def test_a_spoilt_approval_never_counts(module: WasmModule, field: str) -> None:
             answer = module.evaluate(canonical_bytes(document_for(people, {person: field})), PROMOTION_DECISION)
 
             assert answer["allow"] == allowed_by_the_matrix(people, {person: field}), (people, person)
+
+
+def test_nothing_is_allowed_to_who_may_not_request(module: WasmModule) -> None:
+    """Whoever approves: without the role of now the requester gets nothing."""
+    for acts in product(ACTS, repeat=3):
+        document = document_for(dict(zip(("lead", "officer", "both"), acts, strict=True)), {})
+        document["request"]["requester"]["roles"] = ["approver:ml-lead", "operator"]
+
+        assert not module.evaluate(canonical_bytes(document), PROMOTION_DECISION)["allow"]
 
 
 def test_one_person_never_meets_two_quotas(module: WasmModule) -> None:
