@@ -14,6 +14,7 @@ from lockgate.schemas import check_schema
 from lockgate.serving import HEALTH_PATHS, WAITED_S
 from lockgate.web.api.openapi import OPERATIONS
 from lockgate.web.app import create_app
+from lockgate.web.authentication import open_to_all
 from lockgate.web.limits import KNOWN_MAX, WAIT_S_MAX, Limits
 from support.gates import GateUnderTest
 
@@ -163,6 +164,14 @@ def test_strangers_are_limited_by_address(gate: GateUnderTest, limited: Callable
     assert refused_counts(gate, client) == {"strangers": 3}
 
 
+def test_pages_that_are_open_to_strangers_are_limited_too(limited: Callable[..., Any]) -> None:
+    """What asks for no proof of identity, a login say, counts against the address as well."""
+    client = limited(strangers=RateLimitItemPerMinute(2))
+    client.application.add_url_rule("/open", view_func=open_to_all(lambda: "come in"))
+
+    assert [client.get("/open").status_code for _ in range(4)] == [200, 200, 429, 429]
+
+
 def test_a_known_caller_is_let_in_beside_strangers(gate: GateUnderTest, limited: Callable[..., Any]) -> None:
     """Behind a proxy all come from one address: who was good lately is not locked out by who guesses there."""
     client = limited(strangers=RateLimitItemPerMinute(2))
@@ -263,17 +272,21 @@ EVERYWHERE = {
 
 
 def test_every_answer_carries_the_headers_and_no_other_origin_may_read_it(gate: GateUnderTest) -> None:
-    """On every route, for friend and stranger, for success and problem."""
+    """On every route, for friend and stranger, for success and problem; a page may load what is ours, no more."""
     for operation in OPERATIONS:
         path = operation.path.replace("{promotion_id}", "x").replace("{seq}", "0").replace("{tile}", "0/000")
         for who in ("aude", None):
             answer = gate.call(operation.method.upper(), path, who, None, Origin="https://evil.example")
 
-            assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE, path
+            if answer.mimetype in {"text/html", "text/css"}:
+                assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; "), path
+                assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+            else:
+                assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE, path
+                assert "Set-Cookie" not in answer.headers
             assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
             assert "Server" not in answer.headers
-            assert "Set-Cookie" not in answer.headers
-            if answer.status_code != 200 or "/tile/" not in path:
+            if answer.status_code != 200 or not ("/tile/" in path or path.endswith(".css")):
                 assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -371,7 +384,7 @@ def test_no_string_of_a_request_leads_to_a_call(gate: GateUnderTest, calls_out: 
             statuses.add(asked.status_code)
 
     assert calls_out == []
-    assert statuses <= {200, 201, 202, 400, 403, 409, 413, 422}
+    assert statuses <= {200, 201, 202, 302, 303, 400, 403, 404, 409, 413, 422}
     assert statuses >= {202, 400, 422}
 
 
