@@ -25,6 +25,7 @@ from lockgate.policy.sources import read_sources
 from lockgate.shipped import shipped_folder
 from lockgate.system_clock import SystemClock
 from support.opa_server import running_opa
+from support.served_gates import UNLIMITED
 
 REQUEST = ("request", MODEL, "1.0.0", "--from", "staging", "--to", "production", "--model-dir", "model")
 SIGNED = (*REQUEST, "--contributor", "trainer:tess", "--bundle", "model.sig", "--output", "json")
@@ -42,6 +43,7 @@ class ServedGate:
             "LOCKGATE_DEFAULT_TRUST_DOMAIN": "demo",
             "LOCKGATE_POLICY_CONFIG_DIR": str(self.material.policy_config_dir),
             "LOCKGATE_URL": f"http://127.0.0.1:{self.port}",
+            **UNLIMITED,
             **variables,
         }
         stage = Stage(folder=folder, environment=environment)
