@@ -277,6 +277,7 @@ def test_a_scrape_does_not_hang(gate: GateUnderTest, monkeypatch: pytest.MonkeyP
         return ()
 
     monkeypatch.setattr(gauges, "WAIT_S_MAX", 0.05)
+    monkeypatch.setattr(gauges, "FRESH_S", -1.0)
     monkeypatch.setattr(gate.services.register, "waiting", slow)
     started = time.monotonic()
     texts = [scrape(gate).text for _ in range(3)]

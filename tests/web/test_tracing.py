@@ -187,6 +187,16 @@ def test_a_failure_is_a_failed_span_without_its_text(
     assert not request.events
 
 
+def test_what_ends_a_request_leaves_no_text(exporter: InMemorySpanExporter) -> None:
+    """Also where an error runs through a request's span, its text stays out."""
+    tracing = OpenTelemetry(SimpleSpanProcessor(exporter), "test")
+    with pytest.raises(RuntimeError), tracing.request(trace_origin(request_id="", traceparent="")):
+        raise RuntimeError("canary")
+    (span,) = exporter.get_finished_spans()
+
+    assert "canary" not in span.to_json()
+
+
 def test_a_refused_request_is_no_failed_span(traced: GateUnderTest, exporter: InMemorySpanExporter) -> None:
     """A problem of the caller's is an answer; the span says which, and nothing that they wrote."""
     traced.call("GET", "/canary", None)
