@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,20 @@ def test_a_new_principal_is_recorded_once(gate: GateUnderTest) -> None:
         "identities": [],
         "changed_at": record["body"]["changed_at"],
     }
+
+
+def test_tokens_that_come_together_make_one_principal(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """Eight jobs that begin at once are one principal with one record, on both databases."""
+    (tmp_path / "keys.json").write_bytes(key_set(KEY))
+    gate = make_gate(tmp_path, engine, issuers=[issuer_table(jwks_file="keys.json")], database_url=database_url)
+    tokens = [github(gate, jti=str(number)) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda token: principal(gate, token), tokens))
+    administration(gate).disable_principal("github/4711")
+
+    assert {one.roles for one in got} == {("requester",)}
+    assert [body["change"] for body in bodies(gate)] == ["put", "disabled"]
+    assert code(gate, tokens[0]) == "identity.principal_disabled"
 
 
 def test_a_token_carries_the_roles_of_its_own_rules(gate: GateUnderTest) -> None:

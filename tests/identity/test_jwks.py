@@ -123,7 +123,7 @@ MEMBERS = st.dictionaries(
 
 
 @given(st.lists(MEMBERS, max_size=3))
-@hypothesis_settings(deadline=None, max_examples=300)
+@hypothesis_settings(deadline=None, max_examples=150)
 def test_hostile_keys_give_keys_or_one_error(entries: list[dict[str, Any]]) -> None:
     """Whatever a set holds, the answer is a set of usable keys or JWKSInvalidError."""
     try:

@@ -326,7 +326,7 @@ def test_keys_that_are_not_known_are_no_refusal() -> None:
 
 
 @given(st.data())
-@hypothesis_settings(deadline=None, max_examples=400)
+@hypothesis_settings(deadline=None, max_examples=250)
 def test_a_token_changed_anywhere_is_refused(data: st.DataObject) -> None:
     """Whatever one character of a good token becomes, it is refused with a code, and never read as another."""
     token = signed()
