@@ -24,7 +24,9 @@ from support.settings import DATA, GIVEN, problems
 
 _NOISE: Final = st.lists(st.sampled_from(["", "   ", "# workers = 0", "# [[issuer]]", '# """', "#", "# ]"]), max_size=3)
 _ALONE: Final = [
-    setting for setting in SETTINGS if setting.name not in {"data_dir", "policy_engine", "opa_url", "login_issuer", "login_client_id"}
+    setting
+    for setting in SETTINGS
+    if setting.name not in {"data_dir", "policy_engine", "opa_url", "login_issuer", "login_client_id"}
 ]
 
 

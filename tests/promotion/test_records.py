@@ -178,4 +178,7 @@ def test_a_replayed_answer_is_not_counted_again(gate: GateUnderTest) -> None:
     for _ in range(3):
         gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k1")
 
-    assert 'lockgate_decisions_total{to_env="production",verdict="pending"} 1.0' in gate.call("GET", "/metrics", "otto").text
+    assert (
+        'lockgate_decisions_total{to_env="production",verdict="pending"} 1.0'
+        in gate.call("GET", "/metrics", "otto").text
+    )
