@@ -7,6 +7,7 @@ from lockgate.bootstrap import build_services, check_settings
 from lockgate.config import Settings
 from lockgate.logs import configure_logs
 from lockgate.promotion import REQUEST_BYTES_MAX
+from lockgate.reloading import ReloadCall
 from lockgate.serving import LimitedServer
 from lockgate.web.shared_counters import SharedCounters
 from lockgate.web.tracing import check_tracing, open_tracing
@@ -34,6 +35,7 @@ class Server(LimitedServer):
         self._settings = settings
         self._counters = SharedCounters(settings.data_dir)
         configure_logs(settings.log_level, settings.log_format)
+        self._reload_call = ReloadCall()
         super().__init__(
             bind=bind,
             workers=workers,
@@ -48,15 +50,21 @@ class Server(LimitedServer):
             "on_exit": lambda _server: self._counters.remove(),
         }
 
+    def on_hang_up(self) -> None:
+        """Have every worker look at the policy and the issuers again; what it cannot use changes nothing there."""
+        self._reload_call.make()
+
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
         """Make the application, in the worker: engines and database connections do not cross a fork."""
         # Imported only now: the metrics library looks for the shared folder when it is imported.
         from lockgate.web.app import create_app  # noqa: PLC0415
         from lockgate.web.limits import limits_of  # noqa: PLC0415 - as above
 
+        services = build_services(self._settings, self._reload_call)
+        services.reloader.begin()
         tracing = open_tracing(self._settings.traces, self._settings.instance)
         return create_app(
-            build_services(self._settings),
+            services,
             several_processes=True,
             tracing=tracing,
             limits=limits_of(self._settings, workers=self._workers),
