@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 
 from lockgate.administration import IDENTITY_KINDS, Administration
-from lockgate.audit import AuditLog, KindCatalogue, Signer, load_public_key, load_signer
+from lockgate.audit import AuditLog, KindCatalogue, Signer, load_signer
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings, load_issuers, settings_error_at
+from lockgate.config import Settings, load_issuers, settings_error_at, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.evidence import (
     EvidenceVerifier,
@@ -34,7 +34,7 @@ from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.reloading import RELOADING_KINDS, Part, ReloadCall, Reloader
 from lockgate.storage import check_schema, open_engine, upgrade_schema
@@ -47,8 +47,8 @@ class Services:
 
     gate: Gate
     register: Register
-    log: AuditLog
-    log_key: str  # the log's public key, a C2SP verifier key
+    log: AuditLog  # the main one
+    logs: Logs
     identities: IdentityStore
     authenticator: Authenticator
     login: WebLogin | None  # None: people log in nowhere
@@ -76,6 +76,24 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
     )
 
 
+def open_logs(settings: Settings, clock: Clock, database: Engine) -> Logs:
+    """Open every log of the gate.
+
+    Raises:
+        AuditError: A key's file is unusable.
+        ConfigError: An environment's key is another log's.
+    """
+    main = open_log(settings, clock, database)
+    by_environment = {}
+    for environment in settings.environment_logs:
+        its_own = settings_of_log(settings, environment)
+        log = open_log(its_own, clock, database)
+        if log.origin != f"{main.origin}/{environment}":
+            raise ConfigError(f"want the key of {main.origin}/{environment} in {its_own.log_key_file}")
+        by_environment[environment] = log
+    return Logs(main=main, by_environment=by_environment)
+
+
 def load_former_signer(settings: Settings) -> Signer | None:
     """Return what signs with the log's key of before, while keys change.
 
@@ -93,7 +111,7 @@ class _Foundation:
 
     clock: Clock
     database: Engine
-    log: AuditLog
+    logs: Logs
     trust_seen: FolderFingerprint
     domains: TrustDomains
     policy: CompiledPolicy
@@ -121,7 +139,7 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         LockgateError: A part is missing or unusable; the process must not start.
     """
     ground = _lay_foundation(settings)
-    clock, database, log = ground.clock, ground.database, ground.log
+    clock, database, logs, log = ground.clock, ground.database, ground.logs, ground.logs.main
     verifier = EvidenceVerifier(ground.domains, clock)
     trust = TrustFolder(settings.trust_dir, verifier, ground.trust_seen)
     policy = PolicyInForce(_build_engine(settings, ground.policy))
@@ -149,17 +167,19 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         call=reload_call or ReloadCall(),
     )
     return Services(
-        gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=gate_settings),
-        register=Register(database=database, log=log, clock=clock),
+        gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings),
+        register=Register(database=database, logs=logs, clock=clock),
         log=log,
-        log_key=str(load_public_key(settings.log_key_file)),
+        logs=logs,
         identities=identities,
         authenticator=authenticator,
         login=_build_login(settings, identities, authenticator, administration, clock),
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s),
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(
+            clock=clock, database=database, reloader=reloader, logs=logs, trust=trust, verifier=verifier
+        ),
         reloader=reloader,
     )
 
@@ -230,8 +250,9 @@ def _lay_foundation(settings: Settings) -> _Foundation:
     clock = SystemClock()
     database = open_engine(settings.database_url)
     check_schema(database)
-    log = open_log(settings, clock, database)
-    log.check_head()
+    logs = open_logs(settings, clock, database)
+    for log in logs:
+        log.check_head()
     trust_seen = fingerprint(settings.trust_dir)
     domains = load_trust_domains(settings.trust_dir)
     if settings.default_trust_domain not in domains.by_name:
@@ -244,7 +265,7 @@ def _lay_foundation(settings: Settings) -> _Foundation:
     return _Foundation(
         clock=clock,
         database=database,
-        log=log,
+        logs=logs,
         trust_seen=trust_seen,
         domains=domains,
         policy=policy,
@@ -254,15 +275,17 @@ def _lay_foundation(settings: Settings) -> _Foundation:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Create or migrate the tables, and the log with its first record where there is none.
+    """Create or migrate the tables, and each log with its first record where there is none.
 
     Raises:
         StorageError: The database cannot be written.
-        AuditError: The log's key is unusable, or the database holds a log of another origin or key.
+        AuditError: A log's key is unusable, or the database holds a log of another origin or key.
+        ConfigError: An environment's key is another log's.
     """
     database = open_engine(settings.database_url)
     upgrade_schema(database)
-    open_log(settings, SystemClock(), database).create()
+    for log in open_logs(settings, SystemClock(), database):
+        log.create()
 
 
 def _build_engine(settings: Settings, compiled: CompiledPolicy) -> PolicyEngine:

@@ -7,12 +7,12 @@ from typing import Final, Literal, TypeAlias
 import structlog
 from sqlalchemy import Engine
 
-from lockgate.audit import AuditLog
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import EvidenceVerifier, TrustFolder
 from lockgate.policy import EvidenceFacts, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
+from lockgate.promotion import Logs
 from lockgate.reloading import Reloader
 from lockgate.storage import check_schema
 
@@ -39,7 +39,7 @@ class Readiness:
     clock: Clock
     database: Engine
     reloader: Reloader
-    log: AuditLog
+    logs: Logs
     trust: TrustFolder
     verifier: EvidenceVerifier
 
@@ -100,8 +100,9 @@ class Readiness:
         return "the tables are those of this version"
 
     def _audit_log(self) -> str:
-        self.log.check_head()
-        return "the log ends where its newest checkpoint says"
+        for log in self.logs:
+            log.check_head()
+        return "each log ends where its newest checkpoint says"
 
     def _trust(self) -> str:
         if self.trust.problem:

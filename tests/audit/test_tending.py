@@ -34,7 +34,7 @@ from lockgate.audit.verification.timestamp_anchors import timestamp_check
 from lockgate.audit.verification.verifier import Trust
 from lockgate.audit.verification.verifier import verify_export as verify_folder
 from lockgate.canonical_json import parse_json
-from lockgate.cli.audit.tend import make_tender
+from lockgate.cli.audit.tend import make_tenders
 from lockgate.clock import NS_PER_S
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
@@ -525,7 +525,7 @@ def test_settings_that_cannot_be(stand: LogStand, authority: Authority, tmp_path
     ):
         environ = {"LOCKGATE_DATA_DIR": str(stand.folder), "LOCKGATE_DATABASE_URL": stand.url}
         with pytest.raises(LockgateError) as caught:
-            make_tender(load_settings(environ | {f"LOCKGATE_{name}": value for name, value in settings.items()}))
+            make_tenders(load_settings(environ | {f"LOCKGATE_{name}": value for name, value in settings.items()}))
         assert caught.value.code == code
 
 

@@ -10,6 +10,7 @@ from lockgate.audit.keeping.erasing import erase
 from lockgate.audit.keeping.pruning import Pruning, prune
 from lockgate.audit.reading.export import export_log
 from lockgate.clock import EpochNs
+from lockgate.config import MAIN_LOG
 from lockgate.digests import sha256_hex
 from lockgate.promotion import open_needs
 from lockgate.storage import read_transaction
@@ -45,7 +46,7 @@ def _prune(gate: GateUnderTest, before: int) -> Pruning:
         reason="old",
         actor=OPERATOR,
         keys=[gate.key],
-        needed=lambda connection: open_needs(connection, gate.clock.now),
+        needed=lambda connection: open_needs(connection, gate.clock.now, MAIN_LOG),
     )
 
 
@@ -115,8 +116,8 @@ def test_what_is_needed_is_named(gate: GateUnderTest) -> None:
     asked = gate.call("POST", "/v1/promotions", "rita", gate.request_document(bundle), Idempotency_Key="k").json
     answer = gate.approve("leo", "ml-lead", asked).json
     with read_transaction(gate.database) as connection:
-        needs = open_needs(connection, gate.clock.now)
-        later = open_needs(connection, EpochNs(gate.clock.now + 7 * DAY_NS))
+        needs = open_needs(connection, gate.clock.now, MAIN_LOG)
+        later = open_needs(connection, EpochNs(gate.clock.now + 7 * DAY_NS), MAIN_LOG)
 
     assert set(needs.records) == {asked["decision"]["id"], answer["decision"]["id"], answer["approval"]["id"]}
     assert needs.attachments == (sha256_hex(bundle),)

@@ -15,6 +15,7 @@ from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
+from lockgate.config import MAIN_LOG
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
@@ -23,7 +24,7 @@ from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.reloading import RELOADING_KINDS, ReloadCall, Reloader
 from lockgate.shipped import shipped_folder
@@ -152,9 +153,10 @@ class GateUnderTest:
         path = f"/v1/promotions/{answer['promotion']['id']}/approvals"
         return self.call("POST", path, who, self.approval_document(answer, role, **changes))
 
-    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Return the log's records."""
-        return [orjson.loads(record.body) for record in self.services.log.records(limit=1000, kind=kind)]
+    def records(self, kind: str | None = None, log: str = MAIN_LOG) -> list[dict[str, Any]]:
+        """Return a log's records."""
+        records = self.services.logs.named(log).records(limit=1000, kind=kind)
+        return [orjson.loads(record.body) for record in records]
 
 
 def make_gate(  # noqa: PLR0913 - what tests may want otherwise
@@ -166,6 +168,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     config: Path | None = None,
     issuers: Sequence[Mapping[str, Any]] = (),
     login: LoginSettings | None = None,
+    environment_logs: Sequence[str] = (),
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -179,15 +182,14 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     clock = FixedClock()
     database = open_engine(database_url or f"sqlite:///{folder / 'lockgate.db'}")
     upgrade_schema(database)
-    signer = create_key_file(folder / "log.key", ORIGIN)
-    log = AuditLog(
-        engine=database,
-        signer=signer,
-        clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
-        instance="test",
+    log = _make_log(folder / "log.key", ORIGIN, database, clock)
+    logs = Logs(
+        main=log,
+        by_environment={
+            name: _make_log(folder / f"log-{name}.key", f"{ORIGIN}/{name}", database, clock)
+            for name in environment_logs
+        },
     )
-    log.create()
     trust_dir = folder / "trust"
     trust_dir.mkdir()
     sigstore = VirtualSigstore(name="test", clock=clock)
@@ -218,17 +220,19 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         else WebLogin(login, store=identities, authenticator=authenticator, administration=administration, clock=clock)
     )
     services = Services(
-        gate=Gate(database=database, log=log, evaluator=evaluator, clock=clock, settings=settings),
-        register=Register(database=database, log=log, clock=clock),
+        gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings),
+        register=Register(database=database, logs=logs, clock=clock),
         log=log,
-        log_key=str(signer.verifier_key),
+        logs=logs,
         identities=identities,
         authenticator=authenticator,
         login=web_login,
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s),
         trust=trust,
-        readiness=Readiness(clock=clock, database=database, reloader=reloader, log=log, trust=trust, verifier=verifier),
+        readiness=Readiness(
+            clock=clock, database=database, reloader=reloader, logs=logs, trust=trust, verifier=verifier
+        ),
         reloader=reloader,
     )
     return GateUnderTest(
@@ -239,5 +243,17 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         services=services,
         client=create_app(services).test_client(),
         tokens=tokens,
-        key=signer.verifier_key,
+        key=log.key,
     )
+
+
+def _make_log(key_file: Path, origin: str, database: Engine, clock: FixedClock) -> AuditLog:
+    log = AuditLog(
+        engine=database,
+        signer=create_key_file(key_file, origin),
+        clock=clock,
+        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
+        instance="test",
+    )
+    log.create()
+    return log

@@ -178,6 +178,7 @@ def test_the_description_is_openapi_3_1_and_names_every_route(gate: GateUnderTes
         (
             rule.rule.replace("<uuid:promotion_id>", "{promotion_id}")
             .replace("<int(max=999999999999999999):seq>", "{seq}")
+            .replace("<environment>", "{environment}")
             .replace("<path:tile>", "{tile}"),
             method,
         )

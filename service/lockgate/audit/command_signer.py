@@ -4,7 +4,7 @@ The program is started for each signature. It gets the text on standard input, m
 base64 and nothing else to standard output, and must end with 0. Its standard error is left alone.
 
     LOCKGATE_LOG_KEY_FILE          holds the public key, as `lockgate audit key` prints it
-    LOCKGATE_LOG_SIGNER_COMMAND    the program and its arguments; no shell reads them
+    LOCKGATE_LOG_SIGNER_COMMAND    the program and its arguments; no shell reads them; {key_id} is the key's ID in hex
 
 An agent that listens is reached by a program too: `socat - UNIX-CONNECT:/run/log-signer`.
 """

@@ -23,6 +23,7 @@ from lockgate.audit.formats.notes import (
 )
 
 KEY_FILE_BYTES_MAX: Final = 4096  # one line; the longest name takes a third of it
+KEY_ID_PLACE: Final = "{key_id}"  # in a signer program's arguments
 _OTHERS: Final = 0o007
 _SEED_BYTES: Final = 32
 
@@ -80,7 +81,8 @@ def load_signer(path: Path, command: Sequence[str] = ()) -> Signer:
 
     Args:
         path: The file: with the private key, or, for a program, with the public key alone.
-        command: The program and its arguments; empty for none.
+        command: The program and its arguments; empty for none. `{key_id}` in them stands for the key's ID, so that one
+            program can keep the keys of several logs.
 
     Raises:
         KeyInvalidError: The file cannot be used, or the private key lies beside a program that is to keep it.
@@ -90,7 +92,10 @@ def load_signer(path: Path, command: Sequence[str] = ()) -> Signer:
     text, _ = _read(path)
     if text.startswith(PRIVATE_PREFIX):
         raise KeyInvalidError(f"want the public key alone in {path} when a program keeps the private one")
-    return CommandSigner(verifier_key=parse_verifier_key(text), command=tuple(command))
+    key = parse_verifier_key(text)
+    return CommandSigner(
+        verifier_key=key, command=tuple(word.replace(KEY_ID_PLACE, key.key_id.hex()) for word in command)
+    )
 
 
 def _read(path: Path) -> tuple[str, int]:

@@ -9,19 +9,20 @@ from typing import Final, Literal
 import click
 from sqlalchemy import Engine
 
-from lockgate.audit import AuditLog, LogForeignError, load_public_key, load_signer, open_checkpoint, store
-from lockgate.bootstrap import build_services, open_log
+from lockgate.audit import LogForeignError, load_public_key, load_signer, open_checkpoint, store
+from lockgate.bootstrap import build_services, open_logs
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestamp
-from lockgate.config import Settings, SettingsError
+from lockgate.config import MAIN_LOG, Settings, SettingsError, settings_of_log
 from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa_binary import find_opa
+from lockgate.promotion import Logs
 from lockgate.rendering import plain
 from lockgate.storage import (
     StorageBusyError,
@@ -142,6 +143,10 @@ def _folder(settings: Settings) -> str:
     return "is its owner's alone"
 
 
+def _log_keys(settings: Settings) -> str:
+    return "; ".join(_log_key(settings_of_log(settings, name)) for name in (MAIN_LOG, *settings.environment_logs))
+
+
 def _log_key(settings: Settings) -> str:
     if settings.log_signer_command:
         signer = load_signer(settings.log_key_file, settings.log_signer_command)
@@ -196,12 +201,14 @@ def _warning(engine: Engine) -> str:
 
 
 def _log(settings: Settings) -> str:
-    log = _open_log(settings)
-    try:
-        log.check_head()
-    except LogForeignError as exc:
-        raise _UnfitError(str(exc), _after_foreign(settings, log.origin)) from exc
-    return f"{log.origin} ends where its newest checkpoint says"
+    origins = []
+    for log in _open_logs(settings):
+        try:
+            log.check_head()
+        except LogForeignError as exc:
+            raise _UnfitError(f"{log.origin}: {exc}", _after_foreign(settings, log.origin)) from exc
+        origins.append(log.origin)
+    return f"{' and '.join(origins)} ends where its newest checkpoint says"
 
 
 def _after_foreign(settings: Settings, origin: str) -> str:
@@ -219,11 +226,11 @@ def _clock(settings: Settings) -> str:
     now = SystemClock().now_ns()
     if now < _EARLIEST:
         raise _UnfitError(f"it is {format_timestamp(now)} by this machine")
-    log = _open_log(settings)
-    size = open_checkpoint(log.checkpoint(), [load_public_key(settings.log_key_file)]).size
-    newest = parse_canonical(log.records(after=size - 2, limit=1)[0].body)["ts"]
-    if now < parse_timestamp(newest):
-        raise _UnfitError(f"it is {format_timestamp(now)} by this machine, but a record was made at {newest}")
+    for log in _open_logs(settings):
+        size = open_checkpoint(log.checkpoint(), [log.key]).size
+        newest = parse_canonical(log.records(after=size - 2, limit=1)[0].body)["ts"]
+        if now < parse_timestamp(newest):
+            raise _UnfitError(f"it is {format_timestamp(now)} by this machine, but a record was made at {newest}")
     return format_timestamp(now)
 
 
@@ -238,7 +245,9 @@ def _policy(settings: Settings) -> str:
         compiled = _load_policy(settings)
     except PolicyStaleError as exc:
         raise _UnfitError(str(exc), "run 'lockgate policy build', and commit what it makes") from exc
-    return f"compiled module is that of its sources, revision {compiled.catalogue.revision}"
+    unknown = set(settings.environment_logs) - set(compiled.catalogue.environments)
+    warning = f"; warning: LOCKGATE_ENVIRONMENT_LOGS names {sorted(unknown)}, which it does not know" if unknown else ""
+    return f"compiled module is that of its sources, revision {compiled.catalogue.revision}{warning}"
 
 
 def _opa(settings: Settings) -> str:
@@ -294,8 +303,8 @@ def _decision(settings: Settings) -> str:
     return "an unsigned, unknown model is denied, as it must be"
 
 
-def _open_log(settings: Settings) -> AuditLog:
-    return open_log(settings, SystemClock(), open_engine(settings.database_url))
+def _open_logs(settings: Settings) -> Logs:
+    return open_logs(settings, SystemClock(), open_engine(settings.database_url))
 
 
 def _load_policy(settings: Settings) -> CompiledPolicy:
@@ -307,7 +316,7 @@ _CHECKS: Final = (
     _Check(
         name="log key",
         needs=("data folder",),
-        attempt=_log_key,
+        attempt=_log_keys,
         next_step="put the key back from the backup; nothing else can continue the log",
     ),
     _Check(name="database", needs=("data folder",), attempt=_database),

@@ -1,7 +1,7 @@
 """`lockgate db copy` and `resume`: the gate's rows in another database, and its audit log going on there alone."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ from rich.progress import Progress
 from sqlalchemy import Engine
 
 from lockgate.audit import LogForeignError, load_signer, store
+from lockgate.audit.errors import LogNotSealedError
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.keeping.log_writer import LogWriter
 from lockgate.audit.keeping.sealing import resume_log, seal_log
 from lockgate.audit.verification.verifier import Trust
-from lockgate.bootstrap import load_former_signer, open_log
+from lockgate.bootstrap import load_former_signer, open_logs
 from lockgate.cli.audit.live_log import verify_database
 from lockgate.cli.audit.settings import OPERATOR, load_witnesses
 from lockgate.cli.confirmation import confirm
@@ -25,7 +26,7 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import Clock
-from lockgate.config import Settings
+from lockgate.config import MAIN_LOG, Settings, settings_of_log
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.ids import new_id
 from lockgate.storage import (
@@ -61,7 +62,7 @@ def copy(settings: Settings, to_url: str | None, to_file: Path | None) -> int:
     """Copy everything into another database, where the audit log goes on; from then on it is sealed in this one.
 
     From the database of the settings: SQLite to PostgreSQL, the other way, or to another of the same kind; on
-    PostgreSQL as the owner of the tables. The log is verified, sealed by a log.seal record, copied, verified again
+    PostgreSQL as the owner of the tables. Each log is verified, sealed by a log.seal record, copied, verified again
     in the copy, and let go on there by a log.resume record. From the seal on, every instance answers 503
     (audit.log_sealed) until it is started again with the new database. Prints how many rows it copied.
 
@@ -76,21 +77,24 @@ def copy(settings: Settings, to_url: str | None, to_file: Path | None) -> int:
     source, target = open_engine(settings.database_url), open_engine(_target_url(to_url, to_file))
     check_schema(source)
     prepare_target(target)
-    writer = _writer(settings, clock, target)
-    _check_only_log(source, writer.origin)
-    _verify(source, writer, settings, "in this database")
+    writers = _writers(settings, clock, target)
+    _check_only_logs(source, writers)
+    for writer in writers:
+        _verify(source, writer, settings, "in this database")
     reason = f"copied from {source.dialect.name} to {target.dialect.name}"
-    log = open_log(settings, clock, source)
-    if not seal_log(log, event_id=new_id(clock.now_ns()), reason=reason, actor=OPERATOR):
-        click.echo("the log was sealed before", err=True)
+    for log in open_logs(settings, clock, source):
+        if not seal_log(log, event_id=new_id(clock.now_ns()), reason=reason, actor=OPERATOR):
+            click.echo(f"{log.origin} was sealed before", err=True)
     with _progress("copying", sum(count_rows(source).values()), PROGRESS_ROWS_MIN) as advance:
         copied = copy_rows(source, target, _added(advance))
-    _verify(target, writer, settings, "in the copy")
-    seq = resume_log(writer, reason=reason, actor=OPERATOR)
+    for writer in writers:
+        _verify(target, writer, settings, "in the copy")
     emit("".join(f"{table:<20}{rows:>12}\n" for table, rows in copied.items()))
+    for writer in writers:
+        seq = resume_log(writer, reason=reason, actor=OPERATOR)
+        click.echo(f"{writer.origin} goes on in the copy with record {seq}; in this database it is sealed", err=True)
     click.echo(
-        f"{writer.origin} goes on in the copy with record {seq}; in this database it is sealed. Now set "
-        "LOCKGATE_DATABASE_URL to the new one, run 'lockgate db grants' there for the service's role if it is "
+        "now set LOCKGATE_DATABASE_URL to the new one, run 'lockgate db grants' there for the service's role if it is "
         "PostgreSQL, and start every instance again",
         err=True,
     )
@@ -115,10 +119,18 @@ def resume(settings: Settings, reason: str, *, yes: bool) -> int:
         raise click.BadParameter(f"want 1 to {REASON_CHARS_MAX} characters", param_hint="--reason")
     engine = open_engine(settings.database_url)
     check_schema(engine)
-    writer = _writer(settings, SystemClock(), engine)
-    confirm(f"Does {writer.origin} go on in no other database, and will it never?", yes=yes)
-    seq = resume_log(writer, reason=reason, actor=OPERATOR)
-    click.echo(f"{writer.origin} goes on in this database with record {seq}", err=True)
+    writers = _writers(settings, SystemClock(), engine)
+    confirm(f"Does {writers[0].origin} go on in no other database, and will it never?", yes=yes)
+    resumed = 0
+    for writer in writers:
+        try:
+            seq = resume_log(writer, reason=reason, actor=OPERATOR)
+        except LogNotSealedError:
+            if writer is writers[-1] and not resumed:
+                raise
+            continue  # a copy that was stopped while it sealed, or a resume that was stopped
+        resumed += 1
+        click.echo(f"{writer.origin} goes on in this database with record {seq}", err=True)
     return ExitCode.ALLOW
 
 
@@ -134,6 +146,11 @@ def _target_url(url: str | None, file: Path | None) -> str:
         raise ConfigError(f"--to-file: want a readable text file: {type(exc).__name__}") from exc
 
 
+def _writers(settings: Settings, clock: Clock, engine: Engine) -> tuple[LogWriter, ...]:
+    names = (MAIN_LOG, *settings.environment_logs)
+    return tuple(_writer(settings_of_log(settings, name), clock, engine) for name in names)
+
+
 def _writer(settings: Settings, clock: Clock, engine: Engine) -> LogWriter:
     former = load_former_signer(settings)
     signer = load_signer(settings.log_key_file, settings.log_signer_command)
@@ -146,12 +163,13 @@ def _writer(settings: Settings, clock: Clock, engine: Engine) -> LogWriter:
     )
 
 
-def _check_only_log(source: Engine, origin: str) -> None:
+def _check_only_logs(source: Engine, writers: Sequence[LogWriter]) -> None:
     # What is not sealed could go on in both.
+    ours = [writer.origin for writer in writers]
     with read_transaction(source) as connection:
-        others = [log for log in store.read_logs(connection) if log != origin]
+        others = [log for log in store.read_logs(connection) if log not in ours]
     if others:
-        raise LogForeignError(f"want a database of the log {origin!r} alone, got one of {others[0]!r} too")
+        raise LogForeignError(f"want a database of {' and '.join(ours)} alone, got one of {others[0]!r} too")
 
 
 def _verify(engine: Engine, writer: LogWriter, settings: Settings, where: str) -> None:
@@ -159,13 +177,14 @@ def _verify(engine: Engine, writer: LogWriter, settings: Settings, where: str) -
     verification = verify_database(
         engine.url.render_as_string(hide_password=False),
         Trust(policy=policy),
-        checkpoint_file=settings.checkpoint_file,
+        writer.origin,
+        checkpoint_file=writer.checkpoint_file,
         progress=partial(_progress, "verifying"),
     )
     if verification.integrity != "valid" or verification.completeness == "tampered":
         problem = verification.problems[0].detail if verification.problems else "a key of its past is not known"
         raise _UnverifiedError(
-            f"the log {where} is {verification.integrity}: {problem}; 'lockgate audit verify' says more"
+            f"{writer.origin} {where} is {verification.integrity}: {problem}; 'lockgate audit verify' says more"
         )
 
 

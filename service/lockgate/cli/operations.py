@@ -7,13 +7,13 @@ from typing import Final
 import click
 from sqlalchemy import inspect
 
-from lockgate.audit import create_key_file, load_public_key, store
+from lockgate.audit import VerifierKey, create_key_file, load_public_key, store
 from lockgate.bootstrap import prepare_database
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.listening import check_address
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import WORKERS_MAX, Settings
+from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.storage import database_exists, open_engine, read_transaction
 from lockgate.storage.tables import audit_head
@@ -41,12 +41,12 @@ def _origin(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @settings_options
 def init(settings: Settings, origin: str) -> int:
-    """Make the data folder, the audit log and its key.
+    """Make the data folder, the audit logs and their keys.
 
-    Also the tables and the log's first record. Running it again changes nothing. Prints the log's public key, which
-    clients and auditors need (LOCKGATE_LOG_KEY).
+    Also the tables and each log's first record. Running it again adds what is missing and changes nothing else. Prints
+    the logs' public keys, one a line and the main log's first, which clients and auditors need (LOCKGATE_LOG_KEY).
 
-    The folder is made with mode 0700 and the key with 0600, whatever the umask; run it as the user that serves. Tokens
+    The folder is made with mode 0700 and each key with 0600, whatever the umask; run it as the user that serves. Tokens
     that you write to files beside it are yours to protect: 'umask 077' first.
 
     \b
@@ -57,29 +57,41 @@ def init(settings: Settings, origin: str) -> int:
         raise ConfigError(
             f"LOCKGATE_DATA_DIR: want a folder of the gate's own, got a witness's: it holds {_OF_A_WITNESS}"
         )
-    if not settings.log_key_file.exists():
-        _refuse_orphaned_log(settings)
+    origins = {name: f"{origin}/{name}" if name else origin for name in (MAIN_LOG, *settings.environment_logs)}
+    of_logs = {name: settings_of_log(settings, name) for name in origins}
+    for name, its_own in of_logs.items():
+        if not its_own.log_key_file.exists():
+            _refuse_orphaned_log(its_own, origins[name], is_main=name == MAIN_LOG)
     try:
         settings.data_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(f"LOCKGATE_DATA_DIR: cannot make the folder: {exc.strerror}") from exc
-    if settings.log_key_file.exists():
-        key = load_public_key(settings.log_key_file)
-    else:
-        key = create_key_file(settings.log_key_file, origin).verifier_key
-    if key.name != origin:
-        raise ConfigError(f"want --origin {key.name}, which the key in the data folder is for")
+    keys = [_find_key(of_logs[name], its_origin) for name, its_origin in origins.items()]
     prepare_database(settings)
-    emit(f"{key}\n")
+    emit("".join(f"{key}\n" for key in keys))
     return ExitCode.ALLOW
 
 
-def _refuse_orphaned_log(settings: Settings) -> None:
+def _find_key(settings: Settings, origin: str) -> VerifierKey:
+    if not settings.log_key_file.exists():
+        if settings.log_signer_command:
+            raise ConfigError(
+                f"want the public key of {origin} in {settings.log_key_file}: a program keeps the private one"
+            )
+        return create_key_file(settings.log_key_file, origin).verifier_key
+    key = load_public_key(settings.log_key_file)
+    if key.name != origin:
+        raise ConfigError(f"want --origin {key.name}, which the key in {settings.log_key_file} is for")
+    return key
+
+
+def _refuse_orphaned_log(settings: Settings, origin: str, *, is_main: bool) -> None:
     engine = open_engine(settings.database_url)
     if not database_exists(engine):
         return
     with read_transaction(engine) as connection:
-        there = inspect(connection).has_table(audit_head.name) and store.read_logs(connection)
+        logs = store.read_logs(connection) if inspect(connection).has_table(audit_head.name) else []
+    there = logs if is_main else [log for log in logs if log == origin]
     if there:
         raise ConfigError(
             f"the database holds the log {there[0]!r}, but its key {settings.log_key_file} is missing: "

@@ -9,6 +9,7 @@ May be imported from here: `Settings`, `load_settings`, and what `lockgate confi
 
 from lockgate.config.errors import Place, Problem, SettingsError
 from lockgate.config.loading import LoadedSettings, SetValue, load, load_issuers, load_settings, settings_error_at
+from lockgate.config.log_files import MAIN_LOG, settings_of_log
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
 from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, WORKERS_MAX, Setting, is_address
@@ -16,6 +17,7 @@ from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, W
 __all__ = [
     "CLIENT_VARIABLES",
     "CONFIG_VARIABLE",
+    "MAIN_LOG",
     "SETTINGS",
     "WORKERS_MAX",
     "LoadedSettings",
@@ -30,5 +32,6 @@ __all__ = [
     "load_issuers",
     "load_settings",
     "settings_error_at",
+    "settings_of_log",
     "share_counters",
 ]

@@ -14,6 +14,7 @@ from lockgate.promotion.errors import (
     EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
+    LogNotConfiguredError,
     PromotionClosedError,
     PromotionError,
     PromotionUnknownError,
@@ -21,6 +22,7 @@ from lockgate.promotion.errors import (
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
+from lockgate.promotion.logs import Logs
 from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
 from lockgate.promotion.register import Register
@@ -53,6 +55,8 @@ __all__ = [
     "GateSettings",
     "IdempotencyKeyInvalidError",
     "IdempotencyKeyReusedError",
+    "LogNotConfiguredError",
+    "Logs",
     "Promotion",
     "PromotionAnswer",
     "PromotionClosedError",

@@ -5,13 +5,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import AuditLog, ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
+from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
 from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
+from lockgate.promotion.logs import Logs
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
 from lockgate.storage import read_transaction
 
@@ -21,9 +22,9 @@ REQUESTER: Final = "requester"  # the role that rule LG-030 asks of whoever requ
 class CaseReader:
     """Reads cases, and tells whether the people in one are still who they were."""
 
-    def __init__(self, *, database: Engine, log: AuditLog) -> None:
+    def __init__(self, *, database: Engine, logs: Logs) -> None:
         self._database = database
-        self._log = log
+        self._logs = logs
 
     def new(self, promotion: Promotion, received: ReceivedRequest, *, now: EpochNs, dry_run: bool) -> Case:
         """Gather the case of a request that just came in.
@@ -51,11 +52,14 @@ class CaseReader:
         """Gather the case of a promotion that is decided anew.
 
         Raises:
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             EvidenceErasedError: A bundle of the request was erased on purpose.
             LogInconsistentError: The log does not hold a bundle of the request any more.
             StorageError: The database failed.
         """
-        bundles = {item.bundle_sha256: self._bundle(item.bundle_sha256) for item in promotion.request.evidence}
+        bundles = {
+            item.bundle_sha256: self._bundle(promotion.log, item.bundle_sha256) for item in promotion.request.evidence
+        }
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
@@ -67,9 +71,9 @@ class CaseReader:
                 dry_run=False,
             )
 
-    def _bundle(self, sha256: Sha256Hex) -> bytes:
+    def _bundle(self, log: str, sha256: Sha256Hex) -> bytes:
         try:
-            return self._log.attachment(sha256)
+            return self._logs.named(log).attachment(sha256)
         except ErasedError as exc:
             raise EvidenceErasedError("the evidence of this promotion was erased; request anew with evidence") from exc
         except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned

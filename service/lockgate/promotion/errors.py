@@ -23,6 +23,12 @@ class PromotionClosedError(PromotionError):
     code: ClassVar[str] = "promotion.closed"
 
 
+class LogNotConfiguredError(PromotionError):
+    """The audit log that holds the promotion's records is not among those of this gate's settings."""
+
+    code: ClassVar[str] = "promotion.log_not_configured"
+
+
 class EvidenceErasedError(PromotionError):
     """Evidence of the promotion was erased from the log, so it cannot be decided anew; only a new request can."""
 

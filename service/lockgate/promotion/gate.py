@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import AuditLog, Outcome, Receipt, RecordInvalidError
+from lockgate.audit import Outcome, Receipt, RecordInvalidError
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
@@ -32,6 +32,7 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, Occasion, actor_of, make_event
+from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,
     parse_promotion_request,
@@ -72,20 +73,20 @@ class Gate:
         self,
         *,
         database: Engine,
-        log: AuditLog,
+        logs: Logs,
         evaluator: Evaluator,
         clock: Clock,
         settings: GateSettings,
         draw: Draw = secrets.token_bytes,
     ) -> None:
         self._database = database
-        self._log = log
+        self._logs = logs
         self._evaluator = evaluator
         self._clock = clock
         self._settings = settings
         self._draw = draw
-        self._register = Register(database=database, log=log, clock=clock, draw=draw)
-        self._cases = CaseReader(database=database, log=log)
+        self._register = Register(database=database, logs=logs, clock=clock, draw=draw)
+        self._cases = CaseReader(database=database, logs=logs)
 
     def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
         """Take a promotion request in, verify its evidence, decide, record, answer.
@@ -145,6 +146,7 @@ class Gate:
         Raises:
             PromotionUnknownError: There is no such promotion.
             PromotionClosedError: It is not pending.
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             EvidenceErasedError: Its evidence was erased.
             NotPermittedError: The principal does not hold the role they approve in.
             ApprovalStaleError: What they approve is not what the gate holds now.
@@ -186,6 +188,7 @@ class Gate:
 
         Raises:
             PromotionUnknownError: There is no such promotion.
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             ContendedError: Others kept deciding at the same moment.
             AuditError: The log does not hold the decision, or could not record a new one.
             StorageError: The database failed.
@@ -221,6 +224,7 @@ class Gate:
             created=now,
             expires=EpochNs(now + self._settings.promotion_ttl_ns),
             decision_id=new_id(now),
+            log=self._logs.name_for(received.request.transition.to_environment),
         )
 
     def _new_approval(
@@ -277,7 +281,7 @@ class Gate:
                 "model": promotion.request.model,
                 "failed_at": format_timestamp(occasion.now),
             }
-            self._log.append(make_event(FAILURE, new_id(occasion.now), occasion, document))
+            self._logs.named(promotion.log).append(make_event(FAILURE, new_id(occasion.now), occasion, document))
             raise
 
     def _decide_first(
@@ -307,7 +311,7 @@ class Gate:
             event = make_event(DECISION, decided.decision_id, occasion, decision.document, *attachments)
             return Outcome(value=None, events=(event,))
 
-        receipt = self._log.transact(work).receipts[0]
+        receipt = self._logs.named(promotion.log).transact(work).receipts[0]
         return PromotionAnswer(promotion=decided, decision=decision, receipt=receipt, fresh=True)
 
     def _decide_anew(
@@ -339,7 +343,7 @@ class Gate:
                 events.insert(0, make_event(APPROVAL, approval.id, occasion, approval_document(approval), *kept))
             return Outcome(value=None, events=tuple(events))
 
-        receipts = self._log.transact(work).receipts
+        receipts = self._logs.named(promotion.log).transact(work).receipts
         after = replace(redecided, state=state, row_version=promotion.row_version + 1)
         return receipts, PromotionAnswer(
             promotion=after, decision=evaluation.decision, receipt=receipts[-1], fresh=True

@@ -10,8 +10,8 @@ from lockgate.promotion.types import PromotionState
 from lockgate.storage.tables import approval, idempotency, promotion
 
 
-def open_needs(connection: Connection, now: EpochNs) -> Needs:
-    """Return the records and attachments without which a promotion that can still be decided could not be.
+def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
+    """Return the records and attachments of a log without which a promotion that can still be decided could not be.
 
     That is: its newest decision, its approvals, the answer to its idempotency key, and its bundles. What is closed
     needs nothing: asked for later, its decision is in the archive.
@@ -19,8 +19,10 @@ def open_needs(connection: Connection, now: EpochNs) -> Needs:
     Args:
         connection: In the transaction that prunes.
         now: Whatever is pending and has not run out by then is open.
+        log: The name of the log that is pruned.
     """
-    is_open = (promotion.c.state == PromotionState.PENDING.value) & (promotion.c.expires_ns > now)
+    is_pending = (promotion.c.state == PromotionState.PENDING.value) & (promotion.c.expires_ns > now)
+    is_open = is_pending & (promotion.c.log == log)
     records: set[str] = set()
     bundles: set[Sha256Hex] = set()
     for row in connection.execute(select(promotion.c.decision_id, promotion.c.request).where(is_open)):

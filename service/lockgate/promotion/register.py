@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from lockgate.audit import (
     AuditError,
-    AuditLog,
     LogInconsistentError,
     Outcome,
     RecordPrunedError,
@@ -29,6 +28,7 @@ from lockgate.promotion.errors import (
     PromotionUnknownError,
 )
 from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
+from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import approval_document, parse_withdrawal_request, request_from_row
 from lockgate.promotion.types import (
     Approval,
@@ -58,9 +58,9 @@ class MovedError(Exception):
 class Register:
     """Holds what was asked and where each promotion stands."""
 
-    def __init__(self, *, database: Engine, log: AuditLog, clock: Clock, draw: Draw = secrets.token_bytes) -> None:
+    def __init__(self, *, database: Engine, logs: Logs, clock: Clock, draw: Draw = secrets.token_bytes) -> None:
         self._database = database
-        self._log = log
+        self._logs = logs
         self._clock = clock
         self._draw = draw
 
@@ -69,15 +69,17 @@ class Register:
 
         Raises:
             PromotionUnknownError: There is no such promotion.
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             RecordPrunedError: The decision was pruned: it is in the log's archive.
             AuditError: The log does not hold the decision.
             StorageError: The database failed.
         """
-        now = self._tidy()
-        with read_transaction(self._database) as connection:
-            row = store.read_promotion_row(connection, promotion_id)
-        if row is None:
-            raise PromotionUnknownError(_UNKNOWN)
+        now = now_us(self._clock)
+        row, due = self._look(promotion_id, now)
+        if due:
+            with _unrecorded():
+                self._expire_due(row["log"], now)
+            row, _ = self._look(promotion_id, now)
         return self._answer(_promotion(row, now))
 
     def requester_of(self, promotion_id: str) -> str:
@@ -88,10 +90,7 @@ class Register:
             StorageError: The database cannot be read.
         """
         with read_transaction(self._database) as connection:
-            row = store.read_promotion_row(connection, promotion_id)
-        if row is None:
-            raise PromotionUnknownError(_UNKNOWN)
-        requester: str = row["requester"]
+            requester: str = _read_row(connection, promotion_id)["requester"]
         return requester
 
     def list(self, wanted: store.PromotionFilter) -> tuple[tuple[int, Promotion], ...]:
@@ -100,7 +99,12 @@ class Register:
         Raises:
             StorageError: The database cannot be read.
         """
-        now = self._tidy()
+        now = now_us(self._clock)
+        with read_transaction(self._database) as connection:
+            due = store.logs_with_due_promotions(connection, now)
+        for log in set(due).intersection(self._logs.names()):
+            with _unrecorded():
+                self._expire_due(log, now)
         with read_transaction(self._database) as connection:
             rows = store.list_promotion_rows(connection, wanted)
         return tuple((row["number"], _promotion(row, now)) for row in rows)
@@ -141,14 +145,15 @@ class Register:
         Raises:
             PromotionUnknownError: There is no such promotion.
             PromotionClosedError: It is not pending.
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             AuditError: Its expiry could not be recorded.
             StorageError: The database failed.
         """
-        self._expire_due(now)
+        row, due = self._look(promotion_id, now)
+        if due:
+            self._expire_due(row["log"], now)
         with read_transaction(self._database) as connection:
-            row = store.read_promotion_row(connection, promotion_id)
-            if row is None:
-                raise PromotionUnknownError(_UNKNOWN)
+            row = _read_row(connection, promotion_id)
             approvals = store.read_approvals(connection, promotion_id)
         promotion = _promotion(row, now)
         if promotion.state is not PromotionState.PENDING:
@@ -157,7 +162,7 @@ class Register:
             )
         for approval in approvals:  # after the state: of a closed promotion they may have been pruned
             # A row counts only if the log has the same word: whoever can write the table cannot write the log.
-            if self._body(approval.id, APPROVAL) != approval_document(approval):
+            if self._body(promotion.log, approval.id, APPROVAL) != approval_document(approval):
                 raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
         return promotion, approvals
 
@@ -169,6 +174,7 @@ class Register:
             SchemaError: `body` is not a withdrawal request.
             PromotionUnknownError: There is no such promotion.
             PromotionClosedError: It is not pending.
+            LogNotConfiguredError: The log that holds its records is not one of this gate.
             NotPermittedError: Somebody else asked for it.
             AuditError: Nothing could be recorded.
             StorageError: The database failed.
@@ -201,27 +207,23 @@ class Register:
                 kept = (said.document,) if said else ()
                 return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document, *kept),))
 
-            self._log.transact(work)
+            self._logs.named(promotion.log).transact(work)
             return self.get(promotion.id)
 
         return settle(attempt)
 
-    def _tidy(self) -> EpochNs:
-        # Reading goes on when nothing can be written: what ran out is shown as expired whether or not that is recorded.
-        now = now_us(self._clock)
-        with contextlib.suppress(StorageError, AuditError):
-            self._expire_due(now)
-        return now
-
-    def _expire_due(self, now: EpochNs) -> None:
+    def _look(self, promotion_id: str, now: EpochNs) -> tuple[RowMapping, bool]:
+        """Return a promotion's row, and whether its log holds promotions whose time ran out."""
         with read_transaction(self._database) as connection:
-            if not store.due_promotions(connection, now, limit=1):
-                return
+            row = _read_row(connection, promotion_id)
+            return row, bool(store.due_promotions(connection, row["log"], now, limit=1))
 
+    def _expire_due(self, log: str, now: EpochNs) -> None:
+        # Of one log: whoever asks about one environment does not wait for the log of another.
         def work(connection: Connection) -> Outcome[None]:
             events = []
             for promotion_id, row_version, decision_id, model in store.due_promotions(
-                connection, now, EXPIRE_BATCH_MAX
+                connection, log, now, EXPIRE_BATCH_MAX
             ):
                 store.move_promotion(
                     connection,
@@ -238,13 +240,13 @@ class Register:
             return Outcome(value=None, events=tuple(events))
 
         try:
-            self._log.transact(work)
+            self._logs.named(log).transact(work)
         except MovedError:
             return
 
-    def _body(self, event_id: str, kind: str) -> dict[str, Any]:
+    def _body(self, log: str, event_id: str, kind: str) -> dict[str, Any]:
         try:
-            record: dict[str, Any] = parse_canonical(self._log.receipt_by_id(event_id).record)
+            record: dict[str, Any] = parse_canonical(self._logs.named(log).receipt_by_id(event_id).record)
         except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned
             raise LogInconsistentError(f"want a {kind} record {event_id} in the log, got none") from exc
         body: dict[str, Any] = record["body"] if record["kind"] == kind else {}
@@ -253,7 +255,7 @@ class Register:
     def _answer(self, promotion: Promotion) -> PromotionAnswer:
         # The decision is read from its record: what the log holds is what the caller sees.
         try:
-            receipt = self._log.receipt_by_id(promotion.decision_id)
+            receipt = self._logs.named(promotion.log).receipt_by_id(promotion.decision_id)
         except RecordUnknownError as exc:
             raise LogInconsistentError(f"want the newest decision on promotion {promotion.id} in the log") from exc
         record = parse_canonical(receipt.record)
@@ -308,4 +310,17 @@ def _promotion(row: RowMapping, now: EpochNs) -> Promotion:
         created=row["created_ns"],
         expires=row["expires_ns"],
         decision_id=row["decision_id"],
+        log=row["log"],
     )
+
+
+def _read_row(connection: Connection, promotion_id: str) -> RowMapping:
+    row = store.read_promotion_row(connection, promotion_id)
+    if row is None:
+        raise PromotionUnknownError(_UNKNOWN)
+    return row
+
+
+def _unrecorded() -> contextlib.AbstractContextManager[None]:
+    # Reading goes on when nothing can be written: what ran out is shown as expired whether or not that is recorded.
+    return contextlib.suppress(StorageError, AuditError)

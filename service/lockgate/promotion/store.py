@@ -8,6 +8,7 @@ from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
 from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState, WaitingPromotions
+from lockgate.storage import insert_new
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import idempotency as idempotency_table
 from lockgate.storage.tables import promotion as promotion_table
@@ -51,6 +52,7 @@ def insert_promotion(connection: Connection, promotion: Promotion) -> None:
             expires_ns=promotion.expires,
             request=request_row(request),
             decision_id=promotion.decision_id,
+            log=promotion.log,
         )
     )
 
@@ -89,12 +91,20 @@ def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list
     return list(connection.execute(statement).mappings())
 
 
-def due_promotions(connection: Connection, now: EpochNs, limit: int) -> list[tuple[str, int, str, str]]:
-    """Return (id, row_version, decision_id, model) of pending promotions whose time has run out."""
+def logs_with_due_promotions(connection: Connection, now: EpochNs) -> list[str]:
+    """Return the names of the logs that hold pending promotions whose time has run out."""
+    columns = promotion_table.c
+    statement = select(columns.log).distinct()
+    due = statement.where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now)
+    return list(connection.scalars(due))
+
+
+def due_promotions(connection: Connection, log: str, now: EpochNs, limit: int) -> list[tuple[str, int, str, str]]:
+    """Return (id, row_version, decision_id, model) of pending promotions in a log whose time has run out."""
     columns = promotion_table.c
     statement = (
         select(columns.id, columns.row_version, columns.decision_id, columns.model)
-        .where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now)
+        .where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now, columns.log == log)
         .order_by(columns.number)
         .limit(limit)
     )
@@ -173,16 +183,13 @@ def claim_idempotency_key(
     connection: Connection, *, subject: str, key: str, answer: IdempotentAnswer, now: EpochNs
 ) -> bool:
     """Remember what a principal uses a key for; tell whether it was still free."""
-    if read_idempotent_answer(connection, subject=subject, key=key) is not None:
-        return False
-    connection.execute(
-        idempotency_table.insert().values(
-            subject=subject,
-            key=key,
-            request_sha256=answer.request_sha256,
-            promotion_id=answer.promotion_id,
-            decision_id=answer.decision_id,
-            created_ns=now,
-        )
-    )
-    return True
+    # In one statement: whoever uses the key for another environment meanwhile is held up by another log's lock.
+    row = {
+        "subject": subject,
+        "key": key,
+        "request_sha256": answer.request_sha256,
+        "promotion_id": answer.promotion_id,
+        "decision_id": answer.decision_id,
+        "created_ns": now,
+    }
+    return insert_new(connection, idempotency_table, row)

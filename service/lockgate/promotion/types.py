@@ -104,6 +104,7 @@ class Promotion:
     created: EpochNs
     expires: EpochNs
     decision_id: str
+    log: str  # which log holds its records, by the name that `Logs` knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

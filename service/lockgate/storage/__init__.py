@@ -26,7 +26,7 @@ from lockgate.storage.errors import (
 from lockgate.storage.grants import grant_service_role
 from lockgate.storage.migrate import check_schema, downgrade_schema, plan_downgrade, read_revisions, upgrade_schema
 from lockgate.storage.remnants import clear_remnants
-from lockgate.storage.upsert import upsert
+from lockgate.storage.upsert import insert_new, upsert
 
 __all__ = [
     "StorageBusyError",
@@ -43,6 +43,7 @@ __all__ = [
     "describe_database",
     "downgrade_schema",
     "grant_service_role",
+    "insert_new",
     "open_engine",
     "plan_downgrade",
     "prepare_target",

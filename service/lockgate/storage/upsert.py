@@ -1,4 +1,4 @@
-"""The one statement that SQLAlchemy Core has no word of its own for."""
+"""The statements that SQLAlchemy Core has no words of its own for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,22 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes
         row: Every column of a new row.
         changes: Columns to set in a row that is there.
     """
+    statement = _insert(connection, table, row).on_conflict_do_update(
+        index_elements=list(table.primary_key), set_=changes
+    )
+    connection.execute(statement)
+
+
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless one with the same primary key is there; tell whether it was inserted.
+
+    Atomic on both databases: of two transactions that insert the same row, the second waits for the first.
+    """
+    keys = list(table.primary_key)
+    statement = _insert(connection, table, row).on_conflict_do_nothing(index_elements=keys).returning(*keys)
+    return connection.execute(statement).first() is not None
+
+
+def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> postgresql.Insert | sqlite.Insert:
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes))
+    return insert(table).values(row)

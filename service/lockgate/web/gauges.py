@@ -123,7 +123,7 @@ class Gauges:
 
     def _read(self) -> _Stored:
         endings = []
-        for log in (self._services.log,):
+        for log in self._services.logs:
             for newest in log.find(RecordFilter(), limit=1, newest_first=True):
                 record = parse_record(newest.body)
                 endings.append(

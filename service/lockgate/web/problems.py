@@ -40,6 +40,7 @@ from lockgate.promotion import (
     EvidenceErasedError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyReusedError,
+    LogNotConfiguredError,
     PromotionClosedError,
     PromotionUnknownError,
 )
@@ -66,6 +67,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (NotPermittedError, 403, "Not permitted"),
     (PromotionUnknownError, 404, "No such promotion"),
     (PromotionClosedError, 409, "The promotion is closed"),
+    (LogNotConfiguredError, 503, "The promotion's log is not configured"),
     (EvidenceErasedError, 409, "The evidence was erased"),
     (ApprovalStaleError, 409, "The promotion moved since it was looked at"),
     (ApprovalRepeatedError, 409, "Already approved"),

@@ -125,9 +125,9 @@ def _check_reach(size: int, ending: Ending, signed: Checkpoint | None) -> None:
 
 def _find_ending(connection: Connection, rows: AppendStore, log: str, keys: Sequence[VerifierKey]) -> Ending:
     # (2) The beginning of this log, or nothing.
-    others = [name for name in store.read_logs(connection) if name != log]
-    if others:
-        raise LogForeignError(f"want a database for the log {log!r}, got one of {others[0]!r}")
+    logs = store.read_logs(connection)
+    if logs and log not in logs and not any(log.startswith(f"{name}/") or name.startswith(f"{log}/") for name in logs):
+        raise LogForeignError(f"want a database for the log {log!r}, got one of {logs[0]!r}")
     rows.add_head()
     head = rows.lock_head()
     if head is not None and head.size == 0:

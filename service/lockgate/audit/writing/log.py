@@ -22,7 +22,7 @@ from lockgate.audit.errors import AuditError, LogForeignError, LogInconsistentEr
 from lockgate.audit.formats.checkpoints import Checkpoint
 from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.merkle import leaf_hash
-from lockgate.audit.formats.notes import Signer
+from lockgate.audit.formats.notes import Signer, VerifierKey
 from lockgate.audit.kinds import KindCatalogue, registration
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
@@ -78,12 +78,20 @@ class AuditLog(LogReader):
         self._known: Ending | None = None  # where the log ended when this process last wrote
         _LOGS.add(self)
 
+    @property
+    def key(self) -> VerifierKey:
+        """The public key that signs its checkpoints."""
+        return self._keys[0]
+
     def create(self) -> None:
         """Begin the log with its genesis record, or make sure that the one that is there is ours.
 
+        Several logs may lie in one database if each but one has a name that continues that of another, as
+        `gate.example/audit/production` does `gate.example/audit`; this other one is created first.
+
         Raises:
-            LogForeignError: The database holds a log of this origin under another key, or only logs of other origins;
-                or there was such a log before: the checkpoint file is still there.
+            LogForeignError: The database holds a log of this origin under another key, or only logs of others; or there
+                was such a log before: the checkpoint file is still there.
             LogInconsistentError: The stored log contradicts what was signed.
             StorageError: The database cannot be written.
         """
@@ -91,11 +99,11 @@ class AuditLog(LogReader):
             id=new_id(self._clock.now_ns()),
             kind=GENESIS,
             actor=Actor(type="system", id="lockgate"),
-            body={"key": str(self._keys[0])},
+            body={"key": str(self.key)},
         )
         with write_transaction(self._engine) as connection:
             logs = store.read_logs(connection)
-            if logs and self.origin not in logs:
+            if logs and self.origin not in logs and not any(self.origin.startswith(f"{log}/") for log in logs):
                 raise LogForeignError(f"want a database for the log {self.origin!r}, got one of {logs[0]!r}")
             rows = AppendStore(connection, self.origin)
             rows.add_head()

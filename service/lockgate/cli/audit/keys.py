@@ -11,12 +11,12 @@ from lockgate.audit import create_key_file, load_public_key, parse_verifier_key
 from lockgate.audit.keeping.key_changes import Attestation, newest_attestation, record_compromise, rotate_key
 from lockgate.audit.reading.queries import parse_bound
 from lockgate.bootstrap import load_former_signer, open_log
-from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses
+from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses, log_option, log_settings_options
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, TimestampError
-from lockgate.config import Settings
+from lockgate.config import MAIN_LOG, Settings, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.storage import check_schema, open_engine
 from lockgate.system_clock import SystemClock
@@ -33,9 +33,10 @@ REASON_CHARS_MAX: Final = 1000  # as in the record's schema
     help="The new key's file; made if it is not there. With the next: its public key alone.",
 )
 @click.option("--new-signer-command", default="", help="The program that keeps the new key.")
+@log_option
 @settings_options
-def rotate_key_command(settings: Settings, new_key_file: Path, new_signer_command: str) -> int:
-    """Change the log's key.
+def rotate_key_command(settings: Settings, log: str, new_key_file: Path, new_signer_command: str) -> int:
+    """Change a log's key.
 
     Appends a log.key.rotate record whose checkpoint both keys sign, prints the new public key, and says what to set
     next. From then on a process that has only the old key appends nothing. Running it again changes nothing.
@@ -44,16 +45,20 @@ def rotate_key_command(settings: Settings, new_key_file: Path, new_signer_comman
     Example:
       lockgate audit rotate-key --new-key /var/lib/lockgate/log-2027.key
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    settings = settings_of_log(settings, log)
     if settings.log_former_key_file is not None:
-        raise ConfigError("LOCKGATE_LOG_FORMER_KEY_FILE is set: end the rotation under way first, then begin another")
+        former = "LOCKGATE_LOG_FORMER_KEY_FILE" if log == MAIN_LOG else settings.log_former_key_file
+        raise ConfigError(f"{former} is there: end the rotation under way first, then begin another")
     old = load_public_key(settings.log_key_file)
-    if not new_key_file.exists() and not new_signer_command:
+    # The programs of all logs are set by one setting: an environment's new key is kept as its old one, unless said.
+    command = tuple(shlex.split(new_signer_command)) or (() if log == MAIN_LOG else settings.log_signer_command)
+    if not new_key_file.exists() and not command:
         create_key_file(new_key_file, old.name)
     new = load_public_key(new_key_file)
     changed = replace(
         settings,
         log_key_file=new_key_file.absolute(),
-        log_signer_command=tuple(shlex.split(new_signer_command)),
+        log_signer_command=command,
         log_former_key_file=settings.log_key_file,
         log_former_signer_command=settings.log_signer_command,
     )
@@ -65,7 +70,7 @@ def rotate_key_command(settings: Settings, new_key_file: Path, new_signer_comman
     receipt = rotate_key(open_log(changed, clock, engine), old, new, OPERATOR, clock.now_ns())
     emit(f"{new}\n")
     click.echo("it was recorded before" if receipt is None else f"recorded as record {receipt.seq}", err=True)
-    click.echo(_next_steps(changed), err=True)
+    click.echo(_next_steps(changed, log), err=True)
     return ExitCode.ALLOW
 
 
@@ -76,7 +81,7 @@ def rotate_key_command(settings: Settings, new_key_file: Path, new_signer_comman
     "--lost-at", metavar="TIME", help="When it was last in good hands, as 2026-11-23T09:00:00Z. Default: now."
 )
 @click.option("--reason", required=True, help="What happened; it stays in the log for ever.")
-@settings_options
+@log_settings_options
 def compromise_key_command(
     settings: Settings, vkey: str, trusted_size: int | None, lost_at: str | None, reason: str
 ) -> int:
@@ -118,21 +123,27 @@ def compromise_key_command(
     return ExitCode.ALLOW
 
 
-def _next_steps(changed: Settings) -> str:
-    lines = ["set this for every process of the log, and start them again:"]
-    for name, value in (
-        ("LOG_KEY_FILE", str(changed.log_key_file)),
-        ("LOG_SIGNER_COMMAND", shlex.join(changed.log_signer_command)),
-        ("LOG_FORMER_KEY_FILE", str(changed.log_former_key_file)),
-        ("LOG_FORMER_SIGNER_COMMAND", shlex.join(changed.log_former_signer_command)),
-    ):
-        if value:
-            lines.append(f"  LOCKGATE_{name}={value}")
-    lines += [
-        "give the new public key to every client, auditor and witness, beside the old one;",
-        "when all have it, unset the LOCKGATE_LOG_FORMER_* variables, start again, and put the old key away",
-    ]
-    return "\n".join(lines)
+def _next_steps(changed: Settings, log: str) -> str:
+    # The setting names the main log's key; an environment's key is where its name says.
+    old = changed.log_former_key_file or changed.log_key_file
+    former = old.with_suffix(".former.key")
+    move = [] if log == MAIN_LOG else [f"  mv {old} {former}", f"  mv {changed.log_key_file} {old}"]
+    settings = {
+        "LOG_KEY_FILE": "" if move else str(changed.log_key_file),
+        "LOG_SIGNER_COMMAND": shlex.join(changed.log_signer_command),
+        "LOG_FORMER_KEY_FILE": "" if move else str(old),
+        "LOG_FORMER_SIGNER_COMMAND": shlex.join(changed.log_former_signer_command),
+    }
+    end = f"take {former} away" if move else "unset the LOCKGATE_LOG_FORMER_* variables"
+    return "\n".join(
+        [
+            "do this for every process of the log, and start them again:",
+            *move,
+            *(f"  LOCKGATE_{name}={value}" for name, value in settings.items() if value),
+            "give the new public key to every client, auditor and witness, beside the old one;",
+            f"when all have it, {end}, start again, and put the old key away",
+        ]
+    )
 
 
 def _time(text: str) -> EpochNs:

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from lockgate.audit import LogForeignError, LogInconsistentError, store
-from lockgate.audit.errors import LogPolicyInvalidError
 from lockgate.audit.formats.merkle import nodes_of
 from lockgate.audit.reading import query_store
 from lockgate.audit.store import Head
@@ -24,30 +23,30 @@ Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[int], Non
 """Shows how far a check came: called with the number of records, it gives what is called with the position."""
 
 
-def verify_database(url: str, trust: Trust, *, checkpoint_file: Path | None = None, progress: Progress) -> Verification:
-    """Verify the log that the policy names first, in one snapshot of its database.
+def verify_database(
+    url: str, trust: Trust, log: str, *, checkpoint_file: Path | None = None, progress: Progress
+) -> Verification:
+    """Verify a log in one snapshot of its database.
 
     Args:
         url: The database's.
         trust: Whom the auditor believes.
+        log: The log's origin.
         checkpoint_file: The gate's own file of checkpoints. Its newest must be in the database: a backup that was
             restored lacks it. The file makes no log complete, since whoever has the database may well have it too.
         progress: Shows how far the check came.
 
     Raises:
-        LogPolicyInvalidError: The policy names no log.
         StorageError: There is no such database, or it cannot be read.
         CheckpointFileError: The checkpoint file cannot be read.
         LogInconsistentError: Of a pruned log too little is left to begin with.
     """
-    if not trust.policy.logs:
-        raise LogPolicyInvalidError("want a 'log' line in the policy")
-    log = trust.policy.logs[0].key.name
-    engine = open_engine(url)
-    if not database_exists(engine):  # SQLite would make one
-        raise StorageError("there is no database at this place")
+    engine = _open(url)
+    # Keys of other logs count for nothing here: their records in this log's place must not look right.
+    its_keys = tuple(each for each in trust.policy.logs if each.key.name == log)
+    trust = replace(trust, policy=replace(trust.policy, logs=its_keys))
     # Before the snapshot: a log that is being written has every checkpoint of its file in its database already.
-    newest, why_not = (None, None) if checkpoint_file is None else _newest(checkpoint_file, trust, log)
+    newest, why_not = (None, None) if checkpoint_file is None else _newest(checkpoint_file, trust)
     with read_transaction(engine) as connection:
         head = store.read_head(connection, log)
         cosigned = store.read_newest_cosigned(connection, log)
@@ -67,10 +66,26 @@ def verify_database(url: str, trust: Trust, *, checkpoint_file: Path | None = No
     return replace(verification, notes=(*verification.notes, Note(code="file_not_compared", detail=why_not)))
 
 
-def _newest(path: Path, trust: Trust, log: str) -> tuple[bytes | None, str | None]:
-    keys = [each.key for each in trust.policy.logs if each.key.name == log]
+def logs_in_database(url: str) -> tuple[str, ...]:
+    """Return the origins of the logs in a database, sorted: an environment's log follows the main one.
+
+    Raises:
+        StorageError: There is no such database, or it cannot be read.
+    """
+    with read_transaction(_open(url)) as connection:
+        return tuple(store.read_logs(connection))
+
+
+def _open(url: str) -> Engine:
+    engine = open_engine(url)
+    if not database_exists(engine):  # SQLite would make one
+        raise StorageError("there is no database at this place")
+    return engine
+
+
+def _newest(path: Path, trust: Trust) -> tuple[bytes | None, str | None]:
     try:
-        note = CheckpointFile(path).newest_note(keys)
+        note = CheckpointFile(path).newest_note([each.key for each in trust.policy.logs])
     except LogForeignError:
         return None, f"no checkpoint in {path} is signed by a known key"
     return note, f"there is no {path}, where the gate keeps its checkpoints" if note is None else None

@@ -23,8 +23,7 @@ from lockgate.audit.reading.view_export import export_view
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.absent_records import explain_absence
-from lockgate.cli.audit.settings import configured_log
-from lockgate.cli.local_settings import settings_options
+from lockgate.cli.audit.settings import configured_log, log_settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, TimestampError
 from lockgate.config import Settings
@@ -98,7 +97,7 @@ _unrecorded_option: Final = click.option(
 @click.option("--no-tiles", is_flag=True, help="Leave the tiles for C2SP tlog-tiles readers out of the folder.")
 @_filter_options
 @_unrecorded_option
-@settings_options
+@log_settings_options
 def export_command(
     *, out: Path, form: ExportFormat, no_tiles: bool, wanted: RecordFilter, unrecorded: bool, settings: Settings
 ) -> None:
@@ -131,7 +130,7 @@ def export_command(
 @_filter_options
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_unrecorded_option
-@settings_options
+@log_settings_options
 def show(
     *,
     seq: int | None,
@@ -168,7 +167,7 @@ def show(
 
 
 @click.command()
-@settings_options
+@log_settings_options
 def key(*, settings: Settings) -> None:
     """Print the log's public key, for whoever verifies."""
     _, log = configured_log(settings)

@@ -17,9 +17,8 @@ from lockgate.audit.keeping.recovery import recover_log
 from lockgate.audit.types import RecordFilter
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.bootstrap import load_former_signer, open_log
-from lockgate.cli.audit.settings import OPERATOR, load_witnesses
+from lockgate.cli.audit.settings import OPERATOR, load_witnesses, log_settings_options
 from lockgate.cli.exit_codes import ExitCode
-from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.identity.errors import TokenUnknownError
@@ -41,7 +40,7 @@ _PAGE: Final = 500
     help="An export of this log that holds the missing records.",
 )
 @click.option("--reason", default="a backup was restored", show_default=True, help="Stays in the log for ever.")
-@settings_options
+@log_settings_options
 def recover(settings: Settings, export: Path, reason: str) -> int:
     """Put back the records that a restored backup lacks (audit.log_behind).
 

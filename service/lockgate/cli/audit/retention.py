@@ -20,11 +20,12 @@ from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX, erase
 from lockgate.audit.keeping.pruning import Needs, prune
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.absent_records import explain_absence
+from lockgate.cli.audit.settings import log_option, log_settings_options
 from lockgate.cli.confirmation import confirm
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import Settings
+from lockgate.config import Settings, settings_of_log
 from lockgate.digests import Sha256Hex
 from lockgate.promotion import open_needs
 from lockgate.rendering import plain
@@ -59,7 +60,7 @@ _yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 @click.command()
 @click.option("--record", "seq", type=click.IntRange(min=0), help="Those that the record at this position names.")
 @click.option("--containing", "text", help="Those that hold this text, in clear or in a disclosure. Reads all of them.")
-@settings_options
+@log_settings_options
 def attachments(*, settings: Settings, seq: int | None, text: str | None) -> int:
     """List attachments of the log, with the personal values that disclosures hold.
 
@@ -92,7 +93,7 @@ def attachments(*, settings: Settings, seq: int | None, text: str | None) -> int
 @click.argument("digests", nargs=-1, required=True, callback=_digests, metavar="SHA256...")
 @_reason_option
 @_yes_option
-@settings_options
+@log_settings_options
 def erase_command(*, settings: Settings, digests: tuple[Sha256Hex, ...], reason: str, yes: bool) -> int:
     """Delete attachments for good: policy inputs, evidence, disclosures of personal values.
 
@@ -123,8 +124,9 @@ def erase_command(*, settings: Settings, digests: tuple[Sha256Hex, ...], reason:
 )
 @_reason_option
 @_yes_option
+@log_option
 @settings_options
-def prune_command(*, settings: Settings, before: int, archive: Path, reason: str, yes: bool) -> int:
+def prune_command(*, settings: Settings, log: str, before: int, archive: Path, reason: str, yes: bool) -> int:
     """Delete the oldest records, which an export holds.
 
     The export is verified first, and compared with what is stored. Nothing that an open promotion needs is deleted.
@@ -135,17 +137,18 @@ def prune_command(*, settings: Settings, before: int, archive: Path, reason: str
       lockgate audit export --out audit-2026 &&
       lockgate audit prune --before 102400 --archive audit-2026 --reason "kept for two years"
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    engine, log = _open(settings)
-    confirm(f"Delete the records of {plain(log.origin)} before {before} for good?", yes=yes)
+    settings = settings_of_log(settings, log)
+    engine, opened = _open(settings)
+    confirm(f"Delete the records of {plain(opened.origin)} before {before} for good?", yes=yes)
     clock = SystemClock()
 
     def needed(connection: Connection) -> Needs:
-        return open_needs(connection, clock.now_ns())
+        return open_needs(connection, clock.now_ns(), log)
 
     keys = [load_public_key(settings.log_key_file)]
     if settings.log_former_key_file:
         keys.append(load_public_key(settings.log_former_key_file))
-    done = prune(engine, log, archive, before=before, reason=reason, actor=_OPERATOR, keys=keys, needed=needed)
+    done = prune(engine, opened, archive, before=before, reason=reason, actor=_OPERATOR, keys=keys, needed=needed)
     emit(f"pruned before {done.before}; archive sha256:{done.archive_sha256}\n")
     _say_remnants(engine, cleared=done.cleared)
     return ExitCode.ALLOW

@@ -1,15 +1,39 @@
 """What the commands of this group read: which log, whom it trusts outside, and who acts."""
 
-from typing import Final
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
 
 from lockgate.audit import Actor, VerifierKey, load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, LogPolicy, parse_log_policy
 from lockgate.audit.formats.timestamps import TRUST_BYTES_MAX, TimestampTrust, parse_timestamp_trust
-from lockgate.config import Settings
+from lockgate.cli.local_settings import settings_options
+from lockgate.config import MAIN_LOG, Settings, settings_of_log
 from lockgate.errors import ConfigError
+
+R = TypeVar("R")
 
 # Whoever can run commands on the log's machine: the operating system knows them, the log does not.
 OPERATOR: Final = Actor(type="system", id="command-line")
+
+log_option: Final = click.option(
+    "--log",
+    default=MAIN_LOG,
+    metavar="ENVIRONMENT",
+    help="The log of this environment, one of LOCKGATE_ENVIRONMENT_LOGS. Default: the main log.",
+)
+
+
+def log_settings_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command `--log` and where its settings come from, and hand it the settings of that log."""
+
+    @functools.wraps(command)
+    def with_log_settings(*args: Any, settings: Settings, log: str, **kwargs: Any) -> R:  # noqa: ANN401 - as click passes on
+        return command(*args, settings=settings_of_log(settings, log), **kwargs)
+
+    return log_option(settings_options(with_log_settings))
 
 
 def configured_log(settings: Settings) -> tuple[str, VerifierKey]:

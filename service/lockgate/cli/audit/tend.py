@@ -14,8 +14,8 @@ from lockgate.audit.errors import AnchorError
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX
 from lockgate.audit.keeping.anchors import TimestampAuthorities, anchor_event, check_checkpoint
 from lockgate.audit.keeping.tending import Intervals, Tender
-from lockgate.bootstrap import load_former_signer, open_log
-from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses
+from lockgate.bootstrap import load_former_signer, open_log, open_logs
+from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses, log_settings_options
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.config import Settings
@@ -34,7 +34,7 @@ _STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 @click.option("--once", is_flag=True, help="Do what is due once, and end with 3 if something of it could not be done.")
 @settings_options
 def tend(settings: Settings, *, once: bool) -> int:
-    """Tend the log, beside the service, until stopped.
+    """Tend every log, beside the service, until stopped.
 
     Writes a heartbeat where nothing was written for half of LOCKGATE_HEARTBEAT_INTERVAL_S; asks the witnesses of
     LOCKGATE_AUDIT_POLICY to cosign; has checkpoints stamped by LOCKGATE_TSA_URLS and records that; and looks whether
@@ -46,13 +46,15 @@ def tend(settings: Settings, *, once: bool) -> int:
       lockgate audit tend
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     configure_logs(settings.log_level, settings.log_format)
-    tender, round_s = make_tender(settings)
+    tenders, round_s = make_tenders(settings)
     if once:
-        return ExitCode.ALLOW if tender.tend() else ExitCode.UNDECIDED
+        done = [tender.tend() for tender in tenders]  # every one, whatever came of those before
+        return ExitCode.ALLOW if all(done) else ExitCode.UNDECIDED
     with _stop_signals_waiting():
         structlog.get_logger().info("tending", round_s=round_s)
         while True:
-            tender.tend()
+            for tender in tenders:
+                tender.tend()
             if signal.sigtimedwait(_STOP, round_s) is not None:
                 return ExitCode.ALLOW
 
@@ -73,7 +75,7 @@ def tend(settings: Settings, *, once: bool) -> int:
     help="The checkpoint that was signed.",
 )
 @click.option("--trust-domain", help="Under which trust domain. Default: LOCKGATE_DEFAULT_TRUST_DOMAIN.")
-@settings_options
+@log_settings_options
 def anchor(settings: Settings, bundle_file: Path, checkpoint_file: Path, trust_domain: str | None) -> int:
     """Record an anchor that was made elsewhere: a Sigstore bundle over a checkpoint of this log.
 
@@ -107,8 +109,8 @@ def anchor(settings: Settings, bundle_file: Path, checkpoint_file: Path, trust_d
     return ExitCode.ALLOW
 
 
-def make_tender(settings: Settings) -> tuple[Tender, float]:
-    """Make what tends the log by these settings, and say how many seconds to wait between two rounds.
+def make_tenders(settings: Settings) -> tuple[tuple[Tender, ...], float]:
+    """Make what tends each log by these settings, and say how many seconds to wait between two rounds.
 
     Raises:
         LockgateError: A setting, or a file that one names, cannot be used.
@@ -119,21 +121,23 @@ def make_tender(settings: Settings) -> tuple[Tender, float]:
     clock = SystemClock()
     engine = open_engine(settings.database_url)
     check_schema(engine)
-    log = open_log(settings, clock, engine)
     intervals = Intervals(
         heartbeat_s=settings.heartbeat_interval_s,
         cosign_s=settings.cosign_interval_s,
         anchor_s=settings.anchor_interval_s,
     )
-    tender = Tender(
-        log=log,
-        engine=engine,
-        clock=clock,
-        intervals=intervals,
-        policy=load_witnesses(settings, log.origin),
-        authorities=TimestampAuthorities(urls=settings.tsa_urls, trust=trust) if trust else None,
+    tenders = tuple(
+        Tender(
+            log=log,
+            engine=engine,
+            clock=clock,
+            intervals=intervals,
+            policy=load_witnesses(settings, log.origin),
+            authorities=TimestampAuthorities(urls=settings.tsa_urls, trust=trust) if trust else None,
+        )
+        for log in open_logs(settings, clock, engine)
     )
-    return tender, intervals.round_s
+    return tenders, intervals.round_s
 
 
 @contextmanager

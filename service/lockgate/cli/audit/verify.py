@@ -4,7 +4,7 @@ The program is `lockgate.audit.verification.command`; more is the live database,
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from lockgate.audit.errors import AuditError
+from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.verification.auditor import (
     Belongings,
     check_same_record,
@@ -28,12 +30,13 @@ from lockgate.audit.verification.receipts import verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
 from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
 from lockgate.audit.verification.verifier import Trust
-from lockgate.cli.audit.live_log import verify_database
+from lockgate.cli.audit.live_log import logs_in_database, verify_database
 from lockgate.cli.standard_output import emit
-from lockgate.config import load_settings
+from lockgate.config import MAIN_LOG, Settings, load_settings, settings_of_log
 from lockgate.errors import LockgateError
 from lockgate.system_clock import SystemClock
 
+_WORST_FIRST: Final = ("tampered", "unverifiable", "valid")
 PROGRESS_RECORDS_MIN: Final = 20_000  # about half a second of checking; below, a bar would only flicker
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -60,6 +63,12 @@ def _trust_options(command: _Command) -> _Command:
     "--data-dir",
     type=click.Path(path_type=Path),
     help="A gate's data folder: its database, held against the checkpoints beside it.",
+)
+@click.option(
+    "--log",
+    "environment",
+    metavar="ENVIRONMENT",
+    help="Of a live gate, the log of this environment alone; '' is the main log.",
 )
 @_trust_options
 @click.option(
@@ -103,6 +112,7 @@ def verify(
     export: Path | None,
     database: str | None,
     data_dir: Path | None,
+    environment: str | None,
     policy: Path | None,
     keys: tuple[str, ...],
     held: tuple[Path, ...],
@@ -116,18 +126,21 @@ def verify(
     workers: int | None,
     output: str,
 ) -> None:
-    """Check every record of a log under its public key.
+    """Check every record of a log under its public key; of a live gate, of each log, under the key of each.
 
     \b
     Exit codes:
       0  valid
       1  tampered: a check failed although all it needs was at hand
       2  unverifiable: a key, a file or a checkpoint is missing; also wrong usage
+    Of several logs: 1 if any is tampered, else 2 if any is unverifiable.
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if sum(source is not None for source in (export, database, data_dir)) != 1:
         raise click.UsageError("want exactly one of --export, --database and --data-dir")
     if trust_domain is not None and trust_dir is None:
         raise click.UsageError("want --trust-dir with --trust-domain")
+    if export is not None and environment is not None:
+        raise click.UsageError("want --log only with --database or --data-dir: an export is of one log")
     belongings = _belongings(policy, keys, held=held, tsa_roots=tsa_roots)
     demands = Demands(required=require, now=SystemClock().now_ns(), age_s_max=max_age)
     try:
@@ -137,19 +150,78 @@ def verify(
             total = ExportFolder(export).size_bytes()
             with _progress(total, PARALLEL_BYTES_MIN) as advance:
                 verification = check_export(export, trust, workers=workers, on_progress=advance)
+            emit(as_json(verification) if output == "json" else as_text(verification))
+            verdicts: set[str] = {verification.verdict}
         else:
-            settings = None if data_dir is None else load_settings(data_dir=str(data_dir))
-            verification = verify_database(
-                settings.database_url if settings else str(database),
-                trust,
-                checkpoint_file=settings.checkpoint_file if settings else None,
-                progress=partial(_progress, minimum=PROGRESS_RECORDS_MIN),
-            )
-        emit(as_json(verification) if output == "json" else as_text(verification))
+            verdicts = _verify_live(database, data_dir, environment, trust, output)
     except LockgateError as exc:
         click.echo(failure_as_text("unverifiable", "cannot be decided", str(exc), exc.code), err=True, nl=False)
         context.exit(EXIT_CODES["unverifiable"])
-    context.exit(EXIT_CODES[verification.verdict])
+    context.exit(EXIT_CODES[next(verdict for verdict in _WORST_FIRST if verdict in verdicts)])
+
+
+def _verify_live(
+    database: str | None, data_dir: Path | None, environment: str | None, trust: Trust, output: str
+) -> set[str]:
+    """Verify the logs of a live gate, say what was found of each, and return the verdicts."""
+    settings = None if data_dir is None else load_settings(data_dir=str(data_dir))
+    url = settings.database_url if settings else str(database)
+    named = list(dict.fromkeys(each.key.name for each in trust.policy.logs))
+    there = logs_in_database(url)
+    # One that is named and not there was taken away; a policy may also name logs of other gates.
+    chosen = [log for log in named if log in there or any(_are_of_one_gate(log, other) for other in there)] or named[:1]
+    if environment is not None:
+        chosen = [log for log in named if _environment_of(log, named) == environment]
+    if not chosen:
+        raise click.UsageError("want the key of the log that is to be verified")
+    verdicts: set[str] = set()
+    for log in chosen:
+        held = [note for note in trust.held if _is_for(note, log, chosen)]
+        file = _checkpoint_file(settings, _environment_of(log, named)) if settings else None
+        try:
+            verification = verify_database(
+                url,
+                replace(trust, held=held),
+                log,
+                checkpoint_file=file,
+                progress=partial(_progress, minimum=PROGRESS_RECORDS_MIN),
+            )
+        except LockgateError as exc:  # the others are verified all the same
+            click.echo(failure_as_text("unverifiable", log, str(exc), exc.code), err=True, nl=False)
+            verdicts.add("unverifiable")
+            continue
+        emit(as_json(verification) if output == "json" else as_text(verification))
+        verdicts.add(verification.verdict)
+    for log in () if environment is not None else sorted(set(there) - set(named)):
+        click.echo(failure_as_text("unverifiable", log, "want its public key too", "key_unknown"), err=True, nl=False)
+        verdicts.add("unverifiable")
+    return verdicts
+
+
+def _environment_of(log: str, logs: Sequence[str]) -> str:
+    """Return the environment whose log this is, "" for a main one: an environment's continues the main one's name."""
+    main, _, environment = log.rpartition("/")
+    return environment if main in logs else MAIN_LOG
+
+
+def _are_of_one_gate(log: str, other: str) -> bool:
+    return log.startswith(f"{other}/") or other.startswith(f"{log}/")
+
+
+def _is_for(note: bytes, log: str, logs: Sequence[str]) -> bool:
+    # What is of no log that is verified goes to the first of them, which says what is wrong with it.
+    try:
+        origin = read_checkpoint(note).origin
+    except AuditError:
+        origin = ""
+    return origin == log or (log == logs[0] and origin not in logs)
+
+
+def _checkpoint_file(settings: Settings, environment: str) -> Path:
+    # Whoever verifies may not have the setting that names the environments.
+    if environment == MAIN_LOG:
+        return settings.checkpoint_file
+    return settings_of_log(replace(settings, environment_logs=(environment,)), environment).checkpoint_file
 
 
 @click.command("verify-receipt")

@@ -32,6 +32,7 @@ class Operation:
 
 
 _ID: Final = "/v1/promotions/{promotion_id}"
+_LOG: Final = {"log": "The environment whose own log it is about; without it the main log"}
 OPERATIONS: Final = (
     Operation(
         method="post",
@@ -107,8 +108,9 @@ OPERATIONS: Final = (
         operation="audit.search",
         summary="Records of the audit log; the query is recorded before it is answered",
         answers={200: "audit_records"},
-        problems=(400, 503),
+        problems=(400, 404, 503),
         query={
+            **_LOG,
             "after": "next_cursor of the page before: the last seq already seen, in this order",
             "limit": "Items on a page, 1 to 1000",
             "order": "asc, oldest first, or desc, newest first",
@@ -126,6 +128,7 @@ OPERATIONS: Final = (
         summary="One record with its receipt; the read is recorded before it is answered",
         answers={200: "receipt"},
         problems=(400, 404, 410, 503),
+        query=_LOG,
     ),
     Operation(
         method="get",
@@ -133,7 +136,8 @@ OPERATIONS: Final = (
         operation="audit.checkpoint",
         summary="The newest signed checkpoint (C2SP tlog-checkpoint)",
         answers={200: "text/plain"},
-        problems=(400, 503),
+        problems=(400, 404, 503),
+        query=_LOG,
     ),
     Operation(
         method="get",
@@ -141,7 +145,8 @@ OPERATIONS: Final = (
         operation="audit.key",
         summary="The log's public key (C2SP verifier key); compare it with one from elsewhere",
         answers={200: "text/plain"},
-        problems=(400,),
+        problems=(400, 404),
+        query=_LOG,
     ),
     Operation(
         method="get",
@@ -150,7 +155,7 @@ OPERATIONS: Final = (
         summary="Proof that a record is in a tree of a given size",
         answers={200: "audit_proof"},
         problems=(400, 404, 410, 503),
-        query={"seq": "The record's seq", "size": "The tree's size"},
+        query={**_LOG, "seq": "The record's seq", "size": "The tree's size"},
         required_query=("seq", "size"),
     ),
     Operation(
@@ -160,7 +165,7 @@ OPERATIONS: Final = (
         summary="Proof that one tree is a prefix of another",
         answers={200: "audit_proof"},
         problems=(400, 404, 410, 503),
-        query={"old": "The smaller tree's size", "new": "The larger tree's size"},
+        query={**_LOG, "old": "The smaller tree's size", "new": "The larger tree's size"},
         required_query=("old", "new"),
     ),
     Operation(
@@ -176,6 +181,22 @@ OPERATIONS: Final = (
         path="/audit/tile/{tile}",
         operation="audit.tile",
         summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
+        answers={200: "application/octet-stream"},
+        problems=(400, 404, 410, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/logs/{environment}/checkpoint",
+        operation="audit.checkpoint",
+        summary="The same of an environment's own log",
+        answers={200: "text/plain"},
+        problems=(400, 404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/logs/{environment}/tile/{tile}",
+        operation="audit.tile",
+        summary="The same of an environment's own log",
         answers={200: "application/octet-stream"},
         problems=(400, 404, 410, 503),
     ),
@@ -387,6 +408,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if "{seq}" in operation.path:
         number = {"type": "integer", "minimum": 0}
         parameters.append({"name": "seq", "in": "path", "required": True, "schema": number})
+    if "{environment}" in operation.path:
+        name = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"}
+        parameters.append({"name": "environment", "in": "path", "required": True, "schema": name})
     if "{tile}" in operation.path:
         tile = {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]}
         parameters.append({"name": "tile", "in": "path", "required": True, "schema": tile})
