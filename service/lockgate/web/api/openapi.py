@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lockgate.schemas import load_schema, schema_names
+from lockgate.serving import HEALTH_PATHS
 
 API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
@@ -272,7 +273,13 @@ OPERATIONS: Final = (
         page=True,
     ),
     Operation(
-        method="get", path="/style.css", summary="How pages look", answers={200: "text/css"}, problems=(400,), open=True
+        method="get",
+        path="/style.css",
+        summary="How pages look",
+        answers={200: "text/css"},
+        problems=(400,),
+        open=True,
+        page=True,
     ),
     Operation(
         method="get",
@@ -363,9 +370,11 @@ def _objects(node: object) -> Iterator[dict[str, Any]]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    # Whoever calls is looked up, and the policy asked, before anything else: either can fail.
-    # Too many at once are refused before anybody asks who they are, and who is known may ask too often.
-    problems = {503, *(operation.problems if operation.open else (401, 403, 429, 500, *operation.problems))}
+    # Whoever calls is looked up, and the policy asked, before anything else: either can fail. Everybody may ask too
+    # often, but for health; and whatever is asked, too many may wait.
+    problems = {503, *operation.problems, *(() if operation.open else (401, 403, 500))}
+    if operation.path not in HEALTH_PATHS:
+        problems.add(429)
     result: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": _operation_id(operation),
