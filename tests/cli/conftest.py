@@ -47,6 +47,7 @@ def run(
             "LOCKGATE_LOG_KEY": gate_log.vkey,
             "LOCKGATE_TOKEN_FILE": None,
             "LOCKGATE_CA_FILE": None,
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),  # where a login would be kept
         }
         for name, value in (settings | (environment or {})).items():
             if value is None:

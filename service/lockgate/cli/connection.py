@@ -10,7 +10,10 @@ from typing import Any, Final, TypeVar
 import click
 
 from lockgate.audit import AuditError, VerifierKey, parse_verifier_key
+from lockgate.cli.credentials import read_credential
 from lockgate.cli.gate_client import GateClient
+from lockgate.clock import format_timestamp, is_expired
+from lockgate.system_clock import SystemClock
 
 R = TypeVar("R")
 
@@ -19,6 +22,26 @@ TIMEOUT_S_MAX: Final = 600.0
 TOKEN_BYTES_MAX: Final = 8_000  # the gate reads no longer one; a workload's OIDC token is below 2,500
 # An API token of the gate's, or an issuer's: three parts of base64url.
 _TOKEN: Final = re.compile(r"lgt_[A-Za-z0-9_-]{16,256}|[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+){2}", re.ASCII)
+
+
+url_option: Final = click.option(
+    "--url", envvar="LOCKGATE_URL", required=True, show_envvar=True, help="The gate: https://host."
+)
+ca_file_option: Final = click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="LOCKGATE_CA_FILE",
+    show_envvar=True,
+    help="Certificate authorities to trust for the gate instead of the usual ones (PEM).",
+)
+timeout_option: Final = click.option(
+    "--timeout",
+    type=click.FloatRange(0, TIMEOUT_S_MAX, min_open=True),
+    default=TIMEOUT_S_DEFAULT,
+    show_default=True,
+    metavar="SECONDS",
+    help="For one whole exchange with the gate.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +79,18 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
         log_key: tuple[str, ...],
         **kwargs: Any,  # noqa: ANN401 - as above
     ) -> R:
-        client = GateClient(url=url, token=_token(token, token_file), ca_file=ca_file, timeout_s=timeout)
+        client = GateClient(url=url, token=_token(url, token, token_file), ca_file=ca_file, timeout_s=timeout)
         connection = Connection(client=client, log_keys=tuple(_log_key(text) for text in log_key))
         return command(*args, connection=connection, **kwargs)
 
     options = (
-        click.option("--url", envvar="LOCKGATE_URL", required=True, show_envvar=True, help="The gate: https://host."),
+        url_option,
         click.option(
             "--token-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             envvar="LOCKGATE_TOKEN_FILE",
             show_envvar=True,
-            help="File with the bearer token. Or set LOCKGATE_TOKEN to the token itself.",
+            help="File with the bearer token. Or set LOCKGATE_TOKEN to the token itself, or log in first.",
         ),
         # Hidden, and refused as an argument: other users of a machine can read a process's arguments.
         click.option("--token", envvar="LOCKGATE_TOKEN", hidden=True, callback=_refuse_argument),
@@ -79,21 +102,8 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
             metavar="VKEY",
             help="The audit log's public key (C2SP vkey); again for each key that may have signed.",
         ),
-        click.option(
-            "--ca-file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            envvar="LOCKGATE_CA_FILE",
-            show_envvar=True,
-            help="Certificate authorities to trust for the gate instead of the usual ones (PEM).",
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(0, TIMEOUT_S_MAX, min_open=True),
-            default=TIMEOUT_S_DEFAULT,
-            show_default=True,
-            metavar="SECONDS",
-            help="For one whole exchange with the gate.",
-        ),
+        ca_file_option,
+        timeout_option,
     )
     for option in reversed(options):
         with_connection = option(with_connection)
@@ -106,7 +116,7 @@ def _refuse_argument(context: click.Context, parameter: click.Parameter, value: 
     return value
 
 
-def _token(token: str | None, token_file: Path | None) -> str:
+def _token(url: str, token: str | None, token_file: Path | None) -> str:
     if token_file is not None:
         try:
             with token_file.open("rb") as file:
@@ -114,12 +124,24 @@ def _token(token: str | None, token_file: Path | None) -> str:
         except OSError as exc:
             raise click.UsageError(f"cannot read --token-file: {exc.strerror}") from exc
     if not token:
-        raise click.UsageError("want a bearer token: --token-file, LOCKGATE_TOKEN_FILE or LOCKGATE_TOKEN")
+        return _token_of_login(url)
     if len(token) > TOKEN_BYTES_MAX or not _TOKEN.fullmatch(token):
         raise click.UsageError(
             "want a token of the form lgt_..., as 'lockgate token create' prints it, or an OIDC token of three parts"
         )
     return token
+
+
+def _token_of_login(url: str) -> str:
+    credential = read_credential(url)
+    if credential is None:
+        raise click.UsageError(
+            "want a bearer token: --token-file, LOCKGATE_TOKEN_FILE or LOCKGATE_TOKEN; or 'lockgate login' first"
+        )
+    if is_expired(credential.expires, SystemClock().now_ns()):
+        ended = format_timestamp(credential.expires)
+        raise click.UsageError(f"the login at {credential.url} ended at {ended}; 'lockgate login' logs in again")
+    return credential.token
 
 
 def _log_key(text: str) -> VerifierKey:

@@ -26,13 +26,13 @@ class GateClient:
 
     Attributes:
         url: `https://host[:port][/path]`, or `http://` to this machine alone: the token must not cross a network bare.
-        token: The bearer token.
+        token: The bearer token; None to be nobody.
         ca_file: Certificates to trust instead of the usual ones; None for the usual ones.
         timeout_s: For one whole exchange, in seconds, however the answer trickles.
     """
 
     url: str
-    token: str = field(repr=False)
+    token: str | None = field(repr=False)
     ca_file: Path | None
     timeout_s: float
 
@@ -85,6 +85,14 @@ class GateClient:
         """Take a request back; return a `promotion_answer`. Raises as `request_promotion`."""
         path = f"/v1/promotions/{promotion_id}/withdraw"
         return self._call("POST", path, document, answers={HTTPStatus.OK: "promotion_answer"})
+
+    def read_me(self) -> dict[str, Any]:
+        """Return who the token stands for, a `me`. Raises as `request_promotion`."""
+        return self._call("GET", "/v1/me", None, answers={HTTPStatus.OK: "me"})
+
+    def read_login(self) -> dict[str, Any]:
+        """Return whom people log in with, a `login`. Raises as `request_promotion`."""
+        return self._call("GET", "/v1/login", None, answers={HTTPStatus.OK: "login"})
 
     def _call(
         self,
@@ -147,7 +155,7 @@ class _Exchange:
                 client.url.rstrip("/") + self._path,
                 json=self._document,
                 headers={
-                    "Authorization": f"Bearer {client.token}",
+                    **({} if client.token is None else {"Authorization": f"Bearer {client.token}"}),
                     "Accept": "application/json, application/problem+json",
                     "Accept-Encoding": "identity",  # the size limit below counts bytes as they come
                     **self._headers,
