@@ -112,7 +112,7 @@ def test_who_is_too_slow_is_told_so(hurried: SmallServer, data: bytes) -> None:
 def drip_until_closed(connection: Wire) -> None:
     """Send a byte now and then."""
     try:
-        for _ in range(40):
+        for _ in range(100):
             connection.send(b"a")
             time.sleep(0.1)
     except OSError:
