@@ -20,8 +20,11 @@ from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.cosignatures import add_cosignatures, cosign
 from lockgate.audit.formats.notes import make_signer
 from lockgate.audit.reading.export import export_log
+from lockgate.audit.reading.publishing import publish_log
 from lockgate.clock import NS_PER_S, EpochNs
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
+from support.large_logs import lengthen
+from support.static_server import served
 
 SIZES = [1, 2, 255, 256, 257, 1000]
 BATCH = 64  # the most events of one transaction
@@ -112,6 +115,16 @@ def test_go_reads_the_tiles(go_interop: Path, grown: Grown, size: int) -> None:
     answer = _go(go_interop, "tiles", str(grown.exports[size]), VKEY)
 
     assert (answer["error"], answer["records"]) == ("", size)
+
+
+def test_go_reads_what_is_published_over_http(go_interop: Path, stand: LogStand) -> None:
+    """A folder that was published into, step by step, behind a plain web server: every record is in the signed tree."""
+    for size in (100, 300, 700):
+        lengthen(stand.engine, stand.signer, size)
+        publish_log(stand.engine, stand.signer.verifier_key, stand.folder / "public")
+        with served(stand.folder / "public") as url:
+            answer = _go(go_interop, "tiles", url, VKEY)
+        assert (answer["error"], answer["records"]) == ("", size)
 
 
 @pytest.mark.parametrize("size", SIZES)

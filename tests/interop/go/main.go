@@ -1,7 +1,7 @@
 // Interop reads a Lockgate audit log with the code of Go's checksum database, golang.org/x/mod/sumdb/{note,tlog}.
 //
 //	interop log FOLDER VKEY...     an export: every checkpoint's signatures, every root over the records
-//	interop tiles FOLDER VKEY...   its tile tree: every record's hash and inclusion, read through tiles alone
+//	interop tiles PLACE VKEY...    its tile tree: every record's hash and inclusion, read through tiles alone
 //	interop proofs < JSON          inclusion and consistency proofs that somebody else made
 //
 // It shares nothing with Lockgate but the formats. It prints one JSON object; "error" is empty if everything held, and
@@ -13,6 +13,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +61,7 @@ func run(args []string, result *answer) error {
 	case len(args) >= 3 && args[0] == "tiles":
 		return checkTiles(args[1], args[2:], result)
 	}
-	return fmt.Errorf("want log FOLDER VKEY..., tiles FOLDER VKEY... or proofs")
+	return fmt.Errorf("want log FOLDER VKEY..., tiles PLACE VKEY... or proofs")
 }
 
 // storage is the tree's hashes in memory, in the order of tlog's "stored hashes".
@@ -125,12 +127,28 @@ func checkLog(folder string, vkeys []string, result *answer) error {
 	return nil
 }
 
-func checkTiles(folder string, vkeys []string, result *answer) error {
+// read gives a file of a folder, or what a web server has at a path below an address.
+func read(place, path string) ([]byte, error) {
+	if !strings.HasPrefix(place, "http://") {
+		return os.ReadFile(filepath.Join(place, path))
+	}
+	answer, err := http.Get(place + "/" + path)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", path, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+func checkTiles(place string, vkeys []string, result *answer) error {
 	known, err := verifiers(vkeys)
 	if err != nil {
 		return err
 	}
-	newest, err := os.ReadFile(filepath.Join(folder, "checkpoint"))
+	newest, err := read(place, "checkpoint")
 	if err != nil {
 		return err
 	}
@@ -139,9 +157,9 @@ func checkTiles(folder string, vkeys []string, result *answer) error {
 		return err
 	}
 	// The reader authenticates every tile up to the signed root before it gives a hash out.
-	reader := tlog.TileHashReader(tree, tileFolder(folder))
+	reader := tlog.TileHashReader(tree, tilePlace(place))
 	for first := int64(0); first < tree.N; first += 1 << tileHeight {
-		records, err := readEntries(folder, first, min(tree.N-first, 1<<tileHeight))
+		records, err := readEntries(place, first, min(tree.N-first, 1<<tileHeight))
 		if err != nil {
 			return err
 		}
@@ -160,19 +178,19 @@ func checkTiles(folder string, vkeys []string, result *answer) error {
 	return nil
 }
 
-// tileFolder reads tiles by their C2SP paths, which are Go's without the height.
-type tileFolder string
+// tilePlace reads tiles by their C2SP paths, which are Go's without the height.
+type tilePlace string
 
-func (tileFolder) Height() int { return tileHeight }
+func (tilePlace) Height() int { return tileHeight }
 
-func (tileFolder) SaveTiles([]tlog.Tile, [][]byte) {}
+func (tilePlace) SaveTiles([]tlog.Tile, [][]byte) {}
 
-func (folder tileFolder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+func (place tilePlace) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	data := make([][]byte, len(tiles))
 	for i, tile := range tiles {
 		var err error
 		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
-		if data[i], err = os.ReadFile(filepath.Join(string(folder), path)); err != nil {
+		if data[i], err = read(string(place), path); err != nil {
 			return nil, err
 		}
 	}
@@ -180,10 +198,10 @@ func (folder tileFolder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 }
 
 // readEntries reads one entry bundle: for each record its length in two bytes, big-endian, and its bytes.
-func readEntries(folder string, first, count int64) ([][]byte, error) {
+func readEntries(place string, first, count int64) ([][]byte, error) {
 	tile := tlog.Tile{H: tileHeight, L: -1, N: first >> tileHeight, W: int(count)}
 	path := strings.Replace(tile.Path(), "tile/8/data/", "tile/entries/", 1)
-	data, err := os.ReadFile(filepath.Join(folder, path))
+	data, err := read(place, path)
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,39 @@ def hash_tiles(size: int, first_seq: int = 0) -> Iterator[Tile]:
         level, count, begin = level + 1, count >> _LEVEL_BITS, 0
 
 
+def new_tiles(before: int, size: int, first_seq: int = 0) -> Iterator[Tile]:
+    """List the tiles, of records too, that a log has and that it had not when it was smaller, by growing level.
+
+    Args:
+        before: How many records it had then.
+        size: How many it has.
+        first_seq: Records before it were pruned; a multiple of 256.
+    """
+    for level, count in _levels(size):
+        had = before >> _LEVEL_BITS * (level or 0)
+        begin = had if level else max(had, first_seq)
+        if count > had:
+            for index in range(begin // TILE_WIDTH, -(-count // TILE_WIDTH)):
+                yield Tile(level=level, index=index, width=min(TILE_WIDTH, count - index * TILE_WIDTH))
+
+
+def partial_tiles(size: int) -> Iterator[Tile]:
+    """List the tiles, of records too, that a log of this size has only the beginning of."""
+    for level, count in _levels(size):
+        if width := count % TILE_WIDTH:
+            yield Tile(level=level, index=count // TILE_WIDTH, width=width)
+
+
+def _levels(size: int) -> Iterator[tuple[int | None, int]]:
+    """Give each level of tiles, that of records first, and how many records or hashes it has."""
+    if size:
+        yield None, size
+    for level in range(TILE_LEVEL_MAX):
+        if (count := size >> _LEVEL_BITS * level) == 0:
+            return
+        yield level, count
+
+
 def encode_entries(records: Iterable[bytes]) -> bytes:
     """Write the tile that holds these records."""
     return b"".join(len(record).to_bytes(_LENGTH_BYTES, "big") + record for record in records)

@@ -105,7 +105,7 @@ def new_place(out: Path) -> Iterator[Path]:
         try:
             yield folder / out.name
             (folder / out.name).rename(out)
-            _sync(out.parent)
+            sync_folder(out.parent)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as exc:
@@ -118,6 +118,15 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which files are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_records(connection: Connection, log: str, folder: Path, advance: Advance, *, tiles: bool) -> None:
@@ -184,11 +193,3 @@ def _pruned(connection: Connection, log: str, first_seq: int) -> bytes:
         "edge": [f"sha256:{nodes[node].hex()}" for node in edge],
     }
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

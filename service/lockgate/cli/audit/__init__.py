@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "key": "audit.records:key",
     "kind": "audit.kinds:kind_group",
     "prune": "audit.retention:prune_command",
+    "publish": "audit.publish:publish",
     "recover": "audit.recover:recover",
     "rotate-key": "audit.keys:rotate_key_command",
     "show": "audit.records:show",
