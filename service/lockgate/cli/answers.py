@@ -21,7 +21,7 @@ def check_promotion_answer(
     """Make sure that the decision of an answer was recorded, is about what was asked, and still stands.
 
     The steps:
-      (1) The receipt verifies under a key of the log, and its record's body is the decision shown.
+      (1) The receipt verifies under a key of a log that holds such decisions, and its record's body is the decision.
       (2) The decision is about what was asked.
       (3) It agrees with itself.
       (4) The promotion beside it agrees with it.
@@ -42,7 +42,8 @@ def check_promotion_answer(
     """
     decision, promotion = answer["decision"], answer["promotion"]
     # (1) The receipt.
-    place = _check_record(answer["receipt"], keys, kind="gate.decision", body=decision)
+    environment = decision["subject"]["to"]
+    place = _check_record(answer["receipt"], keys, kind="gate.decision", body=decision, environment=environment)
     if decision["dry_run"]:
         raise ReceiptInvalidError("want a decision, got a dry run with a receipt")
     # (2) What was asked.
@@ -114,7 +115,7 @@ def check_approval_recorded(
         ReceiptInvalidError: It was not.
     """
     approval = answer["approval"]
-    _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval)
+    _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval, environment=approval["to"])
     _check_comment(answer, sent.get("comment", ""))
     for name, value in {**sent, "promotion_id": promotion_id, "comment": approval["comment"]}.items():
         if approval[name] != value:
@@ -135,7 +136,7 @@ def _check_comment(answer: Mapping[str, Any], comment: str) -> None:
 
 
 def _check_record(
-    receipt: Mapping[str, Any], keys: Sequence[VerifierKey], *, kind: str, body: Mapping[str, Any]
+    receipt: Mapping[str, Any], keys: Sequence[VerifierKey], *, kind: str, body: Mapping[str, Any], environment: str
 ) -> RecordPlace:
     try:
         record = verify_receipt(
@@ -147,4 +148,13 @@ def _check_record(
         raise ReceiptInvalidError(f"want the receipt of a {kind} record, got another kind")
     if record["body"] != body or record["id"] != body["id"]:
         raise ReceiptInvalidError("the receipt is of another document than the one shown")
+    _check_log(record["log"], keys, environment)
     return RecordPlace(log=record["log"], seq=receipt["seq"])
+
+
+def _check_log(log: str, keys: Sequence[VerifierKey], environment: str) -> None:
+    # An environment's log continues the main log's name. Its key vouches for nothing in another environment: whoever
+    # got hold of that of staging must not be able to let anything into production.
+    main, _, own = log.rpartition("/")
+    if own != environment and any(key.name == main for key in keys):
+        raise ReceiptInvalidError(f"want a record of the log of {environment} or the main one, got one of {log}")
