@@ -191,6 +191,9 @@ def test_a_known_caller_is_let_in_beside_strangers(gate: GateUnderTest, limited:
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
         ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
         ("", "", True),
     ],
 )
@@ -200,7 +203,7 @@ def test_one_subscribers_addresses_count_as_one(
     second: str,
     same: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """An IPv6 subscriber has 2^64 addresses; a Unix socket has none."""
+    """An IPv6 subscriber has 2^64 addresses, one of IPv4 has one, however a socket shows it; a Unix socket has none."""
     client = limited(strangers=RateLimitItemPerMinute(1))
     client.get("/v1/promotions", headers=BAD, environ_overrides={"REMOTE_ADDR": first})
     again = client.get("/v1/promotions", headers=BAD, environ_overrides={"REMOTE_ADDR": second})

@@ -227,6 +227,8 @@ def _address() -> str:
         address = ipaddress.ip_address(request.remote_addr or "")
     except ValueError:  # a Unix socket has none
         return ""
-    if address.version == 4:  # noqa: PLR2004 - the protocol's own number
-        return str(address)
-    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.IPv6Network((int(address), _IPV6_PREFIX), strict=False))
+        address = address.ipv4_mapped  # a socket of both protocols shows an IPv4 caller so
+    return str(address)
