@@ -60,6 +60,22 @@ def test_a_request_that_is_on_its_way_is_answered_and_the_connection_ends(tmp_pa
         assert server.process.wait(timeout=15) == 0
 
 
+def test_who_connected_just_before_is_served(tmp_path: Path) -> None:
+    """Connections that the system took, and the worker has not looked at yet, are answered and not cut."""
+    with small_server(tmp_path) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        early = [server.connect() for _ in range(20)]
+        for wire in early:
+            wire.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.process.terminate()
+        time.sleep(0.3)
+        os.kill(worker, signal.SIGCONT)
+
+        assert [wire.answer().status for wire in early] == [200] * len(early)
+        assert server.process.wait(timeout=8) == 0
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_second_signal_ends_it_no_later(tmp_path: Path, second: signal.Signals) -> None:
     """A second SIGTERM changes nothing; SIGINT and SIGQUIT end it without waiting for clients."""

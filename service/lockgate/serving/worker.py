@@ -61,6 +61,7 @@ class WholeRequestWorker(ThreadWorker):
         self._body_bytes_max: int = self.app.body_bytes_max
         self._watched: dict[Connection, None] = {}  # in the loop's hand, the one longest untouched first
         self._held_bytes = 0
+        self._sweep_at = 0.0
         self._here = threading.local()
         self._main = _Lane(self.cfg.threads, QUEUE_MAX)
         # A thread for each kind of probe: however slow the database is, whoever asks whether we live is told.
@@ -194,6 +195,9 @@ class WholeRequestWorker(ThreadWorker):
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_S
         late = [each for each in self._watched if each.deadline <= now]
         slow = sum(not (each.lingers or each.idle) for each in late)
         for connection in late:
