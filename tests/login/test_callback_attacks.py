@@ -66,7 +66,7 @@ def test_a_repeated_parameter_is_refused(browser: Browser, name: str) -> None:
     refused(browser, browser.come_back(f"{way}&{name}={value_of(way, name)}"), 400, "login.callback_invalid")
 
 
-@pytest.mark.parametrize("code", ["", "%0A", "%7F", "a" * 2049])
+@pytest.mark.parametrize("code", ["", "%0A", "%7F", "a" * 3073])
 def test_what_is_no_code_is_refused(browser: Browser, code: str) -> None:
     """Before it is sent to anybody."""
     refused(browser, browser.come_back(changed(browser.leave(), "code", code)), 400, "login.callback_invalid")

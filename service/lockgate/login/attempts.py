@@ -23,7 +23,7 @@ from lockgate.login.providers import Provider
 
 _SECRET_BYTES: Final = 32
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # as long as so many bytes are in base64url
-_CODE: Final = re.compile(r"[\x20-\x7e]{1,2048}", re.ASCII)  # RFC 6749, appendix A.11; the longest are below 1,500
+_CODE: Final = re.compile(r"[\x20-\x7e]{1,3072}", re.ASCII)  # RFC 6749, appendix A.11; a request line has 4,094 bytes
 _ERROR: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)  # those that are registered; others are not repeated
 
 
@@ -99,5 +99,5 @@ def read_callback(attempt: Attempt, provider: Provider, parameters: Mapping[str,
         word = error if _ERROR.fullmatch(error) else "an error"
         raise LoginDeclinedError(f"want a code from the provider, got {word}")
     if not _CODE.fullmatch(code):
-        raise CallbackInvalidError("want a code of at most 2048 printable characters")
+        raise CallbackInvalidError("want a code of at most 3072 printable characters")
     return code
