@@ -1,6 +1,7 @@
 """Another policy in force without a restart, in every process; or refused, and nothing changed."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,10 @@ import pytest
 
 from lockgate.audit import Actor
 from lockgate.errors import ConfigError
+from lockgate.instance import Accepted
 from lockgate.policy import CompiledPolicy, PolicyInForce
-from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.reloading import ReloadCall, Reloader
-from lockgate.shipped import shipped_folder
+from lockgate.reloading import Reloader
 from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 from support.promotions import freeze
 
@@ -56,21 +56,15 @@ def test_a_freeze_counts_from_the_reload_on(gate: GateUnderTest, config: Path) -
 
 
 def test_what_cannot_be_used_changes_nothing(gate: GateUnderTest, config: Path, before: CompiledPolicy) -> None:
-    """Broken data are refused by name; the policy of before decides on, and readiness says what lies there."""
+    """Broken data are refused by name, and the policy of before decides on; mended, they come into force."""
     (config / "matrix" / "data.json").write_text("{")
     answer = reload(gate)
-    checks = gate.call("GET", "/readyz", None).json["checks"]
+    kept = gate.call("GET", "/v1/policy", "otto").json["revision"]
+    after = compile_config(config, policy_config(freezes=FREEZE)).catalogue.revision
 
     assert (answer.status_code, answer.json["code"]) == (409, "policy.build")
-    assert gate.call("GET", "/v1/policy", "otto").json["revision"] == before.catalogue.revision
-    assert checks[0] == {
-        "name": "policy",
-        "ok": True,
-        "detail": "opa-wasm; what lies in the files is refused: policy.build",
-    }
-    compile_config(config, policy_config())
-    assert reload(gate).status_code == 200
-    assert gate.call("GET", "/readyz", None).json["checks"][0]["detail"] == "opa-wasm"
+    assert kept == before.catalogue.revision
+    assert reload(gate).json["revision"] == after
 
 
 def test_the_log_says_which_policy_was_in_force(gate: GateUnderTest, config: Path, before: CompiledPolicy) -> None:
@@ -98,44 +92,68 @@ def test_only_an_operator_reloads(gate: GateUnderTest, config: Path, before: Com
     assert gate.services.policy.revision() == before.catalogue.revision
 
 
-def test_a_call_is_followed_by_every_process(gate: GateUnderTest, config: Path, before: CompiledPolicy) -> None:
-    """A process that hears the call reloads at its next look, once; one that hears none does not."""
-    call = ReloadCall()
+@pytest.fixture
+def other(gate: GateUnderTest, before: CompiledPolicy) -> Reloader:
+    """Another process of the gate's instance."""
     policy = PolicyInForce(WasmEngine(before))
-    looks = []
+    return Reloader(
+        instance=gate.instance,
+        followed=gate.instance.changed,
+        read=lambda: pytest.fail("it reads no file"),
+        prepare=lambda accepted: partial(policy.replace, WasmEngine(accepted.policy)),
+        policy=policy,
+        log=gate.services.log,
+        clock=gate.clock,
+    )
 
-    def load() -> Callable[[], None]:
-        looks.append(load_policy(shipped_folder("policies"), None, config))
-        return lambda: policy.replace(WasmEngine(looks[-1]))
 
-    log, clock = gate.services.log, gate.clock
-    other = Reloader(policy=policy, parts=(load,), log=log, clock=clock, call=call)
+def test_every_process_follows_with_its_next_request(
+    gate: GateUnderTest, other: Reloader, config: Path, before: CompiledPolicy
+) -> None:
+    """What one process accepted, the others decide by at their next look; they read no files of their own."""
     after = compile_config(config, policy_config(freezes=FREEZE)).catalogue.revision
     other.refresh()
-    unasked = policy.revision()
-    call.make()
-    for _ in range(3):
-        other.refresh()
+    unasked = other.policy.revision()
+    reload(gate)
+    (config / "matrix" / "data.json").write_text("{")
+    other.refresh()
 
     assert unasked == before.catalogue.revision
-    assert policy.revision() == after
-    assert len(looks) == 1
+    assert other.policy.revision() == after
 
 
-def test_one_unusable_part_keeps_all_as_they_were(gate: GateUnderTest, before: CompiledPolicy) -> None:
-    """What comes into force comes together: a good policy does not, beside issuers that cannot be read."""
+def test_a_change_during_a_look_is_followed_by_the_next(gate: GateUnderTest, other: Reloader, config: Path) -> None:
+    """No call is lost: what comes while a process looks is newer than what it follows."""
+    first = gate.services.reloader
+    seen: list[str] = []
+    for start in (10**18, 10**18 + 5):
+        freezes = {"freezes": [freeze(from_ns=start, until_ns=2**62)]}
+        seen.append(compile_config(config, policy_config(freezes=freezes)).catalogue.revision)
+        reload(gate)
+    first.refresh()
+    other.refresh()
+
+    assert first.policy.revision() == other.policy.revision() == seen[1]
+
+
+def test_what_cannot_be_made_ready_is_not_accepted(gate: GateUnderTest, before: CompiledPolicy) -> None:
+    """Nothing reaches the other processes that this one could not put in force itself."""
     policy = PolicyInForce(WasmEngine(before))
-    put: list[str] = []
+    changed = gate.instance.changed
 
-    def broken() -> Callable[[], None]:
-        raise ConfigError("want readable issuers")
+    def refuse(_: Accepted) -> Callable[[], None]:
+        raise ConfigError("want usable issuers")
 
-    log, clock = gate.services.log, gate.clock
     reloader = Reloader(
-        policy=policy, parts=(lambda: lambda: put.append("policy"), broken), log=log, clock=clock, call=ReloadCall()
+        instance=gate.instance,
+        followed=changed,
+        read=gate.instance.get,
+        prepare=refuse,
+        policy=policy,
+        log=gate.services.log,
+        clock=gate.clock,
     )
     with pytest.raises(ConfigError):
         reloader.reload(Actor(type="user", id="otto"), "00000000-0000-0000-0000-000000000000")
 
-    assert put == []
-    assert reloader.problem == "config.invalid"
+    assert gate.instance.changed == changed

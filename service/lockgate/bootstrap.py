@@ -18,15 +18,9 @@ from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, load_issuers, settings_error_at, settings_of_log
 from lockgate.errors import ConfigError
-from lockgate.evidence import (
-    EvidenceVerifier,
-    FolderFingerprint,
-    TrustDomains,
-    TrustFolder,
-    fingerprint,
-    load_trust_domains,
-)
+from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
+from lockgate.instance import Accepted, Instance
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
@@ -36,7 +30,7 @@ from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
-from lockgate.reloading import RELOADING_KINDS, Part, ReloadCall, Reloader
+from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 
@@ -105,45 +99,69 @@ def load_former_signer(settings: Settings) -> Signer | None:
     return load_signer(settings.log_former_key_file, settings.log_former_signer_command)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Foundation:
-    """Everything that is read from the outside, checked."""
-
-    clock: Clock
-    database: Engine
-    logs: Logs
-    trust_seen: FolderFingerprint
-    domains: TrustDomains
-    policy: CompiledPolicy
-    issuers: tuple[Issuer, ...]
-    keys: JWKSSource
-
-
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings) -> Accepted:
     """Make sure that a process with these settings could decide; leaves nothing open.
+
+    Returns:
+        What its files say, for `lockgate.instance.Instance`.
 
     Raises:
         LockgateError: A part is missing or unusable.
     """
-    _lay_foundation(settings).database.dispose()
+    database = open_engine(settings.database_url)
+    check_schema(database)
+    for log in open_logs(settings, SystemClock(), database):
+        log.check_head()
+    database.dispose()
+    domains = load_trust_domains(settings.trust_dir)
+    if settings.default_trust_domain not in domains.by_name:
+        raise ConfigError(
+            f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
+            f"got {settings.default_trust_domain[:80]!r}"
+        )
+    return _read_files(settings, find_opa())
 
 
-def build_services(settings: Settings, reload_call: ReloadCall | None = None) -> Services:
-    """Wire a process that decides; everything that decides trust is loaded and checked here.
+def read_accepted(settings: Settings) -> Accepted:
+    """Read the policy and the issuers for a reload.
+
+    Without OPA: what comes into force while requests wait was built and tested before, not meanwhile.
+
+    Raises:
+        LockgateError: One of them cannot be used.
+    """
+    return _read_files(settings, None)
+
+
+def _read_files(settings: Settings, opa: Path | None) -> Accepted:
+    policy = load_policy(settings.policy_dir, opa, settings.policy_config_dir)
+    tables = () if settings.config_file is None else load_issuers(settings.config_file)
+    issuers = read_issuers(settings, tables)
+    JWKSSource(issuers, SystemClock())  # key files that cannot be read are found here
+    return Accepted(policy=policy, issuers=issuers)
+
+
+def build_services(settings: Settings, instance: Instance) -> Services:
+    """Wire a process that decides by what its instance accepted.
+
+    Nothing here depends on the state of a file or server that may change while the instance lives: a worker that takes
+    a dead one's place always begins, and what it cannot do for now, it says so.
 
     Args:
         settings: Of the process.
-        reload_call: What the processes of this instance share; None if it is the only one.
+        instance: What its processes share.
 
     Raises:
-        LockgateError: A part is missing or unusable; the process must not start.
+        LockgateError: The log's key is unusable.
     """
-    ground = _lay_foundation(settings)
-    clock, database, logs, log = ground.clock, ground.database, ground.logs, ground.logs.main
-    verifier = EvidenceVerifier(ground.domains, clock)
-    trust = TrustFolder(settings.trust_dir, verifier, ground.trust_seen)
-    policy = PolicyInForce(_build_engine(settings, ground.policy))
-    evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=settings.policy_timeout_s)
+    followed = instance.changed
+    accepted = instance.get()
+    clock, database = SystemClock(), open_engine(settings.database_url)
+    logs = open_logs(settings, clock, database)
+    log = logs.main
+    trust = TrustFolder(settings.trust_dir, clock)
+    policy = PolicyInForce(_build_engine(settings, accepted.policy))
+    evaluator = Evaluator(verifier=trust.verifier, policy=policy, timeout_s=settings.policy_timeout_s)
     gate_settings = GateSettings(
         default_trust_domain=settings.default_trust_domain,
         promotion_ttl_ns=int(settings.promotion_ttl_s * NS_PER_S),
@@ -151,20 +169,34 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
     )
     identities = IdentityStore(database, clock)
     administration = Administration(log, clock)
+    keys = JWKSSource(accepted.issuers, clock, strict=False)
     authenticator = Authenticator(
         store=identities,
         administration=administration,
-        issuers=ground.issuers,
-        keys=ground.keys,
+        issuers=accepted.issuers,
+        keys=keys,
         clock=clock,
     )
-    ground.keys.start()
+    keys.start()
+
+    def prepare(reloaded: Accepted) -> Callable[[], None]:
+        engine = _build_engine(settings, reloaded.policy)
+        reloaded_keys = JWKSSource(reloaded.issuers, clock)
+
+        def put_in_force() -> None:
+            policy.replace(engine)
+            authenticator.replace(reloaded.issuers, reloaded_keys)
+
+        return put_in_force
+
     reloader = Reloader(
+        instance=instance,
+        followed=followed,
+        read=lambda: read_accepted(settings),
+        prepare=prepare,
         policy=policy,
-        parts=(_policy_part(settings, policy), _issuers_part(settings, authenticator, clock)),
         log=log,
         clock=clock,
-        call=reload_call or ReloadCall(),
     )
     return Services(
         gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings),
@@ -177,31 +209,9 @@ def build_services(settings: Settings, reload_call: ReloadCall | None = None) ->
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s),
         trust=trust,
-        readiness=Readiness(
-            clock=clock, database=database, reloader=reloader, logs=logs, trust=trust, verifier=verifier
-        ),
+        readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
     )
-
-
-def _policy_part(settings: Settings, policy: PolicyInForce) -> Part:
-    def load() -> Callable[[], None]:
-        # Without OPA: what comes into force while requests wait was built and tested before, not meanwhile.
-        compiled = load_policy(settings.policy_dir, None, settings.policy_config_dir)
-        engine = _build_engine(settings, compiled)
-        return lambda: policy.replace(engine)
-
-    return load
-
-
-def _issuers_part(settings: Settings, authenticator: Authenticator, clock: Clock) -> Part:
-    def load() -> Callable[[], None]:
-        tables = () if settings.config_file is None else load_issuers(settings.config_file)
-        issuers = read_issuers(settings, tables)
-        keys = JWKSSource(issuers, clock)
-        return lambda: authenticator.replace(issuers, keys)
-
-    return load
 
 
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
@@ -243,34 +253,6 @@ def _build_login(
         authenticator=authenticator,
         administration=administration,
         clock=clock,
-    )
-
-
-def _lay_foundation(settings: Settings) -> _Foundation:
-    clock = SystemClock()
-    database = open_engine(settings.database_url)
-    check_schema(database)
-    logs = open_logs(settings, clock, database)
-    for log in logs:
-        log.check_head()
-    trust_seen = fingerprint(settings.trust_dir)
-    domains = load_trust_domains(settings.trust_dir)
-    if settings.default_trust_domain not in domains.by_name:
-        raise ConfigError(
-            f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
-            f"got {settings.default_trust_domain[:80]!r}"
-        )
-    policy = load_policy(settings.policy_dir, find_opa(), settings.policy_config_dir)
-    issuers = read_issuers(settings, settings.issuers)
-    return _Foundation(
-        clock=clock,
-        database=database,
-        logs=logs,
-        trust_seen=trust_seen,
-        domains=domains,
-        policy=policy,
-        issuers=issuers,
-        keys=JWKSSource(issuers, clock),
     )
 
 

@@ -10,10 +10,9 @@ from sqlalchemy import Engine
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
-from lockgate.evidence import EvidenceVerifier, TrustFolder
-from lockgate.policy import EvidenceFacts, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
+from lockgate.evidence import TrustFolder
+from lockgate.policy import EvidenceFacts, PolicyInForce, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
 from lockgate.promotion import Logs
-from lockgate.reloading import Reloader
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
@@ -38,10 +37,9 @@ class Readiness:
 
     clock: Clock
     database: Engine
-    reloader: Reloader
+    policy: PolicyInForce
     logs: Logs
     trust: TrustFolder
-    verifier: EvidenceVerifier
 
     def check(self) -> tuple[ReadinessCheck, ...]:
         """Try every part; never raises."""
@@ -54,7 +52,7 @@ class Readiness:
 
     def _policy(self) -> str:
         # A decision of known answer: nothing signed, an unknown model. An engine that allows it is no gate.
-        engine = self.reloader.policy.engine
+        engine = self.policy.engine
         catalogue = engine.catalogue()
         now = self.clock.now_ns()
         nobody = PolicyPrincipal(subject=_CANARY_NAME, type="machine", roles=(), identities=())
@@ -92,8 +90,7 @@ class Readiness:
         )
         if engine.authorize(call, timeout_s=CANARY_TIMEOUT_S).allow:
             raise _PolicyOpenError("the policy permits a call to somebody without a role")
-        refused = self.reloader.problem
-        return f"{engine.name}; what lies in the files is refused: {refused}" if refused else engine.name
+        return engine.name
 
     def _database(self) -> str:
         check_schema(self.database)
@@ -107,13 +104,12 @@ class Readiness:
     def _trust(self) -> str:
         if self.trust.problem:
             raise _TrustFolderError(self.trust.problem)
-        ends = [
-            domain.valid_until for domain in self.verifier.domains.by_name.values() if domain.valid_until is not None
-        ]
+        domains = self.trust.verifier.domains.by_name
+        ends = [domain.valid_until for domain in domains.values() if domain.valid_until is not None]
         now = self.clock.now_ns()
         if ends and is_expired(max(ends), now):
             raise _TrustExpiredError(f"no trust domain accepts new signatures since {format_timestamp(max(ends))}")
-        return f"{len(self.verifier.domains.by_name)} trust domains"
+        return f"{len(domains)} trust domains"
 
 
 class _PolicyOpenError(LockgateError):

@@ -1,4 +1,4 @@
-"""What lies in the policy folder and the issuers' file, put in force without a restart; recorded is which policy was.
+"""A changed policy and changed issuers, put in force without a restart; recorded is which policy was.
 
 The trust folder needs no call: it is watched (`lockgate.evidence.TrustFolder`). A policy is not, for whoever edits
 rules saves one file after the other, and half an edit must not decide.
@@ -6,10 +6,8 @@ rules saves one file after the other, and half an edit must not decide.
 
 import contextlib
 import threading
-import time
 import uuid
-from collections.abc import Callable, Sequence
-from multiprocessing.sharedctypes import RawValue
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import structlog
@@ -19,6 +17,7 @@ from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, format_timestamp
 from lockgate.errors import LockgateError
+from lockgate.instance import Accepted, Instance
 from lockgate.policy import PolicyInForce, PolicyUnavailableError
 from lockgate.storage import StorageError
 
@@ -27,51 +26,59 @@ RELOADING_KINDS: Final = {POLICY_CHANGE: "v1/api/policy_change"}
 _NAMESPACE: Final = uuid.UUID("0f0b1d5e-6b1f-4a43-9a3c-5f7c1f0e2a11")  # of the ids below, nothing else
 _SYSTEM: Final = Actor(type="system", id="lockgate")
 
-Part: TypeAlias = Callable[[], Callable[[], None]]
-"""Reads and checks one thing that can be reloaded; returns what puts it in force, which cannot fail."""
+Reader: TypeAlias = Callable[[], Accepted]
+"""Reads the files and checks them all; raises LockgateError if one cannot be used."""
+
+Preparer: TypeAlias = Callable[[Accepted], Callable[[], None]]
+"""Makes ready what was accepted; returns what puts it in force in this process, which cannot fail."""
 
 
-class ReloadCall:
-    """A call to every process of this instance to look at its files again. Make it before they fork."""
+def accept_files(instance: Instance, read: Reader) -> None:
+    """Let every process of an instance decide by its files as they are now; if they cannot be used, as before.
 
-    def __init__(self) -> None:
-        # Eight aligned bytes in shared memory, without a lock that a killed process could take along.
-        self._made = RawValue("Q", 0)
-
-    @property
-    def made(self) -> int:
-        """When the newest call was made, by a clock that all processes share; 0 if none was."""
-        return int(self._made.value)
-
-    def make(self) -> int:
-        """Call now; return the call's time, by which it is known."""
-        self._made.value = time.monotonic_ns()
-        return self.made
+    For a process that serves nobody itself. That they cannot be used is in its log: nobody waits for an answer here.
+    """
+    try:
+        with instance.turn():
+            instance.put(read())
+    except (LockgateError, OSError) as exc:
+        _log_refusal(exc)
 
 
 class Reloader:
-    """Follows the calls of its instance. Safe to share between threads.
+    """Keeps one process in step with its instance. Safe to share between threads."""
 
-    What cannot be used changes nothing: all of it was in force before, and all of it stays; `problem` says so.
-    """
-
-    def __init__(
-        self, *, policy: PolicyInForce, parts: Sequence[Part], log: AuditLog, clock: Clock, call: ReloadCall
+    def __init__(  # noqa: PLR0913 - each argument is one part
+        self,
+        *,
+        instance: Instance,
+        followed: int,
+        read: Reader,
+        prepare: Preparer,
+        policy: PolicyInForce,
+        log: AuditLog,
+        clock: Clock,
     ) -> None:
+        """Take the parts.
+
+        Args:
+            instance: What its processes share.
+            followed: `instance.changed` before what is in force here was got from it.
+            read: Reads the files.
+            prepare: Makes ready what they say.
+            policy: In force in this process.
+            log: Where changes of policy are recorded.
+            clock: For the records.
+        """
         self.policy = policy
-        self._parts = parts
+        self._instance = instance
+        self._followed = followed
+        self._read = read
+        self._prepare = prepare
         self._log = log
         self._clock = clock
-        self._call = call
-        self._followed = call.made
         self._lock = threading.Lock()
-        self._problem = ""
         self._to_record = False
-
-    @property
-    def problem(self) -> str:
-        """The code of what is wrong with the files, if the last call could not be followed; else ""."""
-        return self._problem
 
     def begin(self) -> None:
         """Record which policy is in force, if the log has another as the newest: for a process that begins to serve."""
@@ -80,17 +87,13 @@ class Reloader:
             self._try_to_record()
 
     def refresh(self) -> None:
-        """Follow a call that came since the last look; costs nothing where there is none."""
-        if self._call.made == self._followed and not self._to_record:
+        """Follow a change that came since the last look; costs nothing where there is none."""
+        if self._instance.changed == self._followed and not self._to_record:
             return
         if not self._lock.acquire(blocking=False):
             return  # another thread is at it; until it is done, what was in force decides
         try:
-            if self._call.made != self._followed:
-                self._followed = self._call.made
-                # Nobody waits for an answer here: it is in the log, and readiness shows it.
-                with contextlib.suppress(LockgateError):
-                    self._reload()
+            self._follow()
             self._try_to_record()
         finally:
             self._lock.release()
@@ -102,21 +105,28 @@ class Reloader:
             LockgateError: It cannot be used; what was in force stays in force.
             AuditError: It is in force, but that could not be recorded yet.
         """
+        try:
+            with self._instance.turn():
+                accepted = self._read()
+                self._prepare(accepted)
+                self._instance.put(accepted)
+        except LockgateError as exc:
+            _log_refusal(exc)
+            raise
         with self._lock:
-            self._reload()
-            self._followed = self._call.make()
+            self._follow()
             self._record(actor, trace)
 
-    def _reload(self) -> None:
+    def _follow(self) -> None:
+        changed = self._instance.changed  # before the look: a change that comes after it is followed next time
+        if changed == self._followed:
+            return
         try:
-            put_in_force = [load() for load in self._parts]
-        except LockgateError as exc:
-            self._problem = exc.code
-            structlog.get_logger().error("reload_refused", code=exc.code, detail=str(exc)[:500])
-            raise
-        for put in put_in_force:
-            put()
-        self._problem = ""
+            self._prepare(self._instance.get())()
+        except (LockgateError, OSError) as exc:
+            _log_refusal(exc)
+            return
+        self._followed = changed
         self._to_record = True
         structlog.get_logger().info("reloaded", policy_revision=self.policy.revision())
 
@@ -144,3 +154,8 @@ class Reloader:
             with contextlib.suppress(DuplicateIDError):
                 self._log.append(Event(id=change, kind=POLICY_CHANGE, actor=actor, body=body, trace=trace))
         self._to_record = False
+
+
+def _log_refusal(error: LockgateError | OSError) -> None:
+    code = error.code if isinstance(error, LockgateError) else "internal.files"
+    structlog.get_logger().error("reload_refused", code=code, detail=str(error)[:500])

@@ -3,10 +3,15 @@
 `lockgate serve` is the usual way; it starts gunicorn with the settings that were tested.
 """
 
+import atexit
+import tempfile
+from pathlib import Path
+
 from flask import Flask
 
-from lockgate.bootstrap import build_services
+from lockgate.bootstrap import build_services, check_settings
 from lockgate.config import load_settings
+from lockgate.instance import Instance
 from lockgate.logs import configure_logs
 from lockgate.web.app import create_app
 from lockgate.web.limits import limits_of
@@ -21,7 +26,10 @@ def application() -> Flask:
     """
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
-    services = build_services(settings)
+    # Of this process alone: that server forks as it likes, and its processes follow no reload of each other's.
+    folder = tempfile.TemporaryDirectory(prefix="lockgate-")
+    atexit.register(folder.cleanup)
+    services = build_services(settings, Instance(Path(folder.name), check_settings(settings)))
     services.reloader.begin()
     return create_app(
         services,

@@ -308,3 +308,27 @@ def test_sighup_puts_the_policy_of_the_folder_in_force(tmp_path: Path) -> None:
 
     assert len(before) == len(after) == 1
     assert broken == unasked == before
+
+
+def test_a_worker_that_takes_anothers_place_decides_by_what_was_accepted(tmp_path: Path) -> None:
+    """Half an edit of policy and trust and a worker's death together end nothing, and let nothing in."""
+    gate = ServedGate(tmp_path)
+    with gate.stage.serving(gate.port) as main:
+        before = revisions(gate)
+        matrix = gate.material.policy_config_dir / "matrix" / "data.json"
+        whole = matrix.read_bytes()
+        for halfway in (b"{", whole + b"\n"):
+            matrix.write_bytes(halfway)
+            (gate.material.trust_dir / "half.toml").write_bytes(b"{")
+            worker = Path(f"/proc/{main}/task/{main}/children").read_text().split()[0]
+            os.kill(int(worker), signal.SIGKILL)
+            wait_until_ready(f"http://127.0.0.1:{gate.port}/livez")
+
+            assert revisions(gate) == before
+        readiness = requests.get(f"http://127.0.0.1:{gate.port}/readyz", timeout=5)
+        (gate.material.trust_dir / "half.toml").unlink()
+        wait_until_ready(f"http://127.0.0.1:{gate.port}/readyz")
+        promote(gate)
+
+    assert readiness.status_code == 503
+    assert [check["name"] for check in readiness.json()["checks"] if not check["ok"]] == ["trust"]

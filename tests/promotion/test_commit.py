@@ -233,7 +233,7 @@ def test_a_root_of_trust_replaced_during_evaluation_counts(
     def replace_once() -> None:
         switched.before_answer = lambda: None
         VirtualSigstore(name="test", clock=switched_gate.clock).write_trust_domain(switched_gate.folder / "trust")
-        verifier = switched_gate.services.readiness.verifier
+        verifier = switched_gate.services.trust.verifier
         verifier.replace_domains(load_trust_domains(switched_gate.folder / "trust"))
 
     switched.before_answer = replace_once

@@ -18,15 +18,16 @@ from lockgate.clock import NS_PER_S
 from lockgate.config import MAIN_LOG
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
-from lockgate.evidence import EvidenceVerifier, TrustFolder, fingerprint, load_trust_domains
+from lockgate.evidence import TrustFolder
 from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
+from lockgate.instance import Accepted, Instance
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
-from lockgate.reloading import RELOADING_KINDS, ReloadCall, Reloader
+from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.web.app import create_app
@@ -103,6 +104,7 @@ class GateUnderTest:
     database: Engine
     sigstore: VirtualSigstore
     services: Services
+    instance: Instance
     client: Any  # a Flask test client, untyped so that its answers' JSON is too
     tokens: Mapping[str, str]
     key: VerifierKey
@@ -175,8 +177,11 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     A reload reads the policy's data from `config`, where that is given.
     """
 
-    def load_config() -> Callable[[], None]:
-        reloaded = WasmEngine(load_policy(shipped_folder("policies"), None, config))
+    def read() -> Accepted:
+        return Accepted(policy=load_policy(shipped_folder("policies"), None, config), issuers=parsed)
+
+    def prepare(accepted: Accepted) -> Callable[[], None]:
+        reloaded = WasmEngine(accepted.policy)
         return lambda: policy.replace(reloaded)
 
     clock = FixedClock()
@@ -194,14 +199,11 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     trust_dir.mkdir()
     sigstore = VirtualSigstore(name="test", clock=clock)
     sigstore.write_trust_domain(trust_dir)
-    seen = fingerprint(trust_dir)
-    verifier = EvidenceVerifier(load_trust_domains(trust_dir), clock)
-    trust = TrustFolder(trust_dir, verifier, seen)
+    trust = TrustFolder(trust_dir, clock)
     policy = PolicyInForce(engine)
-    evaluator = Evaluator(verifier=verifier, policy=policy, timeout_s=timeout_s)
+    evaluator = Evaluator(verifier=trust.verifier, policy=policy, timeout_s=timeout_s)
     settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
     identities = IdentityStore(database, clock)
-    reloader = Reloader(policy=policy, parts=(load_config,) if config else (), log=log, clock=clock, call=ReloadCall())
     tokens = {}
     for subject, roles in PEOPLE.items():
         identities.put_principal(
@@ -209,6 +211,17 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         )
         tokens[subject] = identities.create_token(subject, 365 * DAY_NS).secret
     parsed = parse_issuers(issuers, folder)
+    begun = CompiledPolicy(catalogue=engine.catalogue(), entrypoints=(), opa_version="", wasm=b"", data={})
+    instance = Instance(folder, Accepted(policy=begun, issuers=parsed))
+    reloader = Reloader(
+        instance=instance,
+        followed=instance.changed,
+        read=read,
+        prepare=prepare,
+        policy=policy,
+        log=log,
+        clock=clock,
+    )
     keys = JWKSSource(parsed, clock)
     administration = Administration(log, clock)
     authenticator = Authenticator(
@@ -230,9 +243,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         policy=policy,
         authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s),
         trust=trust,
-        readiness=Readiness(
-            clock=clock, database=database, reloader=reloader, logs=logs, trust=trust, verifier=verifier
-        ),
+        readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
     )
     return GateUnderTest(
@@ -241,6 +252,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         database=database,
         sigstore=sigstore,
         services=services,
+        instance=instance,
         client=create_app(services).test_client(),
         tokens=tokens,
         key=log.key,

@@ -1,6 +1,7 @@
 """`lockgate doctor`: everything that must be right before the service can decide, checked one by one."""
 
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 from sqlalchemy import Engine
 
 from lockgate.audit import LogForeignError, load_public_key, load_signer, open_checkpoint, store
-from lockgate.bootstrap import build_services, open_logs
+from lockgate.bootstrap import build_services, check_settings, open_logs
 from lockgate.canonical_json import parse_canonical
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
@@ -19,6 +20,7 @@ from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestam
 from lockgate.config import MAIN_LOG, Settings, SettingsError, settings_of_log
 from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
+from lockgate.instance import Instance
 from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa_binary import find_opa
@@ -294,7 +296,9 @@ def _signers(settings: Settings) -> str:
 
 
 def _decision(settings: Settings) -> str:
-    failed = [check for check in build_services(settings).readiness.check() if not check.ok]
+    with tempfile.TemporaryDirectory(prefix="lockgate-") as folder:
+        services = build_services(settings, Instance(Path(folder), check_settings(settings)))
+        failed = [check for check in services.readiness.check() if not check.ok]
     if failed:
         raise _UnfitError(
             "; ".join(f"{check.name}: {check.detail}" for check in failed),

@@ -11,14 +11,13 @@ To import: the names below; `types` for the values; `limits` for the limits. Cli
 from lockgate.evidence.domain_files import load_trust_domains
 from lockgate.evidence.errors import ModelFolderError, TrustDomainError
 from lockgate.evidence.trust_domains import TrustDomain, TrustDomains
-from lockgate.evidence.trust_folder import FolderFingerprint, TrustFolder, fingerprint
+from lockgate.evidence.trust_folder import TrustFolder
 from lockgate.evidence.types import Claim, Refusal, RefusalCode, VerifiedSignature, VerifiedTime
 from lockgate.evidence.verifier import EvidenceVerifier
 
 __all__ = [
     "Claim",
     "EvidenceVerifier",
-    "FolderFingerprint",
     "ModelFolderError",
     "Refusal",
     "RefusalCode",
@@ -28,6 +27,5 @@ __all__ = [
     "TrustFolder",
     "VerifiedSignature",
     "VerifiedTime",
-    "fingerprint",
     "load_trust_domains",
 ]

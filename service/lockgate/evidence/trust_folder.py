@@ -7,13 +7,19 @@ the folder is mended. Health shows it.
 import threading
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from lockgate.clock import Clock
+from lockgate.digests import sha256_hex
 from lockgate.evidence.domain_files import load_trust_domains
 from lockgate.evidence.errors import TrustDomainError
+from lockgate.evidence.trust_domains import TrustDomains
 from lockgate.evidence.verifier import EvidenceVerifier
 
 FolderFingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
+
+_NO_DOMAINS: Final = TrustDomains(by_name=MappingProxyType({}), sha256=sha256_hex(b""))
 
 LOOK_EVERY_S: Final = 1.0  # a look costs one `stat` a file
 
@@ -21,20 +27,20 @@ LOOK_EVERY_S: Final = 1.0  # a look costs one `stat` a file
 class TrustFolder:
     """Watches one folder for one verifier. Safe to share between threads."""
 
-    def __init__(self, folder: Path, verifier: EvidenceVerifier, seen: FolderFingerprint) -> None:
-        """Begin to watch.
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """Load the folder, and begin to watch it. If it does not load, no domain is trusted until it does.
 
         Args:
-            folder: What the verifier's domains were loaded from.
-            verifier: Whose domains to replace.
-            seen: The folder's fingerprint from *before* its domains were loaded, so that no change falls between.
+            folder: Of trust domains.
+            clock: For the verifier.
         """
+        self.verifier = EvidenceVerifier(_NO_DOMAINS, clock)
         self._folder = folder
-        self._verifier = verifier
         self._lock = threading.Lock()
-        self._seen = seen
+        self._seen = _fingerprint(folder)  # before the load, so that no change falls between
         self._look_at = time.monotonic() + LOOK_EVERY_S
         self._problem = ""
+        self._reload()
 
     @property
     def problem(self) -> str:
@@ -47,7 +53,7 @@ class TrustFolder:
             return
         try:
             self._look_at = time.monotonic() + LOOK_EVERY_S
-            seen = fingerprint(self._folder)
+            seen = _fingerprint(self._folder)
             if seen != self._seen:
                 self._reload()
                 self._seen = seen
@@ -60,11 +66,11 @@ class TrustFolder:
         except TrustDomainError as exc:
             self._problem = str(exc)
         else:
-            self._verifier.replace_domains(domains)
+            self.verifier.replace_domains(domains)
             self._problem = ""
 
 
-def fingerprint(folder: Path) -> FolderFingerprint:
+def _fingerprint(folder: Path) -> FolderFingerprint:
     """Return what tells that a folder changed: name, time, size and number of each file below it."""
     try:
         files = [(str(path), path.stat()) for path in sorted(folder.rglob("*"))]

@@ -3,6 +3,7 @@
 Never in the path of a request: a request takes the keys that are at hand, or is told that there are none.
 """
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,8 +43,13 @@ class _Held:
 class JWKSSource:
     """Holds the keys of all issuers, and keeps them fresh. Safe to share between threads."""
 
-    def __init__(self, issuers: Sequence[Issuer], clock: Clock) -> None:
+    def __init__(self, issuers: Sequence[Issuer], clock: Clock, *, strict: bool = True) -> None:
         """Read the keys that lie in files.
+
+        Args:
+            issuers: Whose keys.
+            clock: Says how old they are.
+            strict: Whether a file that cannot be used is an error; if not, its issuer's keys are unknown until it can.
 
         Raises:
             JWKSInvalidError: A file cannot be read, or is no key set.
@@ -57,7 +63,8 @@ class JWKSSource:
         self._held = {issuer.name: _Held(keys={}) for issuer in issuers}
         for issuer in issuers:
             if issuer.jwks_file is not None:
-                self._keep(issuer, _read_file(issuer), clock.now_ns())
+                with contextlib.suppress(*(() if strict else (JWKSInvalidError,))):
+                    self._keep(issuer, _read_file(issuer), clock.now_ns())
 
     def find(self, issuer: Issuer, kid: str) -> VerificationKey | None:
         """Return a key by its name, or None if the issuer has none of this name.

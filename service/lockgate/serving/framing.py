@@ -10,7 +10,8 @@ from typing import Final
 
 HEAD_BYTES_MAX: Final = 64 * 1024  # request line and headers; browsers and proxies send below 16 KiB
 _END: Final = b"\r\n\r\n"
-_LENGTH: Final = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r|\Z)", re.IGNORECASE)
+# One way to match, so that no run of blanks is tried twice: the loop that reads serves everybody.
+_LENGTH: Final = re.compile(rb"\r\ncontent-length[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _DIGITS: Final = re.compile(rb"[0-9]{1,15}")
 _ENCODED: Final = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 _EXPECTS: Final = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*(?=\r|\Z)", re.IGNORECASE)
@@ -78,7 +79,7 @@ class Frame:
         return False
 
     def _read_body_bytes(self, head: bytes) -> int:
-        lengths = _LENGTH.findall(head)
+        lengths = [length.strip(b" \t") for length in _LENGTH.findall(head)]
         if len(lengths) != 1 or not _DIGITS.fullmatch(lengths[0]) or _ENCODED.search(head):
             return 0  # no body, or one that is refused unread
         declared = int(lengths[0])

@@ -58,10 +58,10 @@ def create_app(
     limiter = Limiter(limits or Limits(), metrics)
     limiter.register(app)
     app.before_request(limiter.arrive)
+    app.before_request(refresh)  # before anybody is believed: an issuer may have been removed
     cookies = Cookies(origin=services.login.settings.public_url) if services.login else None
     register_authentication(app, services.authenticator, cookies)
     app.before_request(limiter.admit)
-    app.before_request(refresh)
     register_authorization(app, services.authorizer)
     for blueprint in (
         promotions_blueprint(services, metrics),

@@ -148,7 +148,7 @@ class Gauges:
             "From when a trust domain accepts no new signature; absent where it has no end",
             labels=("trust_domain",),
         )
-        for name, domain in sorted(self._services.readiness.verifier.domains.by_name.items()):
+        for name, domain in sorted(self._services.trust.verifier.domains.by_name.items()):
             if domain.valid_until is not None:
                 family.add_metric((name,), domain.valid_until / NS_PER_S)
         return family

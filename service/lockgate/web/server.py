@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lockgate.bootstrap import build_services, check_settings
+from lockgate.bootstrap import build_services, check_settings, read_accepted
 from lockgate.config import Settings
+from lockgate.instance import Instance
 from lockgate.logs import configure_logs
 from lockgate.promotion import REQUEST_BYTES_MAX
-from lockgate.reloading import ReloadCall
+from lockgate.reloading import accept_files
 from lockgate.serving import LimitedServer
 from lockgate.web.shared_counters import SharedCounters
 from lockgate.web.tracing import check_tracing, open_tracing
@@ -30,12 +31,12 @@ class Server(LimitedServer):
             LockgateError: A setting, the policy, a trusted root, the database or the log's key is unusable.
         """
         # Everything that can be wrong is found here, where it can be told, and not in a worker that dies of it.
-        check_settings(settings)
+        accepted = check_settings(settings)
         check_tracing(settings.traces)
         self._settings = settings
         self._counters = SharedCounters(settings.data_dir)
+        self._instance = Instance(self._counters.folder, accepted)
         configure_logs(settings.log_level, settings.log_format)
-        self._reload_call = ReloadCall()
         super().__init__(
             bind=bind,
             workers=workers,
@@ -51,8 +52,8 @@ class Server(LimitedServer):
         }
 
     def on_hang_up(self) -> None:
-        """Have every worker look at the policy and the issuers again; what it cannot use changes nothing there."""
-        self._reload_call.make()
+        """Let every worker decide by the policy and the issuers as their files are now, if they can be used."""
+        accept_files(self._instance, lambda: read_accepted(self._settings))
 
     def load(self) -> Any:  # noqa: ANN401 - a Flask application; the stubs' type for one is narrower
         """Make the application, in the worker: engines and database connections do not cross a fork."""
@@ -60,7 +61,7 @@ class Server(LimitedServer):
         from lockgate.web.app import create_app  # noqa: PLC0415
         from lockgate.web.limits import limits_of  # noqa: PLC0415 - as above
 
-        services = build_services(self._settings, self._reload_call)
+        services = build_services(self._settings, self._instance)
         services.reloader.begin()
         tracing = open_tracing(self._settings.traces, self._settings.instance)
         return create_app(

@@ -36,14 +36,14 @@ class SharedCounters:
             made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=data_dir))
             self._lock = (made / _LOCK).open("wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._folder = made.rename(made.with_name(made.name.removeprefix(".")))
+            self.folder = made.rename(made.with_name(made.name.removeprefix(".")))
         except OSError as exc:
             raise ConfigError(f"LOCKGATE_DATA_DIR: cannot keep counters there: {exc.strerror}") from exc
-        share_counters(str(self._folder))
+        share_counters(str(self.folder))
 
     def remove(self) -> None:
         """Remove the folder, when the last process is gone."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
 
 
