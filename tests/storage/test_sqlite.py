@@ -55,6 +55,50 @@ def test_a_commit_is_synchronous(engine: Engine) -> None:
     assert (journal, synchronous) == ("wal", 2)
 
 
+def test_the_file_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the umask, nobody else reads the database or its journal; a link's target is made so too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to(tmp_path / "target.db")
+    engines = [open_engine(f"sqlite:///{name}") for name in ("lockgate.db", "link.db")]
+    before = os.umask(0o000)
+    try:
+        for engine in engines:
+            with write_transaction(engine) as connection:
+                connection.execute(text("CREATE TABLE thing (name TEXT PRIMARY KEY)"))
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("*.db*")}
+    for engine in engines:
+        engine.dispose()
+
+    assert {"lockgate.db", "lockgate.db-wal", "lockgate.db-shm", "target.db", "target.db-wal"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+def test_the_mode_of_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    """Whoever let a group read it meant that."""
+    file = tmp_path / "lockgate.db"
+    file.touch()
+    file.chmod(0o640)
+    engine = open_engine(f"sqlite:///{file}")
+    with write_transaction(engine) as connection:
+        connection.execute(text("CREATE TABLE thing (name TEXT PRIMARY KEY)"))
+    engine.dispose()
+
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """The folder is missing: a storage error, and no path but the file's name."""
+    with (
+        pytest.raises(StorageError, match=r"cannot make the database file lockgate\.db: No such file") as caught,
+        read_transaction(open_engine(f"sqlite:///{tmp_path / 'none' / 'lockgate.db'}")),
+    ):
+        pass
+
+    assert caught.value.code == "storage.unavailable"
+
+
 def test_a_writer_that_waits_too_long_is_told_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A held database answers `storage.busy`, within the limit."""
     monkeypatch.setattr(database, "WRITE_WAIT_S_MAX", 0.05)

@@ -5,7 +5,9 @@ before `BEGIN IMMEDIATE`: SQLite's own busy time-out lets one of several process
 """
 
 import contextlib
+import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,9 @@ _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "t
 _SYNCHRONOUS_FULL: Final = 2  # as PRAGMA synchronous answers
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CONNECTING: Final = threading.Lock()
+# A child must not inherit it held by a thread that it has not.
+os.register_at_fork(before=_CONNECTING.acquire, after_in_parent=_CONNECTING.release, after_in_child=_CONNECTING.release)
 
 
 def open_engine(url: URL) -> Engine:
@@ -42,6 +47,7 @@ def open_engine(url: URL) -> Engine:
         hide_parameters=True,  # values of rows stay out of messages and tracebacks
         connect_args={"timeout": FOREIGN_WAIT_S_MAX},
     )
+    event.listen(engine, "do_connect", lambda *_: _make_file(Path(url.database or "").resolve()))
     event.listen(engine, "connect", _prepare_connection)
     return engine
 
@@ -114,6 +120,20 @@ def is_outcome_unknown(error: DBAPIError) -> bool:
     When the WAL cannot be synced, SQLite forgets the transaction; but what it wrote is found again after a crash.
     """
     return _extended_code(error) == sqlite3.SQLITE_IOERR_FSYNC
+
+
+def _make_file(path: Path) -> None:
+    # Whoever reads the file reads every record: SQLite would leave that to the umask. Its -wal and -shm take the file's
+    # mode. Under a lock: to close a file takes away the locks that SQLite has on it in this process.
+    with _CONNECTING:
+        if path.exists():
+            return
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:  # another process was first
+            return
+        except OSError as exc:
+            raise StorageError(f"cannot make the database file {path.name}: {exc.strerror}") from exc
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own type
