@@ -116,6 +116,54 @@ def test_an_unusable_rule_is_refused_by_its_place(change: dict[str, Any], path: 
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ci/release", "ci/{environment}"),
+        ("github/{repository_id}", "github/{run_id}"),
+        ("github/{repository_id}", "github/{repository_id}/{environment}"),
+        ("{sub}", "ci"),
+        ("{sub}", "{email}"),
+        ("ci-{a}", "{b}-ci"),
+        ("ci-{a}-x", "ci-{a}"),
+    ],
+)
+def test_two_texts_that_claims_could_make_equal_are_refused(one: str, other: str) -> None:
+    """Whoever meets one rule could choose a claim so that they are the principal of the other."""
+    for texts in ((one, other), (other, one)):
+        error = refused(issuer_table(rule=[rule_table(principal=text) for text in texts]))
+
+        assert error.path == "issuer[0].rule[1].principal"
+        assert "want the text of rule[0]" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ci/release", "ci/release"),
+        ("ci/{environment}", "ci/{environment}"),
+        ("ci", "ci-{a}"),
+        ("ci", "ci-release"),
+        ("aa", "a"),
+        ("ci/release", "env/{environment}"),
+        ("{a}-ci", "{a}-env"),
+        ("ci-{a}-main", "ci-{a}-tag"),
+        ("cici", "ci{a}ci"),
+    ],
+)
+def test_texts_that_no_claim_makes_equal_are_accepted(one: str, other: str) -> None:
+    """One text in two rules is one principal on purpose; two texts begin or end apart, or differ in length."""
+    for texts in ((one, other), (other, one)):
+        assert len(parse_issuers([issuer_table(rule=[rule_table(principal=text) for text in texts])])) == 1
+
+
+def test_one_principal_is_not_of_two_types() -> None:
+    """Two rules with one text agree on whether it is a person."""
+    error = refused(issuer_table(rule=[rule_table(), rule_table(type="user")]))
+
+    assert (error.path, error.detail[:17]) == ("issuer[0].rule[1].type", "want the type of ")
+
+
+@pytest.mark.parametrize(
     ("kind", "url", "names_alone", "bound"),
     [
         ("github", GITHUB, {"repository": "octo/x", "ref": "refs/heads/main"}, {"repository_id": "1"}),

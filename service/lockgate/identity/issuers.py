@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from lockgate.identity.errors import IdentityError, IssuerInvalidError
-from lockgate.identity.templates import Template, parse_template
+from lockgate.identity.templates import Template, may_fill_alike, parse_template
 from lockgate.identity.types import PrincipalType, parse_principal
 from lockgate.schemas import SchemaError, check_schema
 
@@ -131,6 +131,8 @@ def _parse_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
         _check_url(jwks_url, f"{path}.jwks_url")
     elif jwks_file is None and host == "accounts.google.com":
         jwks_url = _GOOGLE_JWKS
+    rules = tuple(_parse_rule(rule, kind, f"{path}.rule[{number}]") for number, rule in enumerate(table["rule"]))
+    _check_apart(rules, path)
     return Issuer(
         name=table["name"],
         kind=kind,
@@ -142,7 +144,7 @@ def _parse_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
         ca_file=folder / table["ca_file"] if "ca_file" in table else None,
         private_network=table.get("private_network", False),
         lifetime_s_max=table.get("lifetime_s_max", LIFETIME_S_MAX),
-        rules=tuple(_parse_rule(rule, kind, f"{path}.rule[{number}]") for number, rule in enumerate(table["rule"])),
+        rules=rules,
     )
 
 
@@ -180,6 +182,23 @@ def _check_principal(rule: ClaimRule, path: str) -> None:
         parse_principal(subject=example, type=rule.type, roles=rule.roles, identities=())
     except IdentityError as exc:
         raise IssuerInvalidError(str(exc), f"{path}.roles") from exc
+
+
+def _check_apart(rules: Sequence[ClaimRule], path: str) -> None:
+    # Else whoever meets one rule could choose a claim so that they are the principal of another.
+    for number, rule in enumerate(rules):
+        for before, other in enumerate(rules[:number]):
+            same_text = rule.principal.text == other.principal.text
+            if not same_text and may_fill_alike(rule.principal, other.principal):
+                raise IssuerInvalidError(
+                    f"want the text of rule[{before}], or one that no claims can make equal to it: another beginning, "
+                    "or another ending",
+                    f"{path}.rule[{number}].principal",
+                )
+            if same_text and rule.type != other.type:
+                raise IssuerInvalidError(
+                    f"want the type of rule[{before}], which gives the same principal", f"{path}.rule[{number}].type"
+                )
 
 
 def _check_immutable(claims: Mapping[str, Any], kind: Kind, path: str) -> None:

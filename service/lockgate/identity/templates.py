@@ -63,6 +63,25 @@ def fill(template: Template, claims: Mapping[str, Any]) -> str | None:
     return filled
 
 
+def may_fill_alike(one: Template, other: Template) -> bool:
+    """Tell whether two templates could give one text, whatever is claimed; a yes may be wrong, a no is not.
+
+    What both give begins with both beginnings and ends with both endings, and is as long as each of them needs.
+    """
+    begin, end = one.literals[0], one.literals[-1]
+    other_begin, other_end = other.literals[0], other.literals[-1]
+    return (
+        (begin.startswith(other_begin) or other_begin.startswith(begin))
+        and (end.endswith(other_end) or other_end.endswith(end))
+        and (bool(one.paths) or _chars_min(other) <= len(one.text))
+        and (bool(other.paths) or _chars_min(one) <= len(other.text))
+    )
+
+
+def _chars_min(template: Template) -> int:
+    return sum(map(len, template.literals)) + len(template.paths)  # a claim that fills it is never empty
+
+
 def claim_at(path: str, claims: Mapping[str, Any]) -> object | None:
     """Return the claim at a dotted path, or None; also None where the dots can be understood in two ways.
 

@@ -28,7 +28,8 @@ def vouch(issuer: Issuer, claims: Mapping[str, Any]) -> Vouched | TokenRefusal:
 
     The steps:
       (1) At least one rule matches.
-      (2) All rules that match give one and the same principal.
+      (2) All rules that match give one and the same principal. They have one text then, and one type: issuers whose
+          rules could give one subject by two texts are refused (`parse_issuers`).
       (3) The principal holds the roles and identities of those rules together. A machine holds also those of the other
           rules with its `principal` text: two jobs of one pipeline, whose tokens differ, must not take each other's
           roles away. A person's roles follow the claims of now, so that a group left is a role lost.
@@ -39,7 +40,7 @@ def vouch(issuer: Issuer, claims: Mapping[str, Any]) -> Vouched | TokenRefusal:
         return TokenRefusal(code="identity.token_unmatched", detail="no rule of its issuer matches what it claims")
     # (2) Who.
     subjects = {fill(rule.principal, claims) for rule in matching}
-    if len(subjects) > 1 or len({rule.type for rule in matching}) > 1:
+    if len(subjects) > 1:
         return TokenRefusal(
             code="identity.principal_ambiguous", detail="rules of its issuer give it more than one principal"
         )
