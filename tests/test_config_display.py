@@ -139,6 +139,16 @@ def test_a_masked_value_is_left_out_of_the_shown_file(tmp_path: Path) -> None:
     assert "tsa_urls" not in tomllib.loads(text)
 
 
+def test_a_masked_url_of_an_issuer_is_left_out_too(tmp_path: Path) -> None:
+    """What is shown of an issuer is read back, or commented out."""
+    file = tmp_path / "lockgate.toml"
+    file.write_text('[[issuer]]\nname = "people"\njwks_url = "https://x/keys?sig=s3cret"\n')
+
+    text = settings_toml(load(DATA, config=file))
+
+    assert '\n[[issuer]]\nname = "people"\n# jwks_url = "https://x/keys?***"\n' in text
+
+
 def test_the_document_is_as_its_schema_says(tmp_path: Path) -> None:
     """For programs: every setting with value and origin, and the issuers as they stand."""
     file = tmp_path / "lockgate.toml"

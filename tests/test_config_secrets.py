@@ -144,8 +144,11 @@ def test_who_may_read_a_file(secret: Path) -> None:
         ("sqlite:////var/l@b/lockgate.db", "sqlite:////var/l@b/lockgate.db"),
         ("https://token@tsa.example/x", "https://***@tsa.example/x"),
         ("HTTPS://u:pw@tsa.example/x", "HTTPS://***@tsa.example/x"),
-        ("https://tsa.example/x?api-key=k", "https://tsa.example/x?api-key=***"),
-        ("https://tsa.example/x?a=b", "https://tsa.example/x?a=b"),
+        ("https://tsa.example/x?key=k", "https://tsa.example/x?***"),
+        ("HTTP://tsa.example?a=b&sig=s&x=1", "HTTP://tsa.example?***"),
+        ("https://tsa.example/x#key", "https://tsa.example/x#***"),
+        ("https://tsa.example/x?sig=a@b", "https://***"),
+        ("https://u:p?w@tsa.example/x", "https://***"),
         ("/a/path@x:y", "/a/path@x:y"),
     ],
 )

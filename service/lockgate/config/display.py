@@ -76,7 +76,9 @@ def settings_toml(loaded: LoadedSettings) -> str:
             lines.append(f"{before}{found.setting.name} = {toml_value(value)}{_comment(found)}")
     for issuer in loaded.settings.issuers:
         lines += ["", f"[[{ISSUER_KEY}]]"]
-        lines += [f"{_toml_key(key)} = {toml_value(value)}" for key, value in masked(issuer).items()]
+        for key, value in masked(issuer).items():
+            before = "" if value == issuer[key] else "# "
+            lines.append(f"{before}{_toml_key(key)} = {toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,7 @@ MASK: Final = "********"
 _MASKED_PART: Final = "***"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _PARAMETER: Final = re.compile(r"[?&][^=&#]*(?:pass|secret|token|api.?key)[^=&#]*=", re.IGNORECASE)
+_QUERY: Final = re.compile(r"[?#]")
 
 
 def shown(found: SetValue) -> Any:  # noqa: ANN401 - what TOML and JSON can both hold
@@ -32,7 +33,10 @@ def as_given(found: SetValue) -> Any:  # noqa: ANN401 - as above
 
 
 def masked(value: Any) -> Any:  # noqa: ANN401 - whatever TOML can hold
-    """Return a value in which every URL has its password masked, also one among its parameters."""
+    """Return a value in which every URL has its password masked, also one among its parameters.
+
+    Of an http or https URL no parameter is shown: each service has its own name for the secret one.
+    """
     if isinstance(value, str):
         return _masked_text(value)
     if isinstance(value, list):
@@ -52,14 +56,16 @@ def _masked_text(text: str) -> str:
     # A password that should have been escaped may hold whatever else ends one. So it reaches to the last '@', and one
     # among the parameters to the very end; where both could be meant, nothing is shown.
     who, at, where = rest.rpartition("@")
-    if _PARAMETER.search(who):
+    on_the_web = scheme[1].lower() in {"http", "https"}
+    hidden = _QUERY if on_the_web else _PARAMETER
+    if hidden.search(who):
         return scheme[0] + _MASKED_PART
-    if at and scheme[1].lower() in {"http", "https"}:
+    if at and on_the_web:
         who = _MASKED_PART  # a user without a password is a token there, often
     elif at:
         user = re.split(r"[:/?#@]", who, maxsplit=1)[0]
         who = who if user == who else f"{user}:{_MASKED_PART}"
-    parameter = _PARAMETER.search(where)
-    if parameter is not None:
-        where = where[: parameter.end()] + _MASKED_PART
+    begin = hidden.search(where)
+    if begin is not None:
+        where = where[: begin.end()] + _MASKED_PART
     return scheme[0] + who + at + where
