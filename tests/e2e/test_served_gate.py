@@ -255,8 +255,8 @@ def test_several_clients_at_once_leave_one_chain(tmp_path: Path) -> None:
             thread.join()
 
     assert len(set(ids)) == 80
-    # The first record, one for each person and one for each token, and a decision for each request.
-    assert orjson.loads(gate.verify().stdout)["size"] == 1 + 2 * len(PEOPLE) + 80
+    # The first record, one for each person and one for each token, the policy in force, a decision for each request.
+    assert orjson.loads(gate.verify().stdout)["size"] == 1 + 2 * len(PEOPLE) + 1 + 80
 
 
 def test_a_broken_root_of_trust_stops_the_start(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from lockgate.storage import open_engine, upgrade_schema
 OWNER: Final = "lockgate"  # owns the databases; no superuser
 _ADMIN: Final = "postgres"
 _SERVER_USER: Final = "postgres"  # whom the server runs as when the tests run as root: it refuses to be root
-_READY_S_MAX: Final = 30.0
+_READY_S_MAX: Final = 120.0  # a crash is recovered from in a second, or in a minute where much else goes on
 _POLL_S: Final = 0.02
 _MIGRATED: Final = "migrated"  # the template of databases with this version's tables
 _EMPTY: Final = "template0"
