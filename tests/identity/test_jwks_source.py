@@ -14,7 +14,7 @@ from lockgate.identity.jwks import JWKS_BYTES_MAX
 from lockgate.identity.jwks_source import EARLY_REFRESH_S, FETCH_TIMEOUT_S, KEPT_S_MAX, REFRESH_S
 from support.clocks import FixedClock
 from support.gate_server import Reply, json_reply, serve_gate
-from support.issuers import LoopbackIssuer, issuer_table, key_set, rsa_key, serve_issuer
+from support.issuers import LoopbackIssuer, issuer_table, key_set, rsa_key, rule_table, serve_issuer
 
 KEY, NEXT_KEY = rsa_key(), rsa_key("key-2")
 DISCOVERY = "/.well-known/openid-configuration"
@@ -321,14 +321,32 @@ def test_an_unknown_key_wakes_the_thread(issuer: LoopbackIssuer, clock: FixedClo
     source.stop()
 
 
-def test_a_new_source_takes_over_what_was_fetched(issuer: LoopbackIssuer, clock: FixedClock) -> None:
-    """After a reload tokens of an issuer that is as it was before wait for nothing; those of a changed one do."""
-    source, _ = fetched(issuer, clock)
-    same, other = one(issuer, lifetime_s_max=60), one(issuer, jwks_url=f"{issuer.url}/jwks")
-    new, changed = JWKSSource([same], clock), JWKSSource([other], clock)
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"lifetime_s_max": 60}, True),
+        ({"audience": "another"}, True),
+        ({"algorithms": ["RS256", "PS256"]}, True),
+        ({"rule": [rule_table(roles=["auditor"])]}, True),
+        ({"kind": "other"}, True),
+        ({"name": "renamed"}, False),
+        ({"url": "https://elsewhere.example"}, False),
+        ({"jwks_url": "https://elsewhere.example/jwks"}, False),
+        ({"ca_file": "another-ca.pem"}, False),
+        ({"private_network": False}, False),
+    ],
+)
+def test_a_new_source_takes_over_what_comes_from_the_same_place(
+    issuer: LoopbackIssuer,
+    clock: FixedClock,
+    change: dict[str, Any],
+    kept: bool,  # noqa: FBT001 - a test's data
+) -> None:
+    """After a reload tokens wait for nothing, unless where their keys come from, or who vouches for it, has changed."""
+    source, _ = fetched(issuer, clock, ca_file="ca.pem")
+    changed = one(issuer, **{"ca_file": "ca.pem", **change})
+    new = JWKSSource([changed], clock)
+    new.stop()  # no thread: what is not kept stays unknown
     new.take_over(source)
-    changed.take_over(source)
-    changed.stop()
 
-    assert new.find(same, "key-1") is not None
-    assert unavailable(changed, other)
+    assert unavailable(new, changed) is not kept

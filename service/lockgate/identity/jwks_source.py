@@ -87,7 +87,7 @@ class JWKSSource:
             return key
 
     def take_over(self, former: "JWKSSource") -> None:
-        """Take the fetched keys of those issuers that are as they were before, so that no token waits for a fetch."""
+        """Take the fetched keys of issuers whose keys come from where they did, so that no token waits for a fetch."""
         with former._lock, self._lock:  # noqa: SLF001 - of the same class
             for issuer in self._issuers:
                 if issuer.jwks_file is None and any(_same_source(issuer, other) for other in former._issuers):  # noqa: SLF001
@@ -154,7 +154,12 @@ class JWKSSource:
 
 
 def _same_source(one: Issuer, other: Issuer) -> bool:
-    return (one.name, one.url, one.jwks_url, one.jwks_file) == (other.name, other.url, other.jwks_url, other.jwks_file)
+    return _source(one) == _source(other)
+
+
+def _source(issuer: Issuer) -> Issuer:
+    # Without what says how its tokens are read. All the rest counts, also what an issuer may have one day.
+    return replace(issuer, kind="other", audience="", algorithms=(), lifetime_s_max=0, rules=())
 
 
 def _is_due(held: _Held, interval_s: int, now: EpochNs) -> bool:
