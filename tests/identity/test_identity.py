@@ -15,7 +15,14 @@ from lockgate.identity import (
     TokenUnknownError,
     parse_principal,
 )
-from lockgate.identity.store import USE_NOTED_NS, disable_principal, read_principal, write_principal, write_token
+from lockgate.identity.store import (
+    NOTED_MAX,
+    USE_NOTED_NS,
+    disable_principal,
+    read_principal,
+    write_principal,
+    write_token,
+)
 from lockgate.storage import open_engine, read_transaction, upgrade_schema, write_transaction
 from support.clocks import FixedClock
 
@@ -169,6 +176,17 @@ def test_a_database_that_cannot_be_written_still_says_who_asks(tmp_path: Path, c
     assert [store.authenticate(token.secret) for _ in range(3)] == [alice()] * 3
     assert len([statement for statement in tried if statement.startswith("UPDATE")]) == 1
     assert store.list_tokens()[0].used_ns is None
+
+
+def test_uses_do_not_fill_the_memory(store: IdentityStore, clock: FixedClock) -> None:
+    """However many tokens there were, as many are remembered as the limit says, and each use is still noted."""
+    store.put_principal(alice())
+    store._noted = {str(number): clock.now_ns() for number in range(NOTED_MAX)}
+    token = store.create_token("alice", 60 * NS_PER_S)
+    store.authenticate(token.secret)
+
+    assert list(store._noted) == [token.token_id]
+    assert store.list_tokens()[0].used_ns == clock.now_ns()
 
 
 def test_an_unknown_secret_is_nobody(store: IdentityStore) -> None:

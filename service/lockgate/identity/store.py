@@ -21,6 +21,7 @@ from lockgate.storage.tables import token as token_table
 
 TOKEN_PREFIX: Final = "lgt_"  # noqa: S105 - what secret scanners look for, not a secret
 USE_NOTED_NS: Final = 900 * NS_PER_S  # one write for a token in so long, however often it is used
+NOTED_MAX: Final = 4096  # tokens whose use is remembered, half a MiB
 _SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: a plain hash of it cannot be guessed backwards
 
 
@@ -30,7 +31,7 @@ class IdentityStore:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._noted: dict[str, EpochNs] = {}  # by token, when its use was last to be noted; no more than there are
+        self._noted: dict[str, EpochNs] = {}  # by token, when its use was last to be noted
 
     def put_principal(self, principal: Principal) -> None:
         """Create a principal, or replace the roles and identities of an existing one.
@@ -133,6 +134,8 @@ class IdentityStore:
         newest = max(row.used_ns or 0, self._noted.get(row.id, 0))
         if not is_expired(EpochNs(newest + USE_NOTED_NS), now):
             return
+        if len(self._noted) >= NOTED_MAX:
+            self._noted.clear()  # the database remembers too; only what it could not take is tried once more
         self._noted[row.id] = now
         # A database that can only be read must still answer who may read it.
         with contextlib.suppress(StorageError), write_transaction(self._engine) as connection:
