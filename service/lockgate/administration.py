@@ -227,7 +227,22 @@ def is_news(before: PrincipalInfo, principal: Principal, issuer: str, issued: Ep
     """
     if before.issuer != issuer or before.disabled_ns is not None or before.principal == principal:
         return False
-    return before.issued_ns is None or before.issued_ns <= issued
+    if before.issued_ns == issued:
+        # Nobody knows which of them came later. One of them stays, or two tokens at work would write at every call.
+        return _precedence(principal) < _precedence(before.principal)
+    return before.issued_ns is None or before.issued_ns < issued
+
+
+def _precedence(principal: Principal) -> tuple[int, int, tuple[str, ...], tuple[str, ...], str]:
+    # What permits less goes first: fewer roles, then more identities, whose owner does not approve their artifacts.
+    roles, identities = principal.roles, principal.identities
+    return len(roles), -len(identities), roles, identities, principal.type
+
+
+def is_confirmed(before: PrincipalInfo, principal: Principal, issuer: str, issued: EpochNs) -> bool:
+    """Tell whether a token says of its principal what is known already, but later than it was known; as `is_news`."""
+    same = before.issuer == issuer and before.disabled_ns is None and before.principal == principal
+    return same and (before.issued_ns is None or before.issued_ns < issued)
 
 
 def _event(kind: str, body: dict[str, Any], actor: Actor, *attachments: bytes) -> Event:

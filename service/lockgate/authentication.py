@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockgate import observing
-from lockgate.administration import Administration, is_news
+from lockgate.administration import Administration, is_confirmed, is_news
 from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.errors import LockgateError
@@ -175,6 +175,8 @@ class Authenticator:
         info = self._store.find_principal(principal.subject)
         if info is None or is_news(info, principal, issuer, known.issued):
             info = self._administration.admit_principal(principal, issuer, known.issued)
+        elif is_confirmed(info, principal, issuer, known.issued):
+            self._store.note_issued(principal, issuer, known.issued)
         if info.issuer != issuer:
             return TokenRefusal(
                 code="identity.principal_taken", detail="its principal's name is another's; the operator can say whose"

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,62 @@ def test_a_person_who_left_a_group_lost_its_role(gate: GateUnderTest) -> None:
     assert principal(gate, old).roles == ("approver:risk",)
     assert principal(gate, new).roles == ("approver:risk",)
     assert [body["roles"] for body in bodies(gate)] == [["approver:ml-lead", "approver:risk"], ["approver:risk"]]
+
+
+def test_a_token_that_says_nothing_new_still_says_that_it_is_so(gate: GateUnderTest) -> None:
+    """An older token brings no role back after a newer one that said the same as what was known; one record in all."""
+    first = ann(gate, "risk")
+    gate.clock.advance(NS_PER_S)
+    older = ann(gate, "risk", "leads")
+    gate.clock.advance(NS_PER_S)
+    newer = ann(gate, "risk")
+
+    assert [principal(gate, token).roles for token in (first, newer, older, newer)] == [("approver:risk",)] * 4
+    assert [body["roles"] for body in bodies(gate)] == [["approver:risk"]]
+
+
+def test_what_is_known_of_a_disabled_principal_stays_as_it_is(gate: GateUnderTest) -> None:
+    """Nothing is noted of somebody whose tokens are refused, nor of what somebody else says."""
+    principal(gate, ann(gate, "risk"))
+    administration(gate).disable_principal("ann@example.com")
+    before = gate.services.identities.find_principal("ann@example.com")
+    gate.clock.advance(NS_PER_S)
+    code(gate, ann(gate, "risk"))
+
+    assert before is not None
+    assert gate.services.identities.find_principal("ann@example.com") == before
+    gate.services.identities.note_issued(before.principal, "github", gate.clock.now)
+    gate.services.identities.note_issued(replace(before.principal, roles=()), "login", gate.clock.now)
+    assert gate.services.identities.find_principal("ann@example.com") == before
+
+
+@pytest.mark.parametrize("order", [0, 1], ids=["fewer roles first", "more roles first"])
+def test_of_two_tokens_of_one_second_the_one_that_permits_less_counts(gate: GateUnderTest, order: int) -> None:
+    """Two that contradict each other end in one and the same way, whichever comes first, and write no record a call."""
+    tokens = [ann(gate, "risk"), ann(gate, "risk", "leads")]
+    for _ in range(5):
+        for token in tokens[order:] + tokens[:order]:
+            principal(gate, token)
+    info = gate.services.identities.find_principal("ann@example.com")
+
+    assert info is not None
+    assert info.principal.roles == ("approver:risk",)
+    assert len(bodies(gate)) == 1 + order
+
+
+def test_two_jobs_of_one_second_that_sign_otherwise_settle(tmp_path: Path, engine: WasmEngine) -> None:
+    """A machine's identities follow its newest token; two of one second do not take each other's away at every call."""
+    (tmp_path / "keys.json").write_bytes(key_set(KEY))
+    rule = rule_table(claims={"repository_id": "4711"}, identities=["{ref}"])
+    gate = make_gate(tmp_path, engine, issuers=[issuer_table(jwks_file="keys.json", rule=[rule])])
+    tokens = [github(gate, ref=ref) for ref in ("a", "b", "c")]
+    for token in tokens * 4 + tokens[::-1] * 4:
+        principal(gate, token)
+
+    assert len(bodies(gate)) == 1
+    info = gate.services.identities.find_principal("github/4711")
+    assert info is not None
+    assert info.principal.identities == ("a",)
 
 
 def test_an_issuers_person_approves(gate: GateUnderTest) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, or_, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import NS_PER_S, Clock, EpochNs, is_expired
@@ -61,6 +61,21 @@ class IdentityStore:
             rows = connection.execute(select(principal_table)).all()
         # Sorted here: databases collate in their own ways.
         return tuple(sorted(map(_principal_info, rows), key=lambda info: info.principal.subject))
+
+    def note_issued(self, principal: Principal, issuer: str, issued: EpochNs) -> None:
+        """Note that a token issued then says what is known of its principal, so that no older one changes that.
+
+        Nothing is noted where the principal is known otherwise by now, or from a newer token.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        columns = principal_table.c
+        known = [columns[name] == value for name, value in _principal_row(principal, issuer).items()]
+        older = or_(columns.issued_ns.is_(None), columns.issued_ns < issued)
+        statement = principal_table.update().where(columns.subject == principal.subject, *known, older)
+        with write_transaction(self._engine) as connection:
+            connection.execute(statement.values(issued_ns=issued))
 
     def create_token(self, subject: str, lifetime_ns: int) -> NewToken:
         """Make a token that stands for a principal until it expires.
@@ -154,13 +169,7 @@ def write_principal(
         issuer: Whose tokens say who it is; "" for the command line.
         issued: When the token was issued that says so; None for the command line.
     """
-    row = {
-        "type": principal.type,
-        "roles": canonicalize(list(principal.roles)).decode(),
-        "identities": canonicalize(list(principal.identities)).decode(),
-        "issuer": issuer,
-        "issued_ns": issued,
-    }
+    row = {**_principal_row(principal, issuer), "issued_ns": issued}
     upsert(connection, principal_table, {"subject": principal.subject, "created_ns": now, **row}, row)
 
 
@@ -246,6 +255,15 @@ def read_principal_info(connection: Connection, subject: str) -> PrincipalInfo |
     """
     row = connection.execute(select(principal_table).where(principal_table.c.subject == subject)).first()
     return None if row is None else _principal_info(row)
+
+
+def _principal_row(principal: Principal, issuer: str) -> dict[str, str]:
+    return {
+        "type": principal.type,
+        "roles": canonicalize(list(principal.roles)).decode(),
+        "identities": canonicalize(list(principal.identities)).decode(),
+        "issuer": issuer,
+    }
 
 
 def _principal_info(row: Row[Any]) -> PrincipalInfo:
