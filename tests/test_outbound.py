@@ -1,6 +1,11 @@
 """Requests outward: whom we speak to. How much and how long is tested where they are made."""
 
+import contextlib
+import socket
 import ssl
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,3 +81,57 @@ def test_a_request_without_a_body_asks_and_sends_nothing() -> None:
 
         assert answer.body == b'{"method": "GET"}'
         assert (answer.status, answer.content_type) == (200, "application/json")
+
+
+@contextlib.contextmanager
+def _dripping_server(prefix: bytes) -> Iterator[tuple[int, list[threading.Thread]]]:
+    """Send each caller a beginning and then a byte every 20 ms; give the port, and the thread of each call."""
+    calls: list[threading.Thread] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(prefix)
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.02)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                calls.append(threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True))
+                calls[-1].start()
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1], calls
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        acceptor.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "prefix"),
+    [
+        ("https", b"\x16\x03\x03\x40\x00"),
+        ("http", b"HTTP/1.1 200 OK\r\nX-Header:"),
+        ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"),
+    ],
+    ids=["handshake", "headers", "body"],
+)
+def test_nothing_is_left_of_exchanges_that_took_too_long(scheme: str, prefix: bytes) -> None:
+    """However a peer drips, at the deadline the connection and its thread end."""
+    with _dripping_server(prefix) as (port, calls):
+        request = OutboundRequest(url=f"{scheme}://127.0.0.1:{port}/", timeout_s=0.1, answer_bytes_max=262_144)
+        for _ in range(20):
+            with pytest.raises(OutboundError, match=r"no whole answer within 0\.1 s"):
+                exchange(request)
+        until = time.monotonic() + 2
+        ours = [thread for thread in threading.enumerate() if thread.name == "lockgate-outbound"]
+        for thread in (*ours, *calls):
+            thread.join(max(0.0, until - time.monotonic()))
+
+        assert len(calls) == 20
+        assert not [thread for thread in (*ours, *calls) if thread.is_alive()]

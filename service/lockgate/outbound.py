@@ -4,11 +4,13 @@ Never in the path of a decision. No proxy, no credentials from the environment, 
 limit on the whole time however the answer trickles, and on its length.
 """
 
+import contextlib
 import ipaddress
+import socket
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -60,19 +62,21 @@ def exchange(request: OutboundRequest) -> Answer:
     """
     _check_url(request.url)
     run = _Exchange(request)
-    # requests' time-out starts anew with each byte. A daemon thread can be left behind; it ends with its peer.
-    thread = threading.Thread(target=run, name="lockgate-outbound", daemon=True)
-    thread.start()
-    thread.join(request.timeout_s)
-    if run.answer is not None:
-        return run.answer
-    if isinstance(run.error, OutboundError):
-        raise run.error
-    if isinstance(run.error, requests.RequestException | OSError | ValueError):
+    run.start()
+    try:
+        run.join(request.timeout_s)
+        answer, error = run.answer, run.error  # as they are before we hang up, which is an error there
+    finally:
+        run.hang_up()
+    if answer is not None:
+        return answer
+    if isinstance(error, OutboundError):
+        raise error
+    if isinstance(error, requests.RequestException | OSError | ValueError):
         # Its text repeats addresses and header values.
-        raise OutboundError(f"no answer ({type(run.error).__name__})") from run.error
-    if run.error is not None:
-        raise run.error
+        raise OutboundError(f"no answer ({type(error).__name__})") from error
+    if error is not None:
+        raise error
     raise OutboundError(f"no whole answer within {request.timeout_s:g} s")
 
 
@@ -90,21 +94,54 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-class _Exchange:
-    """One request and its whole answer, run by a thread of its own."""
+class _Exchange(threading.Thread):
+    """One request and its whole answer, in a thread of its own.
+
+    The libraries' time-out starts anew with each byte, of the headers too. So whoever waits hangs up, and the thread
+    ends at once. Only a look-up of a name, and the attempts to connect to what it found, end by time-outs of their own.
+    """
 
     def __init__(self, request: OutboundRequest) -> None:
+        super().__init__(name="lockgate-outbound", daemon=True)
         self._request = request
+        self._lock = threading.Lock()
+        self._line: socket.socket | None = None
+        self._hung_up = False
         self.answer: Answer | None = None
         self.error: Exception | None = None
 
-    def __call__(self) -> None:
+    def run(self) -> None:
+        """Ask, and keep the answer or the error."""
         try:
-            self.answer = self._run()
+            self.answer = self._ask()
         except Exception as exc:  # noqa: BLE001 - carried over to the thread that waits, and raised there
             self.error = exc
+        finally:
+            self.hang_up()
 
-    def _run(self) -> Answer:
+    def connected(self, sock: socket.socket) -> None:
+        """Look whom we reached, before a byte is sent, and remember how to hang up.
+
+        Raises:
+            OutboundError: The peer's address is not public where it must be, or nobody waits any more.
+        """
+        if self._request.public_only and not is_public(sock.getpeername()[0]):
+            raise OutboundError("want a peer with a public address, got one of a private network")
+        with self._lock:
+            if self._hung_up:
+                raise OutboundError("connected too late")
+            self._line = sock.dup()  # the socket itself changes hands when TLS begins
+
+    def hang_up(self) -> None:
+        """End the connection, also one that is only about to be made."""
+        with self._lock:
+            self._hung_up = True
+            line, self._line = self._line, None
+            if line is not None:
+                with contextlib.suppress(OSError), line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def _ask(self) -> Answer:
         request = self._request
         headers = {"Accept-Encoding": "identity"}
         if request.content_type is not None:
@@ -113,9 +150,8 @@ class _Exchange:
             headers["Authorization"] = request.authorization
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc
-            if request.public_only:
-                for scheme in ("http://", "https://"):
-                    session.mount(scheme, _PublicAdapter())
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
             with session.request(
                 "GET" if request.body is None else "POST",
                 request.url,
@@ -137,41 +173,42 @@ class _Exchange:
                 return Answer(status=response.status_code, content_type=content_type, body=body)
 
 
-class _PublicHTTPConnection(urllib3.connection.HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _check_peer(self)
+class _HTTPConnection(urllib3.connection.HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _noted(super()._new_conn())
 
 
-class _PublicHTTPSConnection(urllib3.connection.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _check_peer(self)
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _noted(super()._new_conn())
 
 
-class _PublicHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _PublicHTTPConnection
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
 
 
-class _PublicHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPSConnection
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
 
 
-class _PublicAdapter(HTTPAdapter):
-    """Speaks to public addresses alone.
+class _Adapter(HTTPAdapter):
+    """Tells the exchange of each connection.
 
-    The socket is asked whom it reached, before a byte of the request is sent: a name may mean another address each
-    time that it is looked up.
+    The socket itself is asked whom it reached: a name may mean another address each time that it is looked up.
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the library's own signature
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
-def _check_peer(connection: urllib3.connection.HTTPConnection) -> None:
-    if connection.sock is None or not is_public(connection.sock.getpeername()[0]):
-        raise OutboundError("want a peer with a public address, got one of a private network")
+def _noted(sock: socket.socket) -> socket.socket:
+    try:
+        cast("_Exchange", threading.current_thread()).connected(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _check_url(url: str) -> None:
