@@ -14,6 +14,7 @@ from lockgate.identity import NewToken, Principal, PrincipalInfo, PrincipalTaken
 from lockgate.identity.store import (
     disable_principal,
     end_token,
+    end_tokens,
     read_principal_info,
     write_principal,
     write_token,
@@ -48,6 +49,8 @@ class Administration:
         """Create a principal, or replace the roles and identities of an existing one.
 
         The record only commits to the identities, a person's addresses: they lie in attachments, which can be erased.
+        Where the issuer changes, all tokens of the principal end: whoever holds them may be somebody else than whom the
+        other issuer means.
 
         Args:
             principal: As it shall be.
@@ -69,7 +72,9 @@ class Administration:
                     "over with 'lockgate principal put --issuer'"
                 )
             write_principal(connection, principal, now, issuer=issuer or "")
-            return Outcome(value=None, events=(self._put_event(principal, issuer or "", _OPERATOR, now),))
+            handed_over = before is not None and before.issuer != (issuer or "")
+            ended = end_tokens(connection, principal.subject, now) if handed_over else 0
+            return Outcome(value=None, events=(self._put_event(principal, issuer or "", _OPERATOR, now, ended=ended),))
 
         self._log.transact(work)
 
@@ -201,7 +206,7 @@ class Administration:
 
         self._log.transact(work)
 
-    def _put_event(self, principal: Principal, issuer: str, actor: Actor, now: EpochNs) -> Event:
+    def _put_event(self, principal: Principal, issuer: str, actor: Actor, now: EpochNs, *, ended: int = 0) -> Event:
         identities = [commit("identity", identity, self._draw) for identity in principal.identities]
         document = {
             "schema_version": 1,
@@ -211,6 +216,7 @@ class Administration:
             "type": principal.type,
             "roles": list(principal.roles),
             "identities": sorted(identity.commitment for identity in identities),
+            "tokens_ended": ended,
             "changed_at": format_timestamp(now),
         }
         return _event(PRINCIPAL, document, actor, *(identity.document for identity in identities))

@@ -136,15 +136,23 @@ class Authenticator:
             StorageError: The database failed; not "nobody" either.
         """
         try:
-            if bearer.startswith(TOKEN_PREFIX):
-                who = self._store.authenticate(bearer) or _UNKNOWN
-            else:
-                who = self._of_issuer(bearer)
+            who = self._of_ours(bearer) if bearer.startswith(TOKEN_PREFIX) else self._of_issuer(bearer)
         except LockgateError as exc:
             observing.authentication(exc.code)
             raise
         observing.authentication(who.code if isinstance(who, TokenRefusal) else "ok")
         return who
+
+    def _of_ours(self, token: str) -> Principal | TokenRefusal:
+        info = self._store.authenticate(token)
+        if info is None:
+            return _UNKNOWN
+        # An issuer that is believed no more made its principals, and whoever it let in logged in for a session.
+        if info.issuer and self.find_issuer(info.issuer) is None:
+            return TokenRefusal(
+                code="identity.issuer_unknown", detail="its principal is of an issuer that is not believed any more"
+            )
+        return info.principal
 
     def _of_issuer(self, token: str) -> Principal | TokenRefusal:
         trusted = self._trusted  # once: while this goes on, others may come into force

@@ -152,11 +152,12 @@ def test_token_create(initialised: Run, data_dir: Path) -> None:
     ended = initialised("token", "create", *_PERSON, "--identity", "alice@sign.example", "--expires-in", "30d")
 
     secret = ended.out.strip()
-    principal = _store(data_dir).authenticate(secret)
+    holder = _store(data_dir).authenticate(secret)
     assert ended.code == 0
     assert ended.out == f"{secret}\n"
     assert secret not in ended.err
-    assert principal is not None
+    assert holder is not None
+    principal = holder.principal
     assert (principal.subject, principal.type) == ("alice@example.org", "user")
     assert (principal.roles, principal.identities) == (("approver:risk",), ("alice@sign.example",))
 
@@ -167,9 +168,9 @@ def test_token_renew(initialised: Run, data_dir: Path) -> None:
 
     ended = initialised("token", "create", "--subject", "alice@example.org", "--expires-in", "12h")
 
-    principal = _store(data_dir).authenticate(ended.out.strip())
-    assert principal is not None
-    assert principal.roles == ("approver:risk",)
+    holder = _store(data_dir).authenticate(ended.out.strip())
+    assert holder is not None
+    assert holder.principal.roles == ("approver:risk",)
 
 
 def test_token_list_and_revoke(initialised: Run, data_dir: Path) -> None:

@@ -24,7 +24,7 @@ from lockgate.identity import (
     parse_principal,
 )
 from lockgate.policy.wasm import WasmEngine
-from lockgate.storage import write_transaction
+from lockgate.storage import StorageError, write_transaction
 from support.clocks import START
 from support.gate_server import Reply
 from support.gates import DAY_NS, GateUnderTest, make_gate
@@ -124,6 +124,7 @@ def test_a_new_principal_is_recorded_once(gate: GateUnderTest) -> None:
         "type": "machine",
         "roles": ["recorder:ci", "requester"],
         "identities": [],
+        "tokens_ended": 0,
         "changed_at": record["body"]["changed_at"],
     }
 
@@ -324,6 +325,62 @@ def test_a_principal_is_handed_over_on_purpose(gate: GateUnderTest) -> None:
 
     assert code(gate, ann(gate, "risk")) == "identity.principal_taken"
     assert [body["issuer"] for body in bodies(gate)] == ["", "login", "login", ""]
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "login"), ("login", ""), ("gone", "login")])
+def test_a_hand_over_ends_every_token(gate: GateUnderTest, before: str, after: str) -> None:
+    """Whoever held a token of the principal holds nothing of it once another issuer says who that is; recorded."""
+    admin = administration(gate)
+    made = parse_principal(subject="ann@example.com", type="user", roles=["auditor"], identities=[])
+    admin.put_principal(made, issuer=before)
+    ended = admin.create_token("ann@example.com", NS_PER_S)
+    gate.clock.advance(NS_PER_S)
+    revoked = admin.create_token("ann@example.com", DAY_NS)
+    admin.revoke_token(revoked.token_id)
+    live = [admin.create_token("ann@example.com", DAY_NS, scope=scope) for scope in (None, ["auditor"])]
+    gate.clock.advance(NS_PER_S)
+    admin.put_principal(made, issuer=before)
+    admin.put_principal(made, issuer=after)
+
+    assert [body["tokens_ended"] for body in bodies(gate)] == [0, 0, 2]
+    assert {code(gate, token.secret) for token in (ended, revoked, *live)} == {"identity.token_unknown"}
+    known = {info.token_id: info.revoked_ns for info in gate.services.identities.list_tokens()}
+    assert [known[token.token_id] for token in live] == [gate.clock.now] * 2
+    assert known[ended.token_id] is None
+    assert known[revoked.token_id] == gate.clock.now - NS_PER_S
+    assert principal(gate, gate.tokens["rita"]).subject == "rita"
+
+
+def test_a_hand_over_that_cannot_be_recorded_ends_nothing(gate: GateUnderTest) -> None:
+    """The change, the end of the tokens and the record are one."""
+    admin = administration(gate)
+    made = parse_principal(subject="ann@example.com", type="user", roles=["auditor"], identities=[])
+    admin.put_principal(made)
+    token = admin.create_token("ann@example.com", DAY_NS)
+    with write_transaction(gate.database) as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON audit_entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    with pytest.raises(StorageError):
+        admin.put_principal(made, issuer="login")
+
+    assert principal(gate, token.secret) == made
+
+
+def test_an_api_token_counts_no_more_than_its_principals_issuer(gate: GateUnderTest) -> None:
+    """A token of ours is refused while the issuer that made its principal is not in force; others go on."""
+    principal(gate, ann(gate, "risk"))
+    token = administration(gate).create_token("ann@example.com", DAY_NS).secret
+    assert principal(gate, token).roles == ("approver:risk",)
+    trusted = gate.services.authenticator._trusted
+    gate.services.authenticator.replace(trusted.issuers[:1], JWKSSource(trusted.issuers[:1], gate.clock))
+    response = call(gate, token)
+
+    assert code(gate, token) == "identity.issuer_unknown"
+    assert (response.status_code, response.json["code"]) == (401, "identity.unauthenticated")
+    assert principal(gate, gate.tokens["rita"]).subject == "rita"
+    gate.services.authenticator.replace(trusted.issuers, JWKSSource(trusted.issuers, gate.clock))
+    assert principal(gate, token).roles == ("approver:risk",)
 
 
 def test_a_disabled_principal_is_nobody_at_once(gate: GateUnderTest) -> None:

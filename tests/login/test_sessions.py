@@ -9,6 +9,7 @@ from limits import RateLimitItemPerMinute
 
 from lockgate.administration import TOKEN, Administration
 from lockgate.clock import NS_PER_S, format_timestamp
+from lockgate.identity import JWKSSource
 from lockgate.login.web_login import SESSION_S
 from lockgate.policy.wasm import WasmEngine
 from lockgate.web.app import create_app
@@ -74,6 +75,25 @@ def test_who_is_disabled_is_out_at_once(gate: GateUnderTest, browser: Browser) -
 
     assert browser.open("/").status_code == 401
     assert code_of(browser.log_in()) == "login.token_refused"
+
+
+def test_who_came_in_by_an_issuer_is_out_with_it(gate: GateUnderTest, browser: Browser) -> None:
+    """A session lasts no longer than the trust in who vouched for it."""
+    browser.log_in()
+    assert browser.open("/v1/me").status_code == 200
+    gate.services.authenticator.replace((), JWKSSource((), gate.clock))
+
+    assert browser.open("/v1/me").status_code == 401
+
+
+def test_who_is_handed_over_is_out_at_once(gate: GateUnderTest, browser: Browser) -> None:
+    """A session of the person of one issuer is none of the person whom the next one means."""
+    browser.log_in()
+    info = gate.services.identities.find_principal("ann@example.org")
+    assert info is not None
+    Administration(gate.services.log, gate.clock).put_principal(info.principal, issuer="")
+
+    assert browser.open("/v1/me").status_code == 401
 
 
 def test_a_role_lost_is_lost_in_every_session(gate: GateUnderTest, browser: Browser, provider: OIDCProvider) -> None:

@@ -82,7 +82,7 @@ def principal() -> None:
     "--issuer",
     metavar="NAME",
     help="The issuer of the settings whose tokens say from now on who this is; '' for none. Without it, a principal "
-    "that is an issuer's is not touched.",
+    "that is an issuer's is not touched. Where that changes, its API tokens and sessions end.",
 )
 @settings_options
 def put(

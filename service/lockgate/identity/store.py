@@ -125,8 +125,10 @@ class IdentityStore:
             row = connection.execute(select(token_table).where(token_table.c.secret_sha256 == _hash(secret))).first()
         return None if row is None else _token_info(row)
 
-    def authenticate(self, secret: str) -> Principal | None:
+    def authenticate(self, secret: str) -> PrincipalInfo | None:
         """Return whom an API token stands for now, with the roles that it carries, or None.
+
+        Whether the principal's issuer is still believed is for the caller to say.
 
         The look-up is by the hash of a 256-bit secret, so that its timing tells nothing of use.
 
@@ -143,7 +145,7 @@ class IdentityStore:
             return None
         self._note_use(row, now)
         scope = _scope(row)
-        return info.principal if scope is None else carrying(info.principal, scope)
+        return info if scope is None else replace(info, principal=carrying(info.principal, scope))
 
     def _note_use(self, row: Row[Any], now: EpochNs) -> None:
         newest = max(row.used_ns or 0, self._noted.get(row.id, 0))
@@ -233,6 +235,15 @@ def end_token(connection: Connection, token_id: str, now: EpochNs) -> str:
     connection.execute(statement.values(revoked_ns=now))
     subject: str = row.subject
     return subject
+
+
+def end_tokens(connection: Connection, subject: str, now: EpochNs) -> int:
+    """End every token of a principal inside the caller's transaction; return how many were live."""
+    columns = token_table.c
+    statement = token_table.update().where(
+        columns.subject == subject, columns.revoked_ns.is_(None), columns.expires_ns > now
+    )
+    return connection.execute(statement.values(revoked_ns=now)).rowcount
 
 
 def read_principal(connection: Connection, subject: str) -> Principal | None:
