@@ -1,7 +1,9 @@
 """Whether this instance can decide: every part is tried for real, as a request would use it."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, Literal, TypeAlias
 
 import structlog
@@ -16,6 +18,7 @@ from lockgate.promotion import Logs
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
+FRESH_S: Final = 1.0  # of an answer to everybody; probes ask every few seconds
 _CANARY_ID: Final = "00000000-0000-7000-8000-000000000000"
 _CANARY_NAME: Final = "lockgate-canary"
 
@@ -110,6 +113,27 @@ class Readiness:
         if ends and is_expired(max(ends), now):
             raise _TrustExpiredError(f"no trust domain accepts new signatures since {format_timestamp(max(ends))}")
         return f"{len(domains)} trust domains"
+
+
+class SharedReadiness:
+    """What the newest look found, for everybody who asks; they look one at a time, and at most once in `FRESH_S`.
+
+    Health is open to strangers, and a look costs two evaluations of the policy and several reads of the database.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+        self._lock = threading.Lock()
+        self._checks: tuple[ReadinessCheck, ...] = ()
+        self._looked_at_s = 0.0
+
+    def check(self) -> tuple[ReadinessCheck, ...]:
+        """Return what was found at most `FRESH_S` ago, or look."""
+        with self._lock:
+            if not self._checks or monotonic() - self._looked_at_s >= FRESH_S:
+                self._checks = self._readiness.check()
+                self._looked_at_s = monotonic()
+            return self._checks
 
 
 class _PolicyOpenError(LockgateError):

@@ -194,6 +194,24 @@ def test_probes_are_answered_while_every_thread_waits(server: SmallServer) -> No
     assert others == [200] * len(slow)
 
 
+@pytest.mark.parametrize(
+    ("line", "probe"),
+    [
+        (b"GET /readyz HTTP/1.1", b"True"),
+        (b"GET /livez HTTP/1.1", b"True"),
+        (b"GET /readyz?x HTTP/1.1", b"False"),
+        (b"GET /%72eadyz HTTP/1.1", b"False"),
+        (b"GET http://x/readyz HTTP/1.1", b"False"),
+        (b"POST /readyz HTTP/1.1", b"False"),
+    ],
+)
+def test_the_application_is_told_who_takes_a_thread_of_healths_own(
+    server: SmallServer, line: bytes, probe: bytes
+) -> None:
+    """Whatever else ends at the same view takes a thread of everybody's."""
+    assert server.send(line + b"\r\nHost: x\r\n\r\n").body == probe
+
+
 def test_a_full_queue_refuses_at_once_and_loses_nothing_that_it_took(server: SmallServer) -> None:
     """What is beyond the threads and the queue is 503 with Retry-After; the rest is answered."""
     many = [server.connect() for _ in range(THREADS + QUEUE_MAX + 30)]

@@ -326,8 +326,9 @@ def test_no_transaction_writes_to_two_logs(on_postgresql: GateUnderTest) -> None
     assert len(set.union(*logs)) == 3
 
 
-def test_readiness_looks_at_each_log(gate: GateUnderTest) -> None:
+def test_readiness_looks_at_each_log(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that does not end as it was signed makes the instance not ready, whichever it is."""
+    monkeypatch.setattr("lockgate.readiness.FRESH_S", 0.0)
     assert gate.call("GET", "/readyz", None).json["ready"]
     production = gate.services.logs.named(PRODUCTION).origin
     with write_transaction(gate.database) as connection:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from lockgate.demo.stage import free_port
-from lockgate.serving import WAITED_S, LimitedServer, connections
+from lockgate.serving import PROBE, WAITED_S, LimitedServer, connections
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 START_S_MAX: Final = 30
@@ -37,6 +37,8 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             answer = b"x" * int(query["bytes"][0])
         case "/waited":
             answer = str(environ[WAITED_S]).encode()
+        case "/livez" | "/readyz":
+            answer = str(environ[PROBE]).encode()
         case "/process":
             answer = str(os.getpid()).encode()
         case "/fails":

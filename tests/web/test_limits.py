@@ -11,7 +11,7 @@ from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from sqlalchemy import event
 
 from lockgate.schemas import check_schema
-from lockgate.serving import HEALTH_PATHS, WAITED_S
+from lockgate.serving import HEALTH_PATHS, PROBE, WAITED_S
 from lockgate.web.api.openapi import OPERATIONS
 from lockgate.web.app import create_app
 from lockgate.web.authentication import open_to_all
@@ -87,11 +87,24 @@ def test_who_was_refused_may_ask_again(gate: GateUnderTest, limited: Callable[..
 
 
 @pytest.mark.parametrize("path", HEALTH_PATHS)
-def test_health_is_never_limited(limited: Callable[..., Any], path: str) -> None:
-    """Whoever probes keeps probing."""
+def test_probes_are_never_limited(limited: Callable[..., Any], path: str) -> None:
+    """Whoever probes keeps probing, and takes nothing from who else comes from there."""
     client = limited(requests=RateLimitItemPerMinute(1), strangers=RateLimitItemPerMinute(1))
+    probe = {WAITED_S: 99.0, PROBE: True}
 
-    assert {client.get(path, environ_overrides={WAITED_S: 99.0}).status_code for _ in range(5)} == {200}
+    assert {client.get(path, environ_overrides=probe).status_code for _ in range(5)} == {200}
+    assert client.get("/v1/promotions", headers=BAD).status_code == 401
+
+
+@pytest.mark.parametrize("path", HEALTH_PATHS)
+def test_who_takes_everybodys_threads_for_health_is_limited(limited: Callable[..., Any], path: str) -> None:
+    """Outside of the threads of its own, health is a page as others that are open to strangers."""
+    client = limited(strangers=RateLimitItemPerMinute(2))
+    statuses = [client.get(f"{path}?x", environ_overrides={PROBE: False}).status_code for _ in range(4)]
+    waited = client.get(path, environ_overrides={PROBE: False, WAITED_S: 99.0})
+
+    assert statuses == [200, 200, 429, 429]
+    assert (waited.status_code, waited.json["code"]) == (503, "http.busy")
 
 
 def test_liveness_waits_for_nothing(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

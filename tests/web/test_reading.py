@@ -127,6 +127,7 @@ def test_a_trust_folder_that_breaks_is_not_ready_and_keeps_what_was(
     from lockgate.evidence import trust_folder  # noqa: PLC0415 - this test alone
 
     monkeypatch.setattr(trust_folder, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("lockgate.readiness.FRESH_S", 0.0)
     gate.services.trust._look_at = 0.0
     root = gate.folder / "trust" / "test.trusted_root.json"
     good = root.read_bytes()

@@ -5,6 +5,6 @@ socket and a little memory, each of them bounded, and hold up nobody (docs/limit
 """
 
 from lockgate.serving.server import THREADS, LimitedServer
-from lockgate.serving.worker import HEALTH_PATHS, WAITED_S
+from lockgate.serving.worker import HEALTH_PATHS, PROBE, WAITED_S
 
-__all__ = ["HEALTH_PATHS", "THREADS", "WAITED_S", "LimitedServer"]
+__all__ = ["HEALTH_PATHS", "PROBE", "THREADS", "WAITED_S", "LimitedServer"]

@@ -36,6 +36,8 @@ LINGER_BYTES_MAX: Final = 16 * 1024 * 1024  # of a body that was refused unread,
 STOP_IDLE_S_MAX: Final = 2  # for a request that a client may be sending just now on a connection that we kept
 WAITED_S: Final = "lockgate.waited_s"
 """Under this name of the WSGI environment the application finds how long the request waited for its thread."""
+PROBE: Final = "lockgate.probe"
+"""And under this one, whether that thread is one of health's own, which is missed by nobody else."""
 HEALTH_PATHS: Final = ("/livez", "/readyz")
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 _PRODUCT: Final = "lockgate"
@@ -79,6 +81,7 @@ class WholeRequestWorker(ThreadWorker):
 
         def answer(environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI's own types
             environ[WAITED_S] = self._here.waited_s
+            environ[PROBE] = self._here.probe
             return application(environ, start_response)
 
         self.wsgi: Any = answer
@@ -216,7 +219,7 @@ class WholeRequestWorker(ThreadWorker):
             return
         lane.inside += 1
         connection.prepare()
-        future = lane.pool.submit(self.handle, connection)
+        future = lane.pool.submit(self.handle, connection, probe=lane is not self._main)
         future.add_done_callback(lambda done: self.method_queue.defer(self._take_back, lane, connection, done))
 
     def _take_back(self, lane: _Lane, connection: Connection, done: "Future[bool]") -> None:
@@ -232,14 +235,19 @@ class WholeRequestWorker(ThreadWorker):
         self._watch(connection)
         self._advance(connection)
 
-    def handle(self, connection: Connection) -> bool:  # type: ignore[override]
+    def handle(self, connection: Connection, *, probe: bool) -> bool:  # type: ignore[override]
         """Answer one whole request, in a thread.
+
+        Args:
+            connection: With the request.
+            probe: Whether it is one of health's own threads.
 
         Returns:
             Whether the connection may carry another request.
         """
         request = None
         self._here.waited_s = time.monotonic() - connection.whole_at
+        self._here.probe = probe
         try:
             request = next(connection.parser)
             return self.handle_request(request, connection) and _has_read_all(connection)

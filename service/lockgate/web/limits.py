@@ -1,7 +1,7 @@
 """How much one caller may ask of one process: requests a minute, requests at once; and strangers, by their address.
 
 Counted in the memory of each process: nothing is asked of the database for it, and a process that restarts forgets
-(docs/limits.md). Health is never limited.
+(docs/limits.md). Probes that take nobody's thread are never limited.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from lockgate.clock import NS_PER_S
 from lockgate.config import Settings
 from lockgate.errors import LockgateError
-from lockgate.serving import HEALTH_PATHS, WAITED_S
+from lockgate.serving import PROBE, WAITED_S
 from lockgate.system_clock import SystemClock
 from lockgate.web.metrics import Metrics
 
@@ -139,7 +139,7 @@ class Limiter:
             StrangersLimitedError: The address is over its limit, and the caller's proof is not one that was good
                 lately: behind a proxy, friend and foe come from one address.
         """
-        if request.path in HEALTH_PATHS:
+        if request.environ.get(PROBE):
             return
         if request.environ.get(WAITED_S, 0) > WAIT_S_MAX:
             self._refuse(BusyError(f"want a thread within {WAIT_S_MAX} s; try again", retry_after_s=2))
@@ -188,7 +188,7 @@ class Limiter:
             # The names and the form of draft-ietf-httpapi-ratelimit-headers-10.
             response.headers["RateLimit-Policy"] = f'"principal";q={item.amount};w={item.get_expiry()}'
             response.headers["RateLimit"] = f'"principal";r={left};t={reset_s}'
-        elif request.path not in HEALTH_PATHS and response.status_code < _SERVER_ERROR:  # our failures are no guesses
+        elif not request.environ.get(PROBE) and response.status_code < _SERVER_ERROR:  # our failures are no guesses
             self._rates.hit(self._limits.strangers, "strangers", _address())
         return response
 

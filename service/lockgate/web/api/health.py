@@ -4,6 +4,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from lockgate.bootstrap import Services
+from lockgate.readiness import SharedReadiness
 from lockgate.storage import StorageError
 from lockgate.web.api.openapi import openapi_document
 from lockgate.web.authentication import open_to_all, presented_bearer
@@ -18,6 +19,7 @@ def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     """Make the views."""
     blueprint = Blueprint("health", __name__)
     scrapers = Scrapers()
+    readiness = SharedReadiness(services.readiness)
 
     @blueprint.get("/livez")
     @open_to_all
@@ -27,7 +29,7 @@ def health_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @blueprint.get("/readyz")
     @open_to_all
     def ready() -> Response:
-        checks = services.readiness.check()
+        checks = readiness.check()
         fine = all(check.ok for check in checks)
         document = {
             "ready": fine,

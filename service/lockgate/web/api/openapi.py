@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lockgate.schemas import load_schema, schema_names
-from lockgate.serving import HEALTH_PATHS
 
 API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
@@ -371,10 +370,8 @@ def _objects(node: object) -> Iterator[dict[str, Any]]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     # Whoever calls is looked up, and the policy asked, before anything else: either can fail. Everybody may ask too
-    # often, but for health; and whatever is asked, too many may wait.
-    problems = {503, *operation.problems, *(() if operation.open else (401, 403, 500))}
-    if operation.path not in HEALTH_PATHS:
-        problems.add(429)
+    # often, also for health otherwise than probes do; and whatever is asked, too many may wait.
+    problems = {429, 503, *operation.problems, *(() if operation.open else (401, 403, 500))}
     result: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": _operation_id(operation),
