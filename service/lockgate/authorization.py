@@ -69,6 +69,11 @@ class Authorizer:
         """
         return self._ask(principal, operation, facts).allow
 
+    def may_permit(self, principal: Principal, operation: str) -> bool:
+        """Tell whether there could be an object for which a call would be permitted. Raises as `permits`."""
+        answer = self._ask(principal, operation, {})
+        return answer.allow or answer.reason == OBJECT_MISSING
+
     def _settle(
         self, principal: Principal, operation: str, facts: Mapping[str, str], trace: str, *, unless: str
     ) -> None:

@@ -17,7 +17,7 @@ from lockgate.web.authorization import operation
 from lockgate.web.pages.html import page, problem_page
 from lockgate.web.parameters import allow_only
 
-LOOKED_AT_MAX: Final = 50  # pending promotions, the newest first; each costs a look into the log
+LOOKED_AT_MAX: Final = 25  # pending promotions, the newest first; each that may be somebody's costs a look into the log
 _STYLE: Final = (Path(__file__).parent / "static" / "style.css").read_bytes()
 _STYLE_KEPT_S: Final = 3600
 
@@ -88,8 +88,12 @@ def _look(services: Services, principal: Principal, promotion: Promotion) -> Wai
     """Return what waits for somebody of one promotion; None if nothing does."""
     if promotion.state is not PromotionState.PENDING:  # its time ran out, and that is not recorded yet
         return None
+    permits = services.authorizer.permits
+    may_withdraw = permits(principal, "promotions.withdraw", {"requester": promotion.requester})
+    if not may_withdraw and not services.authorizer.may_permit(principal, "promotions.approve"):
+        return None
     answer: PromotionAnswer = services.register.get(promotion.id)
-    decision, permits = answer.decision.document, services.authorizer.permits
+    decision = answer.decision.document
     missing = decision["missing_approvals"]
     # What this person asked for, or has had a say in, does not wait for them.
     done = {one["role"] for one in decision["approvals"] if one["approver"] == principal.subject}
@@ -97,7 +101,6 @@ def _look(services: Services, principal: Principal, promotion: Promotion) -> Wai
     roles = tuple(
         role for role in mine if role not in done and permits(principal, "promotions.approve", {"role": role})
     )
-    may_withdraw = permits(principal, "promotions.withdraw", {"requester": promotion.requester})
     if answer.promotion.state is not PromotionState.PENDING or not (roles or may_withdraw):
         return None
     return Waiting(
