@@ -60,6 +60,41 @@ def test_a_long_file_is_read_at_its_end(tmp_path: Path) -> None:
     assert newest.size == 1199
 
 
+@pytest.mark.parametrize("there", [1, 30, 100, -1])
+def test_a_note_that_is_still_being_written_is_read_later(tmp_path: Path, there: int) -> None:
+    """What was there in part when a process looked is found whole when it looks again."""
+    path = tmp_path / "checkpoints.txt"
+    file, note = CheckpointFile(path), b"\n" + _note(2)
+    file.write(_note(1))
+    with path.open("ab", buffering=0) as other:
+        other.write(note[:there])
+        before = file.newest(KEYS)
+        other.write(note[there:])
+        after = file.newest(KEYS)
+
+    assert before is not None
+    assert after is not None
+    assert (before.size, after.size) == (1, 2)
+
+
+def test_what_was_read_once_is_not_forgotten(tmp_path: Path) -> None:
+    """A file that was emptied and filled anew, or put in the place of the old, takes nothing back."""
+    path = tmp_path / "checkpoints.txt"
+    file, other = CheckpointFile(path), CheckpointFile(path)
+    other.write(_note(1))
+    other.write(_note(9))
+    sizes = [file.newest(KEYS)]
+    path.write_bytes(_note(2))
+    sizes.append(file.newest(KEYS))
+    path.unlink()
+    path.write_bytes(_note(3))
+    sizes.append(file.newest(KEYS))
+    path.write_bytes(_note(3) + b"\n" + _note(12))
+    sizes.append(file.newest(KEYS))
+
+    assert [newest and newest.size for newest in sizes] == [9, 9, 9, 12]
+
+
 def test_what_another_key_signed_does_not_count(tmp_path: Path) -> None:
     """A note with a larger size that our key did not sign is passed over; a file of nothing else is refused."""
     path = tmp_path / "checkpoints.txt"

@@ -159,7 +159,7 @@ def test_what_is_being_written_is_not_erased(stand: LogStand) -> None:
     naming: _Job[None] = _Job(None, (make_event(attachments=(SECRET,)),))
     write = stand.log._write
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stand.log._writers, "_write", lambda jobs: write([naming, *jobs]))
+        patch.setattr(stand.log._writers, "_write", lambda take: write(lambda: [naming, *take()]))
         with pytest.raises(RetentionRefusedError, match="try again"):
             erase_documents(stand, SECRET)
     assert stand.log.attachment(name_of(SECRET)) == SECRET

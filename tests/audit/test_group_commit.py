@@ -1,7 +1,7 @@
 """Group commit: one writer at a time, in order, for all who wait; nobody is forgotten."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -37,8 +37,8 @@ class Desk:
         while len(self.group._waiting) < waiting:
             pass
 
-    def _write(self, jobs: Sequence[int]) -> None:
-        self.batches.append(list(jobs))
+    def _write(self, take: Callable[[], Sequence[int]]) -> None:
+        self.batches.append(list(take()))
         self.busy.release()
         assert self.open.wait(10)
 
@@ -104,7 +104,8 @@ def test_a_writer_that_is_stopped_wakes_the_others() -> None:
     desk = Desk()
     stop = threading.Event()
 
-    def write(jobs: Sequence[int]) -> None:
+    def write(take: Callable[[], Sequence[int]]) -> None:
+        jobs = take()
         desk.batches.append(list(jobs))
         desk.busy.release()
         assert stop.wait(10)
@@ -158,14 +159,83 @@ def test_a_waiter_that_is_interrupted_holds_nobody_up(monkeypatch: pytest.Monkey
     assert desk.batches == [[0], [2]]
 
 
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_a_waiter_that_is_gone_breaks_no_chain(monkeypatch: pytest.MonkeyPatch, gone: int) -> None:
+    """An interrupt in a caller whose job is being written leaves those who are woken after it awake."""
+    desk = Desk()
+    written = threading.Semaphore(0)
+    leaving = threading.Event()
+
+    def write(take: Callable[[], Sequence[int]]) -> None:
+        desk.batches.append(list(take()))
+        desk.busy.release()
+        assert written.acquire(timeout=10)
+
+    class Interrupted:
+        """A signal that an interrupt hits while the batch is being written."""
+
+        def acquire(self) -> bool:
+            assert leaving.wait(10)
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            """Nobody waits any more."""
+
+    def turn_of(job: int) -> _Turn[int]:
+        turn = _Turn(job)
+        if job == gone:
+            turn.called = Interrupted()  # type: ignore[assignment]
+        return turn
+
+    monkeypatch.setattr("lockgate.audit.writing.group_commit._Turn", turn_of)
+    desk.group = GroupCommit(write)
+    threads = [desk.submit_apart(-1)]
+    desk.busy.acquire()
+    for job in range(4):
+        threads.append(desk.submit_apart(job))
+        desk.wait_for(1 + job)
+    written.release()
+    desk.busy.acquire()  # the batch of those who waited is being written
+    leaving.set()
+    threads[1 + gone].join(10)
+    written.release()
+    for thread in threads:
+        thread.join(10)
+
+    assert not any(thread.is_alive() for thread in threads)
+    assert desk.batches == [[-1], [0, 1, 2, 3]]
+    assert [type(failure) for failure in desk.failures] == [KeyboardInterrupt]
+
+
+def test_who_comes_before_the_batch_is_taken_is_in_it() -> None:
+    """A writer that first waits for its turn among other processes writes for all who came meanwhile."""
+    desk = Desk()
+    held_up = threading.Event()
+
+    def write(take: Callable[[], Sequence[int]]) -> None:
+        assert held_up.wait(10)
+        desk.batches.append(list(take()))
+
+    desk.group = GroupCommit(write)
+    threads = [desk.submit_apart(0)]
+    desk.wait_for(1)
+    threads.append(desk.submit_apart(1))
+    desk.wait_for(2)
+    held_up.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert desk.batches == [[0, 1]]
+
+
 def test_there_is_one_writer_at_a_time() -> None:
     """However many callers there are, writes never overlap and every job is written once."""
     inside = threading.Lock()
     written: list[int] = []
 
-    def write(jobs: Sequence[int]) -> None:
+    def write(take: Callable[[], Sequence[int]]) -> None:
         assert inside.acquire(blocking=False)
-        written.extend(jobs)
+        written.extend(take())
         inside.release()
 
     group = GroupCommit(write)

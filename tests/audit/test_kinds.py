@@ -323,7 +323,7 @@ def test_an_event_that_waited_is_held_to_the_schema_of_when_it_is_written(stand:
     event = review(account="ANN")
     waited: _Job[None] = _Job(None, (event,), stand.log._kinds.check(event))
     stand.reopened().register_kind(REVIEW, NEW, ADMIN)
-    stand.log._write([waited])
+    stand.log._write(lambda: [waited])
 
     with pytest.raises(BodyInvalidError):
         waited.result()
@@ -444,7 +444,7 @@ def test_writers_of_one_transaction_share_the_room(stand: LogStand, monkeypatch:
     both: _Job[None] = _Job(lambda _: Outcome(value=None, events=(events[3], events[4])))
     alone: list[_Job[None]] = [_Job(None, (event,)) for event in events[:3]]
     late: _Job[None] = _Job(None, (registration_by_hand("vault.lost", sha256_hex(OLD), OLD),))
-    stand.log._write([*alone, both, late])
+    stand.log._write(lambda: [*alone, both, late])
 
     assert [len(job.result().receipts) for job in alone] == [1, 1, 1]
     for job in (both, late):

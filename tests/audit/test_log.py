@@ -444,7 +444,7 @@ def test_one_bad_job_harms_no_other(stand: LogStand) -> None:
 
     jobs: list[_Job[str]] = [_Job(work(name, fail=name == "b")) for name in "abc"]
     jobs.append(_Job(work("a", fail=False)))  # the row is there already
-    stand.log._write(jobs)
+    stand.log._write(lambda: jobs)
 
     assert [jobs[0].result().value, jobs[2].result().value] == ["a", "c"]
     with pytest.raises(ZeroDivisionError):
@@ -464,7 +464,7 @@ def test_a_stopped_writer_acknowledges_nothing(stand: LogStand) -> None:
 
     jobs: list[_Job[Any]] = [_Job(None, (make_event(),)), _Job(interrupt)]
     with pytest.raises(KeyboardInterrupt):
-        stand.log._write(jobs)
+        stand.log._write(lambda: jobs)
     with pytest.raises(AuditError, match="not known"):
         jobs[0].result()
 

@@ -29,6 +29,7 @@ from lockgate.audit.keeping import pruning as pruning_module
 from lockgate.audit.keeping.key_changes import rotate_key
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
+from lockgate.audit.writing import appending
 from lockgate.storage import read_transaction
 from lockgate.storage.tables import audit_attachment, audit_entry, audit_node
 from support.audit_logs import LogStand, make_event, make_stand
@@ -164,8 +165,9 @@ def test_a_fork_behind_a_pruning_is_found(stand: LogStand) -> None:
         idle.append(make_event())
 
 
-def test_a_missing_node_that_was_not_pruned_is_found(stand: LogStand) -> None:
-    """Only hashes below the log's beginning may be missing."""
+def test_a_missing_node_that_was_not_pruned_is_found(stand: LogStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only hashes below the log's beginning may be missing: a process that is too far behind to follow tells."""
+    monkeypatch.setattr(appending, "FOLLOWED_MAX", 0)
     idle = stand.reopened()
     fill_quickly(stand, 261)
     idle.append(make_event())

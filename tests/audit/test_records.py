@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lockgate.audit.errors import RecordInvalidError
 from lockgate.audit.formats import records
-from lockgate.audit.formats.records import parse_record
+from lockgate.audit.formats.records import ZERO_PREV, parse_record
 from lockgate.canonical_json import RECORD_BYTES_MAX, canonicalize, parse_json
 from lockgate.schemas import SchemaError, check_schema
 
@@ -123,7 +123,8 @@ def test_remembered_neighbours_change_no_answer(
 ) -> None:
     """Whatever was read before, a record is accepted exactly when the check field by field accepts it."""
     if cold:
-        records._known_shared.clear()
+        records._known_sources.clear()
+        records._known_actors.clear()
         records._known_dates.clear()
     parse_record(canonicalize(VALID))
     record = {**VALID, "actor": {**VALID["actor"], **actor_changes}, **changes}
@@ -155,6 +156,17 @@ def test_no_more_neighbours_are_remembered_than_a_number(monkeypatch: pytest.Mon
     """A log of a million people cannot fill the memory."""
     monkeypatch.setattr(records, "_REMEMBERED_MAX", 10)
     for number in range(50):
-        parse_record(canonicalize({**VALID, "inst": f"gate-{number}"}))
+        actor = {**VALID["actor"], "id": f"person {number}"}
+        parse_record(canonicalize({**VALID, "actor": actor, "inst": f"gate-{number % 7}"}))
 
-    assert len(records._known_shared) + len(records._known_dates) <= 11
+    assert len(records._known_sources) + len(records._known_actors) + len(records._known_dates) <= 12
+
+
+@pytest.mark.parametrize("wrong", [*(value for value in WRONG if value != 2**53), ZERO_PREV.upper(), f" {ZERO_PREV}"])
+@pytest.mark.parametrize("expected", [ZERO_PREV, VALID["prev"], f"sha256:{'ef' * 32}"])
+def test_who_expects_a_prev_accepts_no_other_form(wrong: object, expected: str) -> None:
+    """A `prev` that is not of the form is refused, whatever the caller expects."""
+    parse_record(canonicalize(VALID))
+    assert parse_record(canonicalize(VALID), expected) == VALID
+    with pytest.raises(RecordInvalidError, match="prev"):
+        parse_record(canonicalize({**VALID, "prev": wrong}), expected)

@@ -10,8 +10,9 @@ from rfc3161_client import decode_timestamp_response
 
 from lockgate.audit import Actor, AuditLog, Event, KindCatalogue
 from lockgate.audit.formats.kind_names import HEARTBEAT
+from lockgate.audit.formats.records import encode_body
 from lockgate.audit.keeping.anchors import anchor_event
-from lockgate.audit.kinds import registration
+from lockgate.audit.kinds import CheckedEvent, registration
 from lockgate.audit.verification.verifier import Trust
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit import audit
@@ -190,9 +191,11 @@ def test_body_that_breaks_its_schema_was_written_around_the_gate(
     _fill_with_kinds(stand.log)
     loose = stand.reopened()
     sha256 = sha256_hex(SCHEMA) if kind == "access.review" else KindCatalogue({}).schema_sha256(kind)
-    monkeypatch.setattr("lockgate.audit.writing.log_kinds.LogKinds.check_early", lambda *_: sha256)
-    monkeypatch.setattr("lockgate.audit.writing.log_kinds.LogKinds.check", lambda *_: sha256)
-    loose.append(_event(kind, body, 9))
+    event = _event(kind, body, 9)
+    unchecked = CheckedEvent(event=event, body=encode_body(event), schema_sha256=sha256)
+    monkeypatch.setattr("lockgate.audit.writing.log_kinds.LogKinds.check_early", lambda *_: unchecked)
+    monkeypatch.setattr("lockgate.audit.writing.log_kinds.LogKinds.check", lambda *_: unchecked)
+    loose.append(event)
     key = ["--key", stand.signer.verifier_key, "--export", stand.export()]
     code, verification = _verify(*key, "--schemas")
 

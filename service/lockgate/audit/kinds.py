@@ -6,6 +6,7 @@ in the log by a `log.kind` record (`lockgate.audit.writing.log_kinds`).
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError, RecordInvalidError
@@ -25,9 +26,10 @@ from lockgate.audit.formats.kind_names import (
     RESUME,
     SEAL,
 )
+from lockgate.audit.formats.records import encode_body
 from lockgate.audit.kind_schemas import KindSchema
 from lockgate.audit.types import Actor, Event
-from lockgate.canonical_json import RECORD_BYTES_MAX, CanonicalJSONError, canonicalize
+from lockgate.canonical_json import RECORD_BYTES_MAX, CanonicalJSONError
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
 
 OWN_KINDS: Final[Mapping[str, str]] = {
@@ -48,8 +50,16 @@ OWN_KINDS: Final[Mapping[str, str]] = {
 }
 # The first words of the kinds that Lockgate ships, now or later: nobody may speak in the log's or the gate's name.
 RESERVED_WORDS: Final = frozenset({"app", "gate", "identity", "log"})
-_UNBOUNDED: Final = 2**63  # too large and not canonical are told apart
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedEvent:
+    """An event that may be written."""
+
+    event: Event
+    body: bytes  # its body in canonical form: what was checked is what is written
+    schema_sha256: str  # of the schema that the body was held to, 64 hex digits
 
 
 class KindCatalogue:
@@ -72,11 +82,8 @@ class KindCatalogue:
     def __iter__(self) -> Iterator[str]:
         return iter(self._schemas)
 
-    def check(self, event: Event) -> str:
+    def check(self, event: Event) -> CheckedEvent:
         """Make sure that an event may be written.
-
-        Returns:
-            The SHA-256 of the schema that its body was held to.
 
         Raises:
             KindUnknownError: Its kind is not in the catalogue.
@@ -84,7 +91,7 @@ class KindCatalogue:
             KindInvalidError: It registers a kind that cannot be registered.
         """
         name = self._schema(event.kind)
-        check_canonical(event)
+        body = canonical_body(event)
         try:
             check_schema(name, event.body)
         except SchemaError as exc:
@@ -92,7 +99,7 @@ class KindCatalogue:
             raise BodyInvalidError(message, exc.pointer) from exc
         if event.kind == KIND:
             self._check_registration(event)
-        return schema_sha256(name)
+        return CheckedEvent(event=event, body=body, schema_sha256=schema_sha256(name))
 
     def schema_sha256(self, kind: str) -> str:
         """Return the SHA-256 of the schema of a kind's body.
@@ -116,19 +123,20 @@ class KindCatalogue:
             raise KindInvalidError("want the schema that the body names as the one attachment")
 
 
-def check_canonical(event: Event) -> None:
-    """Make sure that a body has a canonical form. Before the schema: it also bounds what a validator is made to read.
+def canonical_body(event: Event) -> bytes:
+    """Return a body's canonical form. Asked before the schema is: it also bounds what a validator is made to read.
 
     Raises:
         BodyInvalidError: It has none.
         RecordInvalidError: It is too large.
     """
     try:
-        size = len(canonicalize(dict(event.body), bytes_max=_UNBOUNDED))
+        body = encode_body(event)
     except CanonicalJSONError as exc:
         raise BodyInvalidError(f"the body of {event.kind} has no canonical form: {exc}", "") from exc
-    if size > RECORD_BYTES_MAX:
-        raise RecordInvalidError(f"want a body of at most {RECORD_BYTES_MAX} bytes, got {size}")
+    if len(body) > RECORD_BYTES_MAX:
+        raise RecordInvalidError(f"want a body of at most {RECORD_BYTES_MAX} bytes, got {len(body)}")
+    return body
 
 
 def check_name(kind: str) -> None:

@@ -9,6 +9,7 @@ as the text of a signed note whose key name is the origin. Extension lines are r
 
 import base64
 import binascii
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from lockgate.audit.formats.notes import Signer, VerifierKey, note_text, open_no
 
 TREE_SIZE_MAX: Final = 2**53 - 1  # seq is a safe integer in the record
 _LINES: Final = 3
+_OPENED_MAX: Final = 16  # of one writer: the newest few
 _SIZE_DIGITS_MAX: Final = len(str(TREE_SIZE_MAX))
 
 
@@ -50,6 +52,15 @@ def open_checkpoint(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
         raise NoteUnverifiedError(f"no key of the log {checkpoint.origin[:80]!r} is known")
     open_note(note, own_keys)
     return checkpoint
+
+
+@functools.lru_cache(maxsize=_OPENED_MAX)
+def open_known_checkpoint(note: bytes, keys: tuple[VerifierKey, ...]) -> Checkpoint:
+    """Read a checkpoint as `open_checkpoint` does, but verify the same bytes under the same keys only once.
+
+    For a writer, who meets each checkpoint of the other writers twice: in the database and outside it.
+    """
+    return open_checkpoint(note, keys)
 
 
 def read_checkpoint(note: bytes) -> Checkpoint:

@@ -81,6 +81,11 @@ def span_hash(span: Span, hashes: Mapping[Node, bytes]) -> bytes:
     Raises:
         KeyError: One of the nodes is missing from `hashes`.
     """
+    begin, end = span
+    size = end - begin
+    if size and not size & (size - 1):  # one complete subtree, as most spans of a proof are
+        level = size.bit_length() - 1
+        return hashes[level, begin >> level]
     nodes = nodes_of(span)
     return _fold([hashes[node] for node in nodes]) if nodes else EMPTY_ROOT
 
@@ -242,5 +247,5 @@ def _split(size: int) -> int:
 
 
 def _check_hashes(hashes: Iterable[bytes]) -> None:
-    if any(len(item) != HASH_BYTES for item in hashes):
+    if not {HASH_BYTES}.issuperset(map(len, hashes)):
         raise ProofInvalidError(f"want hashes of {HASH_BYTES} bytes")

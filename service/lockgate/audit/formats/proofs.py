@@ -36,7 +36,7 @@ class InclusionProof:
 
 def format_proof(proof: InclusionProof) -> str:
     """Write a proof."""
-    path = "".join(f"{base64.b64encode(item).decode('ascii')}\n" for item in proof.path)
+    path = b"".join(map(binascii.b2a_base64, proof.path)).decode("ascii")  # each with a newline behind it
     return f"{_HEADER}\n{_INDEX_PREFIX}{proof.index}\n{path}\n{proof.checkpoint.decode()}"
 
 

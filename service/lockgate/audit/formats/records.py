@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from lockgate.audit.errors import RecordInvalidError
@@ -28,11 +29,14 @@ from lockgate.clock import EpochNs, TimestampError, format_timestamp, parse_time
 from lockgate.digests import sha256_hex
 
 GENESIS_PREV: Final = bytes(32)
+ZERO_PREV: Final = f"sha256:{GENESIS_PREV.hex()}"  # the genesis record's `prev`
 NAME_CHARS_MAX: Final = 255  # the width of the database's columns
 ROLES_MAX: Final = 32  # the widest role list of a person known to us has nine
 ATTACHMENTS_MAX: Final = 64  # of one record; a promotion request brings at most seventeen
 ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024  # four times the largest evidence bundle
 _VERSION: Final = 1
+_UNBOUNDED: Final = 2**63
+_EMPTY_BODY: Final = b'"body":{}'  # in no string: a quote within one has a backslash before it
 _REQUIRED: Final = frozenset({"v", "log", "seq", "prev", "ts", "id", "kind", "actor", "inst", "boot", "schema", "body"})
 _OPTIONAL: Final = frozenset({"attachments", "subject", "trace"})
 _ACTOR_FIELDS: Final = frozenset({"type", "id", "roles"})
@@ -43,14 +47,18 @@ _LOG: Final = re.compile(r"[^\s+]{1,255}")
 _NAME: Final = re.compile(r"(?s).{1,255}")
 _ACTOR_TYPE: Final = re.compile("user|machine|system")
 _ROLE: Final = re.compile(r"(?s).{1,64}")
-# `prev`, `id` and `ts` of one record with a space between; no field of the right form has a space.
+# `id` and `ts` of one record with a space between; no field of the right form has a space.
 _OWN_FIELDS: Final = re.compile(
-    rf"{_SHA256.pattern} {_UUID.pattern} ([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z",
+    rf"{_UUID.pattern} ([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{6}}Z",
     re.ASCII,
 )
+_fields_of: Final = itemgetter(  # all of `_REQUIRED`
+    "v", "log", "seq", "prev", "ts", "id", "kind", "actor", "inst", "boot", "schema", "body"
+)
 _REMEMBERED_MAX: Final = 8192  # a few megabytes; more people than act on one log in a day
-_known_shared: set[tuple[str, ...]] = set()  # what records share with their neighbours, as `_shared_of` gives it
+# What records share with their neighbours, of records that were checked field by field.
+_known_sources: set[tuple[str, ...]] = set()  # log, kind, schema, inst, boot; not of the genesis, which has one place
+_known_actors: dict[str, dict[str, Any]] = {}  # by their ids
 _known_dates: set[str] = set()
 
 
@@ -81,8 +89,23 @@ class Columns:
     subject: str | None
 
 
-def encode_record(event: Event, place: Place) -> bytes:
+def encode_body(event: Event) -> bytes:
+    """Write an event's body in its canonical form, as it will stand in the record.
+
+    Raises:
+        CanonicalJSONError: It has none.
+    """
+    # Larger than any record may be, so that whoever asks can tell what is too large from what is not canonical.
+    return canonicalize(dict(event.body), bytes_max=_UNBOUNDED, depth_max=RECORD_DEPTH_MAX - 1)
+
+
+def encode_record(event: Event, place: Place, body: bytes | None = None) -> bytes:
     """Write an event as the record at its place.
+
+    Args:
+        event: What happened.
+        place: Where it goes.
+        body: What `encode_body` made of the event, where that was asked before.
 
     Raises:
         RecordInvalidError: The event breaks the record format.
@@ -99,7 +122,7 @@ def encode_record(event: Event, place: Place) -> bytes:
         "inst": place.instance,
         "boot": place.boot,
         "schema": f"sha256:{place.schema_sha256}",
-        "body": dict(event.body),
+        "body": {},
     }
     if event.subject is not None:
         record["subject"] = event.subject
@@ -108,17 +131,25 @@ def encode_record(event: Event, place: Place) -> bytes:
     if event.attachments:
         record["attachments"] = sorted({f"sha256:{sha256_hex(document)}" for document in event.attachments})
     try:
-        data = canonicalize(record)
+        envelope = canonicalize(record)
+        data = envelope.replace(_EMPTY_BODY, b'"body":' + (encode_body(event) if body is None else body), 1)
     except CanonicalJSONError as exc:
         raise RecordInvalidError(f"the event has no canonical form: {exc}") from exc
+    if len(data) > RECORD_BYTES_MAX:
+        raise RecordInvalidError(f"want a record of at most {RECORD_BYTES_MAX} bytes, got {len(data)}")
     _check_envelope(record)
     return data
 
 
-def parse_record(data: bytes) -> dict[str, Any]:
+def parse_record(data: bytes, prev: str = ZERO_PREV) -> dict[str, Any]:
     """Read a record's bytes: canonical JSON with exactly the envelope's fields, each in its one form.
 
     The body is not checked against the schema of its kind: a reader need not know every kind.
+
+    Args:
+        data: The record.
+        prev: What its `prev` should be, in the right form, where the caller knows and compares: it is then recognised
+            rather than looked at closely.
 
     Raises:
         RecordInvalidError: They are not a record; the message names the field.
@@ -128,7 +159,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
         # The quick way only ever says yes. Whatever it doubts, the plain checks decide, and name the field.
         if (
             type(record) is dict
-            and _is_surely_envelope(record)
+            and _is_surely_envelope(record, prev)
             and is_surely_in_profile(record["body"], depth_max=RECORD_DEPTH_MAX - 1)
         ):
             return record
@@ -167,26 +198,28 @@ def columns_of(record: Mapping[str, Any], leaf: bytes) -> Columns:
 
 
 def _check_envelope(record: Mapping[str, Any]) -> None:
-    if not _is_surely_envelope(record):
+    if not _is_surely_envelope(record, ZERO_PREV):
         _check_each_field(record)
         _remember(record)
 
 
-def _is_surely_envelope(record: Mapping[str, Any]) -> bool:
+def _is_surely_envelope(record: Mapping[str, Any], wanted_prev: str) -> bool:
     """Tell whether a record differs only in what is its own from one that was checked field by field."""
     try:
-        own = _OWN_FIELDS.fullmatch(f"{record['prev']} {record['id']} {record['ts']}")
+        v, log, seq, prev, ts, event_id, kind, actor, inst, boot, schema, body = _fields_of(record)
         subject, trace = record.get("subject", "-"), record.get("trace", "-")  # where there is none, one that passes
+        own = _OWN_FIELDS.fullmatch(f"{event_id} {ts}")
         return (
             own is not None
             and own[1] in _known_dates
-            and _shared_of(record) in _known_shared
-            and record["kind"] != GENESIS  # it stands in one place only
+            and (log, kind, schema, inst, boot) in _known_sources
+            and _known_actors.get(actor["id"]) == actor
+            and (prev == wanted_prev or _SHA256.fullmatch(prev) is not None)
             and len(record) == len(_REQUIRED) + ("subject" in record) + ("trace" in record) + ("attachments" in record)
-            and record["v"] is _VERSION
-            and type(record["seq"]) is int
-            and 0 < record["seq"] <= SAFE_INTEGER_MAX
-            and type(record["body"]) is dict
+            and v is _VERSION
+            and type(seq) is int
+            and 0 < seq <= SAFE_INTEGER_MAX
+            and type(body) is dict
             and type(subject) is str
             and 0 < len(subject) <= NAME_CHARS_MAX
             and type(trace) is str
@@ -197,27 +230,15 @@ def _is_surely_envelope(record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _shared_of(record: Mapping[str, Any]) -> tuple[str, ...]:
-    actor = record["actor"]
-    if len(actor) != len(_ACTOR_FIELDS) or type(actor["roles"]) is not list:
-        return ()  # is never remembered
-    return (
-        record["log"],
-        record["kind"],
-        record["schema"],
-        record["inst"],
-        record["boot"],
-        actor["type"],
-        actor["id"],
-        *actor["roles"],
-    )
-
-
 def _remember(record: Mapping[str, Any]) -> None:
-    if len(_known_shared) + len(_known_dates) >= _REMEMBERED_MAX:
-        _known_shared.clear()
+    if len(_known_sources) + len(_known_actors) + len(_known_dates) >= _REMEMBERED_MAX:
+        _known_sources.clear()
+        _known_actors.clear()
         _known_dates.clear()
-    _known_shared.add(_shared_of(record))
+    if record["kind"] != GENESIS:
+        _known_sources.add((record["log"], record["kind"], record["schema"], record["inst"], record["boot"]))
+    actor = record["actor"]
+    _known_actors[actor["id"]] = {**actor, "roles": list(actor["roles"])}  # a copy: the record is the caller's
     _known_dates.add(record["ts"][:10])
 
 

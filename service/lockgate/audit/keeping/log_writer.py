@@ -49,10 +49,9 @@ def record_behind(  # noqa: PLR0913 - where it goes, and what it says
     """
     now = writer.clock.now_ns()
     kinds = LogKinds(KindCatalogue({}), writer.origin)
-    author = Author(log=writer.origin, instance=writer.instance, boot=new_id(now), kinds=kinds)
+    author = Author(log=writer.origin, instance=writer.instance, boot=new_id(now))
     event = Event(id=new_id(now), kind=kind, actor=actor, body=body)
-    kinds.check(event)
     batch = Batch(rows, ending, author, EpochNs(max(now, ending.ts)))
-    (seq,) = batch.chain((event,))
+    (seq,) = batch.chain((kinds.check(event),))
     batch.sign(writer.signers)
     return batch, seq

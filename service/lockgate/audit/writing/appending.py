@@ -21,7 +21,7 @@ from lockgate.audit.errors import (
     NoteUnverifiedError,
     ProofInvalidError,
 )
-from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, read_checkpoint
+from lockgate.audit.formats.checkpoints import Checkpoint, open_known_checkpoint, read_checkpoint
 from lockgate.audit.formats.kind_names import SEAL
 from lockgate.audit.formats.merkle import (
     GrowingTree,
@@ -39,6 +39,7 @@ from lockgate.audit.formats.merkle import (
 from lockgate.audit.formats.notes import VerifierKey, split_note
 from lockgate.audit.formats.records import GENESIS_PREV, columns_of, parse_record
 from lockgate.audit.retention_store import is_pruned
+from lockgate.audit.writing.append_store import AppendStore
 from lockgate.clock import EpochNs, parse_timestamp
 
 
@@ -53,6 +54,8 @@ class Ending:
     edge: dict[Node, bytes]  # the complete subtrees of the right edge, nodes_of((0, size))
     sealed: bool = False  # record size-1 says that the log goes on in another database
 
+
+FOLLOWED_MAX: Final = 512  # records of others: a largest batch; of more, the edge of the tree is read sooner
 
 BEGINNING: Final = Ending(size=0, leaf=GENESIS_PREV, ts=EpochNs(0), root=b"", edge={})
 """The ending of a log without records."""
@@ -82,12 +85,13 @@ class Growth:
         return {node: self.hashes[node] for node in nodes_of((0, self.size))}
 
 
-def check_ending(
+def check_ending(  # noqa: PLR0913 - each is one thing that a log is held against
     connection: Connection,
     head: store.Head | None,
     keys: Sequence[VerifierKey],
     signed: Sequence[Checkpoint] = (),
     *,
+    known: Ending | None = None,
     sealed: bool = False,
 ) -> Ending:
     """Make sure that the stored log ends where its own last checkpoint says, and begins with what was signed before.
@@ -98,7 +102,8 @@ def check_ending(
           first, so that whoever has only the former key stops when the key is changed.
       (3) It covers exactly the records there are.
       (4) The last record's stored bytes hash to the stored head, and name its position.
-      (5) The stored nodes of the right edge lead to the signed root, and so does the head's leaf.
+      (5) The log that is `known`, and the stored records that others added to it since, lead to the signed root. Where
+          nothing is known, or too many were added: the stored nodes of the right edge do, and so does the head's leaf.
       (6) The stored log begins with what was signed before.
       (7) It was not sealed; or, for whoever lets a sealed log go on, it was.
 
@@ -111,10 +116,11 @@ def check_ending(
         head: The log's stored head.
         keys: Our keys for this log, the one that signs first; all have the log's name.
         signed: Checkpoints of this log that were seen outside this database.
+        known: Where the log ended when this process last wrote: so much was signed too.
         sealed: Whether the log must be sealed, rather than not.
 
     Raises:
-        LogBehindError: The stored log is shorter than `signed`.
+        LogBehindError: The stored log is shorter than `signed`, or than `known`.
         LogForeignError: There is no such log, or in step 2 another key signed.
         LogSealedError, LogNotSealedError: Step 7 fails.
         LogInconsistentError: Any other step fails: an edit, a flipped bit, a half-restored database.
@@ -124,42 +130,33 @@ def check_ending(
     # before a change of keys is behind, not foreign.
     if head is None:
         raise LogForeignError(f"the database holds no log {log!r}; create it first")
-    signed_size = max((checkpoint.size for checkpoint in signed), default=0)
+    signed_size = max([checkpoint.size for checkpoint in signed] + ([] if known is None else [known.size]), default=0)
     if head.size < signed_size:
         raise LogBehindError(
             f"want the {signed_size} records that were signed, got {head.size}: was a backup restored? "
             "'lockgate audit recover' puts the missing records back from an export"
         )
     # (2) Our key signed its newest checkpoint.
-    note = store.read_last_checkpoint(connection, log)
-    if note is None:
-        raise LogInconsistentError("the log has records but no checkpoint")
-    try:
-        checkpoint = open_checkpoint(note, keys)
-    except NoteUnverifiedError as exc:
-        raise LogForeignError("the log's last checkpoint was signed by another key than ours") from exc
-    except AuditError as exc:
-        raise LogInconsistentError(f"the log's last checkpoint cannot be believed: {exc}") from exc
-    _, (first, *_) = split_note(note)
-    if not any(first.names(key) for key in keys):
-        raise LogForeignError(
-            "the log's key was changed, and ours is only the former one: start again with the new one"
-        )
+    rows = AppendStore(connection, log)
+    checkpoint = _newest_checkpoint(rows, keys)
     # (3) It covers exactly the records there are.
     if checkpoint.size != head.size:
         raise LogInconsistentError(f"want {checkpoint.size} records, as was signed, got {head.size}")
     # (4) The last record is the head.
-    entry = store.read_entry(connection, log, head.size - 1)
+    entry = rows.read_entry(head.size - 1)
     if entry is None or leaf_hash(entry.body) != head.leaf:
         raise LogInconsistentError("the last record's bytes do not hash to the log's head")
     record = parse_record(entry.body)
     if columns_of(record, head.leaf) != entry.columns:
         raise LogInconsistentError("the last record's columns are not those of its bytes")
-    # (5) The stored tree is the signed one, and the head is its last leaf.
-    edge = _check_tree(connection, checkpoint, head.leaf)
+    # (5) The stored log is the signed one, and the head is its last leaf.
+    growth = None if known is None else _follow(rows, known, checkpoint, head.leaf)
+    edge = _check_tree(connection, checkpoint, head.leaf) if growth is None else growth.edge()
     # (6) It begins with what was signed before.
+    if known is not None and growth is None:
+        signed = [*signed, Checkpoint(origin=log, size=known.size, root=known.root)]
     for before in signed:
-        if _root_at(connection, before) != before.root:
+        if before != checkpoint and _root_at(connection, before) != before.root:
             raise LogInconsistentError(f"the first {before.size} records are not those that were signed")
     # (7) It goes on here.
     _check_seal(record, sealed=sealed)
@@ -180,6 +177,39 @@ def _check_seal(record: Mapping[str, Any], *, sealed: bool) -> None:
         )
     if sealed and record["kind"] != SEAL:
         raise LogNotSealedError(f"want a log that ends with a {SEAL} record, got one that ends with {record['kind']}")
+
+
+def _newest_checkpoint(rows: AppendStore, keys: Sequence[VerifierKey]) -> Checkpoint:
+    note = rows.read_last_checkpoint()
+    if note is None:
+        raise LogInconsistentError("the log has records but no checkpoint")
+    try:
+        checkpoint = open_known_checkpoint(note, tuple(keys))
+    except NoteUnverifiedError as exc:
+        raise LogForeignError("the log's last checkpoint was signed by another key than ours") from exc
+    except AuditError as exc:
+        raise LogInconsistentError(f"the log's last checkpoint cannot be believed: {exc}") from exc
+    _, (first, *_) = split_note(note)
+    if not any(first.names(key) for key in keys):
+        raise LogForeignError(
+            "the log's key was changed, and ours is only the former one: start again with the new one"
+        )
+    return checkpoint
+
+
+def _follow(rows: AppendStore, known: Ending, checkpoint: Checkpoint, last_leaf: bytes) -> Growth | None:
+    """Return what the records that others added make of the known tree; None if they are not all to be had."""
+    added = checkpoint.size - known.size
+    bodies = rows.read_bodies(known.size, added) if 0 < added <= FOLLOWED_MAX else []
+    if len(bodies) != added or not bodies:  # or pruned meanwhile
+        return None
+    leaves = [leaf_hash(body) for body in bodies]
+    growth = grow(known, leaves)
+    if growth.root != checkpoint.root or leaves[-1] != last_leaf:
+        raise LogInconsistentError(
+            f"the first {known.size} records are not those that were signed, or what was added to them is not"
+        )
+    return growth
 
 
 def _check_tree(connection: Connection, checkpoint: Checkpoint, last_leaf: bytes) -> dict[Node, bytes]:

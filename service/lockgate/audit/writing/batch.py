@@ -10,12 +10,12 @@ from lockgate.audit.formats.kind_names import KIND, SEAL
 from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer
 from lockgate.audit.formats.records import ATTACHMENT_BYTES_MAX, Columns, Place, encode_record
+from lockgate.audit.kinds import CheckedEvent
 from lockgate.audit.reading.reader import make_receipt
 from lockgate.audit.store import Entry, Head
-from lockgate.audit.types import Event, Receipt
+from lockgate.audit.types import Receipt
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import Ending, Growth, grow
-from lockgate.audit.writing.log_kinds import LogKinds
 from lockgate.clock import EpochNs, format_timestamp
 
 EVENTS_MAX: Final = 64  # of one job; the gate writes at most fifty, when promotions run out
@@ -28,7 +28,6 @@ class Author:
     log: str  # the origin
     instance: str
     boot: str  # a UUID of this run of it
-    kinds: LogKinds
 
 
 class Batch:
@@ -39,6 +38,7 @@ class Batch:
         self._ending = ending
         self._author = author
         self._ts = ts
+        self._ts_text = format_timestamp(ts)
         self._entries: list[Entry] = []
         self._ids: set[str] = set()
         self._growth: Growth | None = None
@@ -49,14 +49,13 @@ class Batch:
         """Whether a kind of record is registered in it."""
         return any(entry.columns.kind == KIND for entry in self._entries)
 
-    def chain(self, events: Sequence[Event]) -> range:
+    def chain(self, events: Sequence[CheckedEvent]) -> range:
         """Give events their places; all of them or, if this raises, none.
 
         Returns:
             Their positions.
 
         Raises:
-            KindUnknownError: An event's kind is not in the catalogue.
             RecordInvalidError: An event or attachment breaks its format or size, or there are too many.
             DuplicateIDError: The log already holds an event's id.
         """
@@ -65,14 +64,14 @@ class Batch:
         first = self._ending.size + len(self._entries)
         prev = self._entries[-1].columns.leaf if self._entries else self._ending.leaf
         entries: list[Entry] = []
-        for seq, event in enumerate(events, first):
-            entries.append(self._entry(event, seq, prev))
+        for seq, checked in enumerate(events, first):
+            entries.append(self._entry(checked, seq, prev))
             prev = entries[-1].columns.leaf
-        ids = {event.id for event in events}
+        ids = {checked.event.id for checked in events}
         if len(ids) < len(events) or not ids.isdisjoint(self._ids) or any(map(self._rows.holds, ids)):
             raise DuplicateIDError("the log already holds a record with this event's id")
-        for seq, event in enumerate(events, first):
-            for document in event.attachments:
+        for seq, checked in enumerate(events, first):
+            for document in checked.event.attachments:
                 self._rows.keep_attachment(document, seq)
         self._entries += entries
         self._ids |= ids
@@ -92,8 +91,14 @@ class Batch:
             return None
         rows, author = self._rows, self._author
         rows.add_entries(self._entries)
-        # From the bytes that the database gives back, not from those it was given: only what is stored gets signed.
-        leaves = [leaf_hash(body) for body in rows.read_bodies(self._ending.size, len(self._entries) + 1)]
+        # From the bytes that the database gives back, not from those it was given: only what is stored gets signed. The
+        # record before the batch is looked at again too, since the tree goes on from what was known of it.
+        before = [self._ending.leaf] if self._ending.size else []
+        first = self._ending.size - len(before)
+        stored = [leaf_hash(body) for body in rows.read_bodies(first, len(before) + len(self._entries) + 1)]
+        leaves = stored[len(before) :]
+        if stored[: len(before)] != before:
+            raise LogInconsistentError("the last record's bytes do not hash to the log's head")
         if leaves != [entry.columns.leaf for entry in self._entries]:
             raise LogInconsistentError("the database gave back other records than it was given")
         growth = grow(self._ending, leaves)
@@ -117,8 +122,8 @@ class Batch:
             raise LogInconsistentError("want a batch that was signed")
         return make_receipt(self._entries[seq - self._ending.size], self._growth.path(seq), self.note)
 
-    def _entry(self, event: Event, seq: int, prev: bytes) -> Entry:
-        author = self._author
+    def _entry(self, checked: CheckedEvent, seq: int, prev: bytes) -> Entry:
+        author, event = self._author, checked.event
         for document in event.attachments:
             if len(document) > ATTACHMENT_BYTES_MAX:
                 raise RecordInvalidError(
@@ -131,16 +136,16 @@ class Batch:
             ts=self._ts,
             instance=author.instance,
             boot=author.boot,
-            schema_sha256=author.kinds.schema_sha256(event.kind),
+            schema_sha256=checked.schema_sha256,
         )
-        body = encode_record(event, place)
+        body = encode_record(event, place, checked.body)
         columns = Columns(
             seq=seq,
             leaf=leaf_hash(body),
             prev=prev,
             id=event.id,
             kind=event.kind,
-            ts=format_timestamp(self._ts),
+            ts=self._ts_text,
             actor=event.actor.id,
             subject=event.subject,
         )

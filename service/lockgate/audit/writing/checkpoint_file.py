@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lockgate.audit.errors import AuditError, CheckpointFileError, LogForeignError
-from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
+from lockgate.audit.formats.checkpoints import Checkpoint, open_known_checkpoint
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX, VerifierKey
 
 SYNC_EVERY_S: Final = 1.0  # a synced write costs as much as the commit itself; one a second costs nothing
@@ -38,6 +38,7 @@ class CheckpointFile:
         self._unsynced = False
         self._synced_s = 0.0
         self._seen = _NO_FILE  # inode and length of the file when this process last knew all of it
+        self._read_to = 0  # where in it the last whole note ends that was read: the next one begins behind
         self._newest: Checkpoint | None = None  # the largest in it, but for our own
         self._own = b""  # our own largest, not looked at yet
 
@@ -64,46 +65,47 @@ class CheckpointFile:
         """
         with self._lock:
             notes, self._own = ([self._own] if self._own else []), b""
-            seen = self._seen
+            seen, read_to = self._seen, self._read_to
             if not self._is_as_seen():
-                seen, found = self._read()
-                notes += found or []
-            self._seen = _NO_FILE  # until what is in it is believed
+                seen, read_to, found = self._read(seen, read_to)
+                notes += found
+            self._seen, self._read_to = _NO_FILE, 0  # until what is in it is believed
             if notes or seen != _NO_FILE:
-                self._newest = self._larger(notes, keys)
-            self._seen = seen
+                note = self._largest_note(notes, keys, 0 if self._newest is None else self._newest.size + 1)
+                self._newest = self._newest if note is None else open_known_checkpoint(note, tuple(keys))
+            self._seen, self._read_to = seen, read_to
             return self._newest
-
-    def _larger(self, notes: list[bytes], keys: Sequence[VerifierKey]) -> Checkpoint:
-        known = self._newest
-        if known is not None:
-            notes = [note for note in notes if _claimed_size(note) > known.size]
-            if not any(_is_signed(note, keys) for note in notes):
-                return known
-        return open_checkpoint(self._largest_note(notes, keys), keys)
 
     def newest_note(self, keys: Sequence[VerifierKey]) -> bytes | None:
         """Return the same checkpoint as it was signed; the arguments and errors are those of `newest`."""
-        _, notes = self._read()
-        return None if notes is None else self._largest_note(notes, keys)
+        seen, _, notes = self._read(_NO_FILE, 0)
+        return None if seen == _NO_FILE else self._largest_note(notes, keys, 0)
 
-    def _read(self) -> tuple[tuple[int, int], list[bytes] | None]:
+    def _read(self, seen: tuple[int, int], read_to: int) -> tuple[tuple[int, int], int, list[bytes]]:
+        """Return what the file now is, where its last whole note ends, and the notes behind what was read before."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
-                file.seek(max(0, found.st_size - _TAIL_BYTES))
-                tail = file.read(found.st_size)
+                is_longer = found.st_ino == seen[0] and found.st_size >= read_to
+                begin = max(found.st_size - _TAIL_BYTES, read_to if is_longer else 0, 0)
+                file.seek(begin)
+                tail = file.read(found.st_size - begin)
         except FileNotFoundError:
-            return _NO_FILE, None
+            return _NO_FILE, 0, []
         except OSError as exc:
             raise CheckpointFileError(f"cannot read {self.path}: {exc.strerror}") from exc
-        return (found.st_ino, found.st_size), _NOTE.findall(tail)
+        notes = list(_NOTE.finditer(tail))
+        # Not to the end of the file: the last note may be there in part only, while another process writes it.
+        end = begin + notes[-1].end() if notes else begin
+        return (found.st_ino, found.st_size), end, [note[0] for note in notes]
 
-    def _largest_note(self, notes: list[bytes], keys: Sequence[VerifierKey]) -> bytes:
+    def _largest_note(self, notes: list[bytes], keys: Sequence[VerifierKey], size_min: int) -> bytes | None:
         # By size, not by place: processes that share the file write in no certain order.
         for note in sorted(notes, key=_claimed_size, reverse=True):
-            if _is_signed(note, keys):
+            if _claimed_size(note) >= size_min and _is_signed(note, keys):
                 return note
+        if size_min:
+            return None
         raise LogForeignError(f"want checkpoints of this log in {self.path}, got none that our key signed")
 
     def write(self, note: bytes) -> None:
@@ -154,7 +156,7 @@ class CheckpointFile:
         # Only if nobody else wrote since we looked: what they wrote is still to be read.
         known = (before.st_ino, before.st_size) == self._seen or before.st_size == 0
         if known and after.st_size == before.st_size + length:
-            self._seen = (after.st_ino, after.st_size)
+            self._seen, self._read_to = (after.st_ino, after.st_size), after.st_size
             self._own = max(self._own, self._unwritten, key=_claimed_size)
 
 
@@ -164,7 +166,7 @@ def _claimed_size(note: bytes) -> int:
 
 def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:
     try:
-        open_checkpoint(note, keys)
+        open_known_checkpoint(note, tuple(keys))
     except AuditError:
         return False
     return True

@@ -23,11 +23,13 @@ BATCH_MAX: Final = 512  # jobs in one write; past that a batch gains little and 
 class GroupCommit(Generic[J]):
     """Hands jobs to `write` in batches, in the order in which they came, one batch at a time."""
 
-    def __init__(self, write: Callable[[Sequence[J]], None], *, waiting_max: int = WAITING_MAX) -> None:
+    def __init__(self, write: Callable[[Callable[[], Sequence[J]]], None], *, waiting_max: int = WAITING_MAX) -> None:
         """Take what writes.
 
         Args:
-            write: Writes a batch and notes each job's outcome in the job. It is called by one thread at a time.
+            write: Takes a batch, once, by calling what it is given: late, when it can write at once, so that whoever
+                came until then is in it. It writes the batch and notes each job's outcome in the job. It is called by
+                one thread at a time.
             waiting_max: How many jobs may wait.
         """
         self._write = write
@@ -60,44 +62,51 @@ class GroupCommit(Generic[J]):
             if not turn.leads:
                 turn.called.acquire()  # until it was written for us, or it is our turn to write
             if not turn.written:
-                self._take(batch)
                 self._writer = threading.get_ident()
-                self._write([each.job for each in batch])
+                self._write(lambda: self._take(batch))
         finally:
             self._leave(turn, batch)
 
-    def _take(self, batch: list["_Turn[J]"]) -> None:
+    def _take(self, batch: list["_Turn[J]"]) -> list[J]:
         with self._lock:
             while self._waiting and len(batch) < BATCH_MAX:
                 batch.append(self._waiting.popleft())
+        return [each.job for each in batch]
 
     def _leave(self, turn: "_Turn[J]", batch: list["_Turn[J]"]) -> None:
-        if turn.written:
-            return
-        with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            if turn.leads:
-                self._writer = 0
-                following = self._waiting[0] if self._waiting else None
-                self._writing = following is not None
-                if following is not None:  # first, so that the next write begins while the others go their ways
-                    following.leads = True
-                    following.called.release()
-        for other in batch:
-            if other is not turn:
-                other.written = True
-                other.called.release()
+        if not turn.written:  # it wrote, or was stopped
+            with self._lock:
+                turn.gone = True
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                if turn.leads:
+                    self._call_writer()
+                    # Each wakes the next. Woken all at once they would fight for the interpreter, also with the writer.
+                    for other in reversed(batch):
+                        if not other.gone:
+                            other.written, other.next, turn.next = True, turn.next, other
+        if turn.next is not None:
+            turn.next.called.release()
+
+    def _call_writer(self) -> None:
+        self._writer = 0
+        following = self._waiting[0] if self._waiting else None
+        self._writing = following is not None
+        if following is not None:  # first, so that the next write begins while the others go their ways
+            following.leads = True
+            following.called.release()
 
 
 class _Turn(Generic[J]):
     """One caller in the queue."""
 
-    __slots__ = ("called", "job", "leads", "written")
+    __slots__ = ("called", "gone", "job", "leads", "next", "written")
 
     def __init__(self, job: J) -> None:
         self.job = job
         self.leads = False  # it is the one that writes, or the next one
         self.written = False
+        self.gone = False  # it waits no more
+        self.next: _Turn[J] | None = None  # whom to wake when it leaves
         self.called = threading.Lock()  # a lock as a one-time signal: taken now, given back by whoever calls
         self.called.acquire()

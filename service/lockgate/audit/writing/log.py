@@ -18,12 +18,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from lockgate.audit import store
-from lockgate.audit.errors import AuditError, LogForeignError, LogInconsistentError, NoEventError
+from lockgate.audit.errors import AuditError, LogForeignError, NoEventError
 from lockgate.audit.formats.checkpoints import Checkpoint
 from lockgate.audit.formats.kind_names import GENESIS
-from lockgate.audit.formats.merkle import leaf_hash
 from lockgate.audit.formats.notes import Signer, VerifierKey
-from lockgate.audit.kinds import KindCatalogue, registration
+from lockgate.audit.kinds import CheckedEvent, KindCatalogue, registration
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
 from lockgate.audit.writing.append_store import AppendStore
@@ -72,7 +71,7 @@ class AuditLog(LogReader):
         self._clock = clock
         boot = new_id(clock.now_ns())
         self._kinds = LogKinds(catalogue, self.origin)
-        self._author = Author(log=self.origin, instance=instance, boot=boot, kinds=self._kinds)
+        self._author = Author(log=self.origin, instance=instance, boot=boot)
         self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file)
         self._writers: GroupCommit[_Job[Any]] = GroupCommit(self._write)
         self._known: Ending | None = None  # where the log ended when this process last wrote
@@ -109,12 +108,12 @@ class AuditLog(LogReader):
             rows.add_head()
             head = rows.lock_head()
             if head is not None and head.size > 0:
-                check_ending(connection, head, self._keys, self._signed())
+                check_ending(connection, head, self._keys, self._outside())
                 return
             if self._file is not None and self._file.newest(self._keys) is not None:
                 raise LogForeignError("want no checkpoint file yet for a new log, got one: where is its database?")
             batch = Batch(rows, BEGINNING, self._author, self._clock.now_ns())
-            batch.chain((genesis,))
+            batch.chain((self._kinds.check(genesis),))
             known = batch.sign(self._signers)
         self._keep(known, batch.note)
 
@@ -194,11 +193,12 @@ class AuditLog(LogReader):
         """
         if self._file is not None:
             self._file.settle(sync=True)
-        signed = self._signed()  # before the snapshot is taken: what is signed after that is not in it
+        known, outside = self._known, self._outside()  # before the snapshot is taken: later ones are not in it
         with read_transaction(self._engine) as connection:
-            check_ending(connection, store.read_head(connection, self.origin), self._keys, signed)
+            check_ending(connection, store.read_head(connection, self.origin), self._keys, outside, known=known)
 
-    def _write(self, jobs: Sequence["_Job[Any]"]) -> None:
+    def _write(self, take: Callable[[], Sequence["_Job[Any]"]]) -> None:
+        jobs: Sequence[_Job[Any]] = ()
         try:
             if self._file is not None:
                 self._file.settle()
@@ -209,6 +209,7 @@ class AuditLog(LogReader):
                 # Within one log time never goes backwards, whatever the machine's clock does.
                 ts = EpochNs(max(self._clock.now_ns(), ending.ts))
                 batch = Batch(rows, ending, self._author, ts)
+                jobs = take()  # not before: who came while we waited for the database is written too
                 for job in jobs:
                     self._run(job, connection, rows, batch)
                 known = batch.sign(self._signers)
@@ -216,7 +217,7 @@ class AuditLog(LogReader):
             if known is not None and not batch.registers_kinds:
                 self._kinds.skip_to(known.size)
         except Exception as exc:  # noqa: BLE001 - each caller is told, in its own thread
-            for job in jobs:
+            for job in jobs or take():
                 job.fail(exc)
         else:
             for job in jobs:
@@ -225,46 +226,41 @@ class AuditLog(LogReader):
     def _run(self, job: "_Job[Any]", connection: Connection, rows: AppendStore, batch: Batch) -> None:
         try:
             if job.work is None:
-                if job.checked != self._kinds.schema_sha256(job.events[0].kind):
-                    self._check_events(job.events)  # not checked yet, or under a schema of before
-                job.recorded(batch, batch.chain(job.events))
+                (event,), checked = job.events, job.checked
+                if checked is None or checked.schema_sha256 != self._kinds.schema_sha256(event.kind):
+                    checked = self._kinds.check(event)  # not checked yet, or under a schema of before
+                job.recorded(batch, batch.chain((checked,)))
                 return
             with rows.undone_on_error():
                 outcome = job.work(connection)
-                self._check_events(outcome.events)
+                checked_events = self._check_events(outcome.events)
                 job.value = outcome.value
-                job.recorded(batch, batch.chain(outcome.events))
+                job.recorded(batch, batch.chain(checked_events))
         except DBAPIError:
             raise  # the transaction may be gone, and with it the other jobs' changes
         except Exception as exc:  # noqa: BLE001 - this caller's own affair; the other jobs go on
             job.fail(exc)
 
-    def _check_events(self, events: Sequence[Event]) -> None:
+    def _check_events(self, events: Sequence[Event]) -> list[CheckedEvent]:
         if not events:
             raise NoEventError("want at least one event for work that may have changed the database")
-        for event in events:
-            self._kinds.check(event)
+        return [self._kinds.check(event) for event in events]
 
     def _find_ending(self, connection: Connection, rows: AppendStore) -> Ending:
         head, known = rows.lock_head(), self._known
         is_ours = head is not None and known is not None and (head.size, head.leaf) == (known.size, known.leaf)
         if known is not None and is_ours and not known.sealed and self._knows_the_file(known.size):
-            # The tree goes on from what this process signed. The last record is looked at again.
-            if [leaf_hash(body) for body in rows.read_bodies(known.size - 1, 2)] != [known.leaf]:
-                raise LogInconsistentError("the last record's bytes do not hash to the log's head")
-            return known
+            return known  # the tree goes on from what this process signed
         # The write lock is held: nothing is signed meanwhile.
-        return check_ending(connection, head, self._keys, self._signed())
+        return check_ending(connection, head, self._keys, self._outside(), known=known)
 
     def _knows_the_file(self, size: int) -> bool:
         return self._file is None or self._file.has_nothing_beyond(size)
 
-    def _signed(self) -> list[Checkpoint]:
-        # What this process signed itself, and the largest that the file outside says any process signed.
-        known = self._known
-        signed = [] if known is None else [Checkpoint(origin=self.origin, size=known.size, root=known.root)]
-        outside = None if self._file is None else self._file.newest(self._keys)
-        return signed if outside is None else [*signed, outside]
+    def _outside(self) -> list[Checkpoint]:
+        # The largest that the file outside says any process signed.
+        newest = None if self._file is None else self._file.newest(self._keys)
+        return [] if newest is None else [newest]
 
     def _keep(self, known: Ending | None, note: bytes) -> None:
         if known is None:
@@ -299,11 +295,11 @@ class _Job(Generic[T]):
         self,
         work: Callable[[Connection], Outcome[T]] | None,
         events: tuple[Event, ...] = (),
-        checked: str | None = None,
+        checked: CheckedEvent | None = None,
     ) -> None:
         self.work = work
         self.events = events
-        self.checked = checked  # the SHA-256 of the schema that the one event was held to before it queued
+        self.checked = checked  # the one event, where it was checked before it queued
         self.value: Any = None
         self.done = False  # durable, here and outside
         self._batch: Batch | None = None

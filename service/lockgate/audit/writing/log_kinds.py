@@ -7,17 +7,17 @@ for registrations under the log's write lock whenever somebody else wrote, so th
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from lockgate.audit import store
 from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError
 from lockgate.audit.formats.kind_names import KIND
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.kind_schemas import KIND_SCHEMA_BYTES_MAX, KindSchema
-from lockgate.audit.kinds import KindCatalogue, check_canonical
+from lockgate.audit.kinds import CheckedEvent, KindCatalogue, canonical_body
 from lockgate.audit.types import Event
+from lockgate.audit.writing.append_store import AppendStore
 from lockgate.digests import sha256_hex
-from lockgate.storage.tables import audit_entry
 
 KINDS_MAX: Final = 60  # pruning registers what goes on again, in one transaction of at most 64 events
 
@@ -33,9 +33,8 @@ class Registration:
 
 def read_registrations(connection: Connection, log: str, first: int = 0) -> list[Registration]:
     """Return the registrations from position `first` on, in order; of one kind the last counts."""
-    query = select(audit_entry.c.seq, audit_entry.c.body).where(audit_entry.c.log == log, audit_entry.c.kind == KIND)
-    rows = connection.execute(query.where(audit_entry.c.seq >= first).order_by(audit_entry.c.seq))
-    return [_registration(row.seq, parse_record(row.body)["body"]) for row in rows]
+    rows = AppendStore(connection, log).read_of_kind(KIND, first)
+    return [_registration(seq, parse_record(body)["body"]) for seq, body in rows]
 
 
 def is_registered(connection: Connection, log: str, kind: str, schema: bytes) -> bool:
@@ -54,12 +53,11 @@ class LogKinds:
         self._asked: set[str] = set()  # new kinds that events of the transaction in hand register
         self._read_to = 0  # the registrations before this position are known
 
-    def check_early(self, event: Event) -> str | None:
+    def check_early(self, event: Event) -> CheckedEvent | None:
         """Check an event before it waits for its turn to be written.
 
         Returns:
-            The SHA-256 of the schema that its body was held to; None where only the writer can tell, since another
-            process may have registered another schema meanwhile.
+            None where only the writer can tell, since another process may have registered another schema meanwhile.
 
         Raises:
             AuditError: As `check`, of a kind that ships with Lockgate.
@@ -72,11 +70,8 @@ class LogKinds:
         except (KindUnknownError, BodyInvalidError):
             return None
 
-    def check(self, event: Event) -> str:
+    def check(self, event: Event) -> CheckedEvent:
         """Make sure that an event may be written, as far as is known since the last look.
-
-        Returns:
-            The SHA-256 of the schema that its body was held to.
 
         Raises:
             KindUnknownError: Its kind is neither in the catalogue nor registered, or its schema cannot be had.
@@ -88,10 +83,9 @@ class LogKinds:
             if event.kind == KIND:
                 self._check_room(event.body["kind"])
             return checked
-        schema = self._schema(event.kind)
-        check_canonical(event)
+        schema, body = self._schema(event.kind), canonical_body(event)
         schema.check(event.body)
-        return schema.sha256
+        return CheckedEvent(event=event, body=body, schema_sha256=schema.sha256)
 
     def schema_sha256(self, kind: str) -> str:
         """Return the SHA-256 of the schema of a kind's body.
