@@ -10,6 +10,8 @@ pruned.json         what is known of the records that were deleted; absent where
 An export may hold more, for other readers: tiles, a policy. Neither is read here: whom to trust, no export can say.
 """
 
+import functools
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -68,7 +70,7 @@ class ExportFolder:
             with (self._path / RECORDS).open("rb", buffering=_READ_BYTES) as file:
                 file.seek(offset)
                 # A longer line cannot be a record; it comes in pieces, and the first piece is refused as malformed.
-                lines = iter(lambda: file.readline(RECORD_BYTES_MAX + 2), b"")
+                lines = iter(functools.partial(file.readline, RECORD_BYTES_MAX + 2), b"")
                 for line in itertools.islice(lines, count):
                     yield line.removesuffix(b"\n"), None
         except OSError as exc:
@@ -81,7 +83,7 @@ class ExportFolder:
             begin: The position of the first record in the file.
         """
         try:
-            with (self._path / RECORDS).open("rb") as file:
+            with (self._path / RECORDS).open("rb", buffering=0) as file:
                 yield from _cuts(file, begin)
         except OSError as exc:
             raise ExportError(f"cannot read {RECORDS}: {exc.strerror}") from exc
@@ -164,10 +166,12 @@ def _notes(file: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-def _cuts(file: BinaryIO, begin: int) -> Iterator[Cut]:
+def _cuts(file: io.FileIO, begin: int) -> Iterator[Cut]:
     offset = start = found = 0  # of the block, of the stretch; lines of the stretch in earlier blocks
     is_whole = True  # whether the file so far ends with a newline
-    while block := file.read(_READ_BYTES):
+    block = bytearray(_READ_BYTES)  # one for all: to get fresh memory for each takes longer than to look through it
+    while length := file.readinto(block):
+        del block[length:]  # the last one is shorter
         lines, position = block.count(b"\n"), 0
         while found + lines >= (count := stretch_records(begin)):
             for _ in range(count - found):

@@ -21,7 +21,7 @@ from lockgate.audit.formats.kind_names import (
     KEY_ROTATE,
     PRUNE,
 )
-from lockgate.audit.formats.records import Columns, attachments_of, columns_of, parse_record
+from lockgate.audit.formats.records import ZERO_PREV, Columns, attachments_of, columns_of, parse_record
 from lockgate.digests import sha256_hex
 
 STRETCH_RECORDS_MAX: Final = 4096  # a power of two; about 5 MB, a twentieth of a second, and leaf hashes of 128 KiB
@@ -72,7 +72,7 @@ def check_stretch(
     Returns:
         The facts, or None if anything is wrong, or there is no record.
     """
-    seq, prev, ts, log = begin, "", "", ""
+    seq, prev, ts, log = begin, ZERO_PREV, "", ""
     leaves: list[bytes] = []
     events: list[tuple[int, dict[str, Any]]] = []
     missing: list[tuple[int, str]] = []
@@ -81,15 +81,16 @@ def check_stretch(
     sha256 = hashlib.sha256
     for line, columns in entries:
         try:
-            record = parse_record(line)
+            record = parse_record(line, prev)
         except RecordInvalidError:
             return None
+        now: str = record["ts"]
         if first is None:
-            first, log, prev, ts = record, record["log"], record["prev"], record["ts"]
-        if record["seq"] != seq or record["prev"] != prev or record["log"] != log or record["ts"] < ts:
+            first, log, prev, ts = record, record["log"], record["prev"], now
+        if record["seq"] != seq or record["prev"] != prev or record["log"] != log or now < ts:
             return None
-        if record["ts"][_SECONDS] != ts[_SECONDS]:  # of most records it is the same, and this is quick
-            silence = silence_between(ts, record["ts"])
+        if now[_SECONDS] != ts[_SECONDS]:  # of most records it is the same, and this is quick
+            silence = silence_between(ts, now)
             if silence is not None:
                 silences.append((seq, silence))
         leaf = sha256(b"\x00" + line).digest()
@@ -103,7 +104,7 @@ def check_stretch(
                 return None
             missing.extend((seq, name) for name in lost)
         leaves.append(leaf)
-        prev, ts, seq = f"sha256:{leaf.hex()}", record["ts"], seq + 1
+        prev, ts, seq = "sha256:" + leaf.hex(), now, seq + 1
     if first is None:
         return None
     levels = _levels(leaves)
