@@ -14,7 +14,7 @@ from lockgate.web.app import create_app
 from lockgate.web.pages import html
 from lockgate.web.pages.home import LOOKED_AT_MAX, Waiting
 from support.browsers import Browser, code_of
-from support.gates import DAY_NS, GateUnderTest
+from support.gates import DAY_NS, GateUnderTest, compile_config, policy_config
 from support.logins import PUBLIC_URL, login_gate, new_browser
 from support.oidc_provider import OIDCProvider
 
@@ -134,6 +134,26 @@ def test_what_waits_is_what_one_may_do(gate: GateUnderTest, browser: Browser, pr
 
     browser.open(f"/v1/promotions/{number}/approvals", "POST", json=gate.approval_document(answer, "risk"))
     assert f"approve {number}" not in browser.open("/").text
+
+
+def test_who_has_had_a_say_is_not_asked_again(tmp_path: Path, provider: OIDCProvider) -> None:
+    """Where two of one role must approve, the first of them has done their part."""
+    documents = policy_config()
+    rows = documents["matrix"]["rows"]
+    matrix = {**documents["matrix"], "rows": [{**row, "approvals": [{"role": "ml-lead", "count": 2}]} for row in rows]}
+    (tmp_path / "config").mkdir()
+    two = WasmEngine(compile_config(tmp_path / "config", {**documents, "matrix": matrix}))
+    gate = login_gate(tmp_path, two, provider)
+    answer = gate.request("rita")
+    browser = new_browser(gate)
+    browser.log_in()
+    number = answer["promotion"]["id"]
+    assert f"approve {number} --role ml-lead" in browser.open("/").text
+    path = f"/v1/promotions/{number}/approvals"
+    assert browser.open(path, "POST", json=gate.approval_document(answer, "ml-lead")).status_code == 201
+
+    assert number not in browser.open("/").text
+    assert "ml-lead (1 of 2)" in gate.call("GET", "/", "leo").text
 
 
 def test_what_has_run_out_waits_for_nobody(gate: GateUnderTest) -> None:
