@@ -34,7 +34,7 @@ from support.gates import DAY_NS, PEOPLE, GateUnderTest, make_gate
 ANY_ID = "01a1ee56-5e00-7cf9-af7f-e207b52d6636"
 ROLES_PAGE = Path(__file__).parents[2] / "docs" / "roles.md"
 TRACE = "01a1ee56-5e00-7cf9-af7f-e207b52d0001"
-PARAMETERS = {"{promotion_id}": ANY_ID, "{seq}": "0", "{tile}": "0/000.p/1"}
+PARAMETERS = {"{promotion_id}": ANY_ID, "{seq}": "0", "{tile}": "0/000.p/1", "{environment}": "production"}
 QUERIES = {"/v1/audit/proofs/inclusion": "?seq=0&size=1", "/v1/audit/proofs/consistency": "?old=1&new=1"}
 
 
@@ -47,6 +47,12 @@ def concrete(path: str) -> str:
 
 EVERYTHING = [(route.method.upper(), concrete(route.path)) for route in OPERATIONS if not route.open]
 READING = [path for method, path in EVERYTHING if method == "GET"]
+
+
+@pytest.fixture
+def gate(tmp_path: Path, engine: WasmEngine) -> GateUnderTest:
+    """A gate with every kind of route, also those of an environment's log."""
+    return make_gate(tmp_path, engine, environment_logs=("production",))
 
 
 class WatchedEngine:
