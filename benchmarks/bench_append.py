@@ -74,7 +74,10 @@ def _log(url: str, folder: Path) -> AuditLog:
 
 
 def _serial(log: AuditLog, folder: Path, count: int) -> None:
-    raw, plain, append, cpu_s = [], [], [], 0.0
+    raw: list[float] = []
+    plain: list[float] = []
+    append: list[float] = []
+    cpu_s = 0.0
     for _ in range(ROUNDS):
         raw += _raw(folder, count)
         plain += [_commit(log, len(plain) + number) for number in range(count)]
