@@ -184,7 +184,7 @@ SETTINGS: Final = (
         kind=Words(),
         group="log",
         help="A program that keeps the log's key: reads the text, writes its Ed25519 signature in base64.",
-        example="/usr/local/bin/sign --key gate",
+        example="/usr/local/bin/sign --key {key_id}",
     ),
     Setting(
         name="log_former_key_file",
@@ -211,7 +211,7 @@ SETTINGS: Final = (
         name="environment_logs",
         kind=Words(word=Text(want="an environment's name", fits=_ENVIRONMENT.fullmatch)),
         group="log",
-        help="Environments whose decisions go to a log of their own.",
+        help="Environments with a log of their own (`howto/give-an-environment-its-own-log.md`).",
         example="production",
     ),
     Setting(
