@@ -1,7 +1,5 @@
 """Logs of environments: what goes where, that nothing moves later, and that no writer waits for another log."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,16 +8,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from lockgate.audit import AuditLog, KindCatalogue, LogForeignError, NoteUnverifiedError, Receipt, verify_receipt
 from lockgate.audit.formats.notes import make_signer
 from lockgate.clock import EpochNs
 from lockgate.config import MAIN_LOG
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import Gate, GateSettings, LogNotConfiguredError, Logs, Register
-from lockgate.storage import database, write_transaction
-from lockgate.storage.tables import audit_head, idempotency, promotion
+from lockgate.promotion import Gate, GateSettings, LogNotConfiguredError, Logs, Register, open_needs
+from lockgate.promotion.store import IdempotentAnswer, claim_idempotency_key
+from lockgate.storage import database, read_transaction, write_transaction
+from lockgate.storage.tables import audit_head, promotion
 from lockgate.web.app import create_app
 from support.expositions import value
 from support.gates import DAY_NS, ORIGIN, GateUnderTest, make_gate
@@ -30,6 +29,7 @@ TO_STAGING = {"kind": "promote", "from": "dev", "to": "staging"}
 STAGING = "staging"
 PRODUCTION = "production"
 OURS = (STAGING, PRODUCTION)
+BUSY_ELSEWHERE = {"idempotency.key_reused", "promotion.contended"}
 _WATCH = (
     "CREATE TABLE moved (transaction bigint, log text)",
     (
@@ -210,7 +210,7 @@ def test_an_idempotency_key_is_one_for_all_logs(gate: GateUnderTest) -> None:
 
 
 def test_one_key_at_the_same_moment_in_two_logs_decides_once(on_postgresql: GateUnderTest) -> None:
-    """The logs' locks do not order the two, so the key's row must."""
+    """The logs' locks do not order the two; the one that comes second is refused, or told to come back."""
     gate = on_postgresql
     documents = [gate.request_document(), gate.request_document(**TO_STAGING)]
 
@@ -222,32 +222,43 @@ def test_one_key_at_the_same_moment_in_two_logs_decides_once(on_postgresql: Gate
 
     for number in range(5):
         answers = in_parallel(*(ask(document, f"k{number}") for document in documents))
-        assert max(answer.status_code for answer in answers) == 422
+        again = [ask(document, f"k{number}")().status_code for document in documents]
         assert sum(answer.status_code in {201, 202} for answer in answers) == 1
+        assert sum(answer.json.get("code") in BUSY_ELSEWHERE for answer in answers) == 1
+        assert max(again) == 422
     assert len(kinds(gate, STAGING)) + len(kinds(gate, PRODUCTION)) == 5
 
 
-def test_a_key_that_is_being_used_elsewhere_is_waited_for(on_postgresql: GateUnderTest) -> None:
-    """Whoever comes second waits for the first one's transaction, and then sees what the key stands for."""
+def test_a_key_that_is_being_used_elsewhere_holds_nobody_up(on_postgresql: GateUnderTest) -> None:
+    """Whoever comes second is told to come back, at once; and then what the key stands for."""
     gate = on_postgresql
     taken = gate.request()["promotion"]["id"]
-    row = {"subject": "rita", "key": "k", "request_sha256": "0" * 64, "promotion_id": taken}
-    answers: list[Any] = []
+    document = gate.request_document(version="1.4.1")
     with write_transaction(gate.database) as connection:
-        connection.execute(insert(idempotency).values(**row, decision_id=taken, created_ns=1))
-        document = gate.request_document(version="1.4.1")
+        assert claim(connection, "k", taken)
+        busy = gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k")
+        other = gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="another")
+    after = gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k")
 
-        def ask() -> None:
-            answers.append(gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k"))
+    assert (busy.status_code, busy.json["code"], other.status_code) == (503, "promotion.contended", 202)
+    assert (after.status_code, after.json["code"]) == (422, "idempotency.key_reused")
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        time.sleep(0.5)
-        assert answers == []
-    thread.join()
 
-    assert (answers[0].status_code, answers[0].json["code"]) == (422, "idempotency.key_reused")
-    assert kinds(gate, PRODUCTION) == ["gate.decision"]
+def test_crossed_keys_make_no_circle(on_postgresql: GateUnderTest) -> None:
+    """Two transactions that each want the key that the other has: neither waits."""
+    gate = on_postgresql
+    with write_transaction(gate.database) as one, write_transaction(gate.database) as other:
+        assert claim(one, "k1", "p")
+        assert claim(other, "k2", "p")
+        assert not claim(one, "k2", "p")
+        assert not claim(other, "k1", "p")
+        assert not claim(one, "k1", "p")
+
+
+def claim(connection: Connection, key: str, promotion_id: str) -> bool:
+    """Use a key of Rita's for a promotion."""
+    answer = IdempotentAnswer(request_sha256="0" * 64, promotion_id=promotion_id, decision_id=promotion_id)
+    return claim_idempotency_key(connection, subject="rita", key=key, answer=answer, now=EpochNs(1))
 
 
 @contextmanager
@@ -435,3 +446,14 @@ def test_time_goes_on_in_each_log_by_itself(gate: GateUnderTest) -> None:
 
     assert gate.records(log=STAGING)[-1]["ts"] < newest
     assert gate.records(log=PRODUCTION)[-1]["ts"] == newest
+
+
+def test_a_log_is_pruned_whatever_is_open_in_another(gate: GateUnderTest) -> None:
+    """An open promotion needs its decision, approvals, bundles and key of its own log, and of no other."""
+    asked = gate.request()
+    with read_transaction(gate.database) as connection:
+        needs = {name: open_needs(connection, gate.clock.now, name) for name in gate.services.logs.names()}
+
+    assert needs[PRODUCTION].records == (asked["decision"]["id"],)
+    assert needs[PRODUCTION].attachments != ()
+    assert [(needs[name].records, needs[name].attachments) for name in (MAIN_LOG, STAGING)] == [((), ())] * 2

@@ -182,8 +182,10 @@ def read_idempotent_answer(connection: Connection, *, subject: str, key: str) ->
 def claim_idempotency_key(
     connection: Connection, *, subject: str, key: str, answer: IdempotentAnswer, now: EpochNs
 ) -> bool:
-    """Remember what a principal uses a key for; tell whether it was still free."""
-    # In one statement: whoever uses the key for another environment meanwhile is held up by another log's lock.
+    """Remember what a principal uses a key for; tell whether it was still free.
+
+    Waits for nobody: whoever uses the key for another environment at this moment holds another log's lock.
+    """
     row = {
         "subject": subject,
         "key": key,

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import BigInteger, Connection, Table, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
+
+from lockgate.digests import sha256_hex
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
@@ -18,22 +20,30 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes
         row: Every column of a new row.
         changes: Columns to set in a row that is there.
     """
-    statement = _insert(connection, table, row).on_conflict_do_update(
-        index_elements=list(table.primary_key), set_=changes
-    )
-    connection.execute(statement)
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(row)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes))
 
 
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless one with the same primary key is there; tell whether it was inserted.
+    """Insert a row unless one with the same primary key is there or is being inserted; tell whether it was inserted.
 
-    Atomic on both databases: of two transactions that insert the same row, the second waits for the first.
+    It waits for nobody: of two transactions that insert the same row, the second is told that it was not inserted, even
+    if the first is rolled back later. On SQLite there is never a second one.
+
+    Args:
+        connection: Of a write transaction.
+        table: A table with a primary key.
+        row: Every column of the row.
     """
     keys = list(table.primary_key)
-    statement = _insert(connection, table, row).on_conflict_do_nothing(index_elements=keys).returning(*keys)
-    return connection.execute(statement).first() is not None
-
-
-def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> postgresql.Insert | sqlite.Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(table).values(row)
+    if connection.dialect.name != "postgresql":
+        new = sqlite.insert(table).values(row).on_conflict_do_nothing(index_elements=keys)
+        return connection.execute(new.returning(*keys)).first() is not None
+    # Whoever inserts a row holds a lock of its key until the end: to wait for him could be to wait in a circle.
+    name = "\n".join((table.name, *(str(row[column.name]) for column in keys)))
+    number = int(sha256_hex(name.encode())[:16], 16) - 2**63  # a lock's name is a number of 64 bits with a sign
+    is_ours = func.pg_try_advisory_xact_lock(literal(number, BigInteger))
+    values = select(*(literal(value, table.c[column].type) for column, value in row.items())).where(is_ours)
+    inserted = postgresql.insert(table).from_select(list(row), values).on_conflict_do_nothing(index_elements=keys)
+    return connection.execute(inserted.returning(*keys)).first() is not None
