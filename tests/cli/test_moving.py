@@ -9,7 +9,9 @@ from sqlalchemy import Engine, insert
 
 from lockgate.audit import LogBehindError, LogSealedError
 from lockgate.audit.formats.kind_names import RESUME, SEAL
+from lockgate.audit.keeping.sealing import seal_log
 from lockgate.bootstrap import open_log
+from lockgate.cli.audit.settings import OPERATOR
 from lockgate.config import Settings, load_settings
 from lockgate.policy.wasm import WasmEngine
 from lockgate.storage import count_rows, open_engine, upgrade_schema, write_transaction
@@ -47,12 +49,13 @@ class MovingGate:
         self.gate.request(version="1.4.1")
         self.append()  # makes the checkpoint file
 
-    def run(self, *arguments: str, url: str | None = None) -> Ended:
-        """Run a command with the database that the settings name, or another."""
+    def run(self, *arguments: str, url: str | None = None, checkpoint_file: Path | None = None) -> Ended:
+        """Run a command with the database that the settings name, or another; here or elsewhere."""
         environment: dict[str, str | None] = {
             "LOCKGATE_DATA_DIR": str(self.folder),
             "LOCKGATE_DATABASE_URL": url or self.url,
             "LOCKGATE_LOG_KEY": str(self.gate.key),
+            "LOCKGATE_CHECKPOINT_FILE": str(checkpoint_file) if checkpoint_file else None,
         }
         return self._run(*arguments, environment=environment)
 
@@ -224,11 +227,43 @@ def test_a_copy_that_failed_is_made_again(
         stopped = moving.run("db", "copy", "--to", first)
     with pytest.raises(LogSealedError):
         moving.append()
-    again = moving.run("db", "copy", "--to", second)
+    asked = moving.run("db", "copy", "--to", second)
+    again = moving.run("db", "copy", "--to", second, "--yes")
 
-    assert (stopped.code, again.code) == (3, 0), again.err
-    assert "sealed before" in again.err
+    assert (stopped.code, asked.code, again.code) == (3, 2, 0), again.err
+    assert "sealed before" in asked.err
     assert moving.append(second) == records(open_engine(second)) - 1
+
+
+def test_a_log_that_goes_on_in_a_copy_is_not_copied_again(
+    moving: MovingGate, make_url: MakeURL, tmp_path: Path
+) -> None:
+    """Two copies that both grow would fork it: the checkpoint file knows, and elsewhere somebody must say so."""
+    first, second = make_url("sqlite"), make_url("sqlite")
+    moving.run("db", "copy", "--to", first)
+    here = moving.run("db", "copy", "--to", second, "--yes")
+    elsewhere = moving.run("db", "copy", "--to", second, checkpoint_file=tmp_path / "elsewhere.txt")
+
+    assert (here.code, "[audit.log_behind]" in here.err) == (3, True), here.err
+    assert (elsewhere.code, "or --yes" in elsewhere.err) == (2, True), elsewhere.err
+    assert not any(count_rows(open_engine(second)).values())
+
+
+def test_of_two_copies_at_the_same_time_one_is_made(
+    moving: MovingGate, make_url: MakeURL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds that somebody else sealed the log meanwhile stops."""
+    target = make_url("sqlite")
+
+    def verify_slowly(*_: object) -> None:
+        log = open_log(moving.settings(), SystemClock(), open_engine(moving.url))
+        seal_log(log, event_id=make_event().id, reason="another copy", actor=OPERATOR)
+
+    monkeypatch.setattr("lockgate.cli.moving._verify", verify_slowly)
+    ended = moving.run("db", "copy", "--to", target, "--yes")
+
+    assert (ended.code, "[audit.log_sealed]" in ended.err) == (3, True), ended.err
+    assert not any(count_rows(open_engine(target)).values())
 
 
 def test_a_copy_that_came_to_nothing_is_given_up(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import Engine
 
-from lockgate.audit import LogForeignError, load_signer, store
+from lockgate.audit import AuditLog, LogForeignError, LogSealedError, load_signer, store
 from lockgate.audit.errors import LogNotSealedError
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy
 from lockgate.audit.keeping.log_writer import LogWriter
@@ -57,8 +57,9 @@ class _UnverifiedError(LockgateError):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file that holds the URL, with its password.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask, where the log was sealed before.")
 @settings_options
-def copy(settings: Settings, to_url: str | None, to_file: Path | None) -> int:
+def copy(settings: Settings, to_url: str | None, to_file: Path | None, *, yes: bool) -> int:
     """Copy everything into another database, where the audit log goes on; from then on it is sealed in this one.
 
     From the database of the settings: SQLite to PostgreSQL, the other way, or to another of the same kind; on
@@ -67,7 +68,8 @@ def copy(settings: Settings, to_url: str | None, to_file: Path | None) -> int:
     (audit.log_sealed) until it is started again with the new database. Prints how many rows it copied.
 
     If it fails, nothing goes on anywhere: run it again with an empty database, or let the log go on where it was
-    ('lockgate db resume').
+    ('lockgate db resume'). Run again, it asks first: a log that goes on in two copies is forked, and everybody who
+    holds a receipt can prove that.
 
     \b
     Example:
@@ -79,12 +81,18 @@ def copy(settings: Settings, to_url: str | None, to_file: Path | None) -> int:
     prepare_target(target)
     writers = _writers(settings, clock, target)
     _check_only_logs(source, writers)
+    logs = tuple(open_logs(settings, clock, source))
+    sealed = [log.origin for log in logs if _is_sealed(log)]
+    if sealed:
+        click.echo(f"sealed before, for a copy: {', '.join(sealed)}", err=True)
+        _ask_whether_alone(sealed[0], yes=yes)
     for writer in writers:
         _verify(source, writer, settings, "in this database")
     reason = f"copied from {source.dialect.name} to {target.dialect.name}"
-    for log in open_logs(settings, clock, source):
-        if not seal_log(log, event_id=new_id(clock.now_ns()), reason=reason, actor=OPERATOR):
-            click.echo(f"{log.origin} was sealed before", err=True)
+    for log in logs:
+        newly = seal_log(log, event_id=new_id(clock.now_ns()), reason=reason, actor=OPERATOR)
+        if not newly and log.origin not in sealed:
+            raise LogSealedError(f"{log.origin} was sealed by somebody else just now: two copies would fork it")
     with _progress("copying", sum(count_rows(source).values()), PROGRESS_ROWS_MIN) as advance:
         copied = copy_rows(source, target, _added(advance))
     for writer in writers:
@@ -120,7 +128,7 @@ def resume(settings: Settings, reason: str, *, yes: bool) -> int:
     engine = open_engine(settings.database_url)
     check_schema(engine)
     writers = _writers(settings, SystemClock(), engine)
-    confirm(f"Does {writers[0].origin} go on in no other database, and will it never?", yes=yes)
+    _ask_whether_alone(writers[0].origin, yes=yes)
     resumed = 0
     for writer in writers:
         try:
@@ -132,6 +140,19 @@ def resume(settings: Settings, reason: str, *, yes: bool) -> int:
         resumed += 1
         click.echo(f"{writer.origin} goes on in this database with record {seq}", err=True)
     return ExitCode.ALLOW
+
+
+def _ask_whether_alone(origin: str, *, yes: bool) -> None:
+    # The seal cannot tell, and the checkpoint file only on the machine where the log goes on.
+    confirm(f"Does {origin} go on in no other database, and will it never?", yes=yes)
+
+
+def _is_sealed(log: AuditLog) -> bool:
+    try:
+        log.check_head()
+    except LogSealedError:
+        return True
+    return False
 
 
 def _target_url(url: str | None, file: Path | None) -> str:
