@@ -7,21 +7,26 @@ else. So it is asked for once and kept, by all of these.
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
-from lockgate.audit import Actor, AuditLog, Event
+from lockgate.audit import Actor, AuditError, AuditLog, Event
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.observing import step
 from lockgate.policy import OBJECT_MISSING, AuthzResult, PolicyInForce, PolicyRevision, build_authz_input
+from lockgate.storage import StorageError
 
 DENIAL: Final = "identity.denial"
 AUTHORIZATION_KINDS: Final[Mapping[str, str]] = {DENIAL: "v1/api/denial"}
 
 ANSWERS_MAX: Final = 4096  # kept at once, a few MiB: some two hundred callers with every operation
 REPEAT_NS: Final = 60 * NS_PER_S  # a script that retries once a second leaves a record a minute
-DENIALS_MAX: Final = 4096  # of different callers, operations and reasons, whose repetitions are counted
+LISTED_MAX: Final = 30  # denials of one caller a minute with their own record; a form's every button is fewer
+DENIALS_MAX: Final = 4096  # different ones whose repetitions are counted, some four MiB
+
+_Key: TypeAlias = tuple[str, str, str, tuple[tuple[str, str], ...]]
+"""Caller, operation, reason, facts of the object."""
 
 
 class Authorizer:
@@ -77,6 +82,7 @@ class Authorizer:
     def _settle(
         self, principal: Principal, operation: str, facts: Mapping[str, str], trace: str, *, unless: str
     ) -> None:
+        self._denials.record_unlisted()
         answer = self._ask(principal, operation, facts)
         if answer.allow or answer.reason == unless:
             return
@@ -122,56 +128,144 @@ class _Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Denied:
-    """When a denial was recorded, and how often it was repeated since."""
+    """When a denial was recorded, how often it was repeated since, and what the last of them was."""
 
     recorded: EpochNs
     repeated: int
+    last: Event
+
+
+@dataclass(slots=True, kw_only=True)
+class _Caller:
+    """What one caller was denied in the minute since `since`.
+
+    Attributes:
+        recorded: How many denials have their own record.
+        unlisted: How many others were counted and not recorded yet.
+        last: The last of those.
+    """
+
+    since: EpochNs
+    recorded: int = 0
+    unlisted: int = 0
+    last: Event | None = None
 
 
 class _Denials:
-    """Records denials: the same caller, operation and reason once a minute, with a count of what lay between."""
+    """Records denials, at most so many of one caller in a minute; all others are counted, and recorded by number.
+
+    The same denial again within a minute is told by the next record of it (`repeated`). What one caller was denied
+    beyond the limit is told by one record of the last of them (`unlisted`), which the next call of anybody writes when
+    the minute is over.
+    """
 
     def __init__(self, log: AuditLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str, str], _Denied] = {}  # the one recorded longest ago first
+        self._known: dict[_Key, _Denied] = {}  # the one recorded longest ago first
+        self._callers: dict[str, _Caller] = {}  # the one whose minute began first is the first; of the last minute
 
     def record(
         self, principal: Principal, operation: str, facts: Mapping[str, str], answer: AuthzResult, trace: str
     ) -> None:
         now = self._clock.now_ns()
-        key = (principal.subject, operation, answer.reason)
+        key = (principal.subject, operation, answer.reason, tuple(sorted(facts.items())))
+        event = _denial(principal, operation, facts, answer, trace=trace, now=now)
         with self._lock:
             before = self._known.pop(key, None)
-            if before is not None and 0 <= now - before.recorded < REPEAT_NS:
-                self._known[key] = _Denied(recorded=before.recorded, repeated=before.repeated + 1)
+            if before is not None and _within(before.recorded, now):
+                self._known[key] = replace(before, repeated=before.repeated + 1, last=event)
                 return
             repeated = before.repeated if before else 0
-            if len(self._known) >= DENIALS_MAX:
-                del self._known[next(iter(self._known))]
-            self._known[key] = _Denied(recorded=now, repeated=0)
-        document = {
-            "schema_version": 1,
-            "operation": operation,
-            "object": dict(facts),
-            "reason": answer.reason,
-            "policy_revision": answer.revision,
-            "repeated": repeated,
-            "denied_at": format_timestamp(now),
-        }
-        event = Event(
-            id=str(uuid.uuid4()),
-            kind=DENIAL,
-            actor=Actor(type=principal.type, id=principal.subject, roles=principal.roles),
-            subject=f"principal:{principal.subject}",
-            body=document,
-            trace=trace,
-        )
+            caller = self._caller(principal.subject, now)
+            if caller.recorded >= LISTED_MAX:
+                caller.unlisted += repeated + 1
+                caller.last = event
+                return
+            caller.recorded += 1
+            self._known[key] = _Denied(recorded=now, repeated=0, last=event)
+            if len(self._known) > DENIALS_MAX:
+                self._forget_oldest(now)
         try:
-            self._log.append(event)
+            self._log.append(_counting(event, repeated=repeated))
         except BaseException:
             with self._lock:  # not recorded, so the next one is; this one and those that relied on it count as repeated
-                missed = self._known.pop(key, _Denied(recorded=now, repeated=0)).repeated
-                self._known[key] = _Denied(recorded=EpochNs(now - REPEAT_NS), repeated=repeated + missed + 1)
+                caller.recorded -= 1
+                missed = repeated + 1 + (self._known[key].repeated if key in self._known else 0)
+                self._known.pop(key, None)
+                self._known[key] = _Denied(recorded=EpochNs(now - REPEAT_NS), repeated=missed, last=event)
             raise
+
+    def record_unlisted(self) -> None:
+        """Record what was only counted of one caller, if its minute is over; what fails is tried in the next one."""
+        if not self._callers:
+            return
+        now = self._clock.now_ns()
+        with self._lock:
+            due = self._pop_due(now)
+        if due is None or due.last is None:
+            return
+        try:
+            self._log.append(_counting(due.last, unlisted=due.unlisted - 1))
+        except (AuditError, StorageError):  # the call under way may need no log at all
+            with self._lock:
+                caller = self._caller(due.last.actor.id, now)
+                caller.unlisted += due.unlisted
+                caller.last = caller.last or due.last
+
+    def _caller(self, subject: str, now: EpochNs) -> _Caller:
+        caller = self._callers.get(subject)
+        if caller is None or not _within(caller.since, now):
+            self._callers.pop(subject, None)
+            unlisted, last = (caller.unlisted, caller.last) if caller else (0, None)
+            caller = self._callers[subject] = _Caller(since=now, unlisted=unlisted, last=last)
+        return caller
+
+    def _pop_due(self, now: EpochNs) -> _Caller | None:
+        while self._callers:
+            subject, caller = next(iter(self._callers.items()))
+            if _within(caller.since, now):
+                return None
+            del self._callers[subject]
+            if caller.unlisted:
+                return caller
+        return None
+
+    def _forget_oldest(self, now: EpochNs) -> None:
+        oldest = self._known.pop(next(iter(self._known)))
+        if oldest.repeated:
+            caller = self._caller(oldest.last.actor.id, now)
+            caller.unlisted += oldest.repeated
+            caller.last = oldest.last
+
+
+def _within(then: EpochNs, now: EpochNs) -> bool:
+    return 0 <= now - then < REPEAT_NS
+
+
+def _denial(  # noqa: PLR0913 - each argument is one fact
+    principal: Principal, operation: str, facts: Mapping[str, str], answer: AuthzResult, *, trace: str, now: EpochNs
+) -> Event:
+    document = {
+        "schema_version": 1,
+        "operation": operation,
+        "object": dict(facts),
+        "reason": answer.reason,
+        "policy_revision": answer.revision,
+        "repeated": 0,
+        "unlisted": 0,
+        "denied_at": format_timestamp(now),
+    }
+    return Event(
+        id=str(uuid.uuid4()),
+        kind=DENIAL,
+        actor=Actor(type=principal.type, id=principal.subject, roles=principal.roles),
+        subject=f"principal:{principal.subject}",
+        body=document,
+        trace=trace,
+    )
+
+
+def _counting(event: Event, **counts: int) -> Event:
+    return replace(event, body={**event.body, **counts})

@@ -12,7 +12,7 @@ from flask import Response
 from sqlalchemy import event
 
 from lockgate.audit.kinds import RESERVED_WORDS
-from lockgate.authorization import ANSWERS_MAX, DENIAL, REPEAT_NS
+from lockgate.authorization import ANSWERS_MAX, DENIAL, LISTED_MAX, REPEAT_NS
 from lockgate.cli.role_matrix import ROLES, MatrixRow, matrix_markdown, role_matrix
 from lockgate.identity import NotPermittedError, Principal, parse_principal
 from lockgate.policy import (
@@ -26,6 +26,7 @@ from lockgate.policy import (
 )
 from lockgate.policy.wasm import WasmEngine
 from lockgate.schemas import check_schema
+from lockgate.storage import StorageError
 from lockgate.web.api.openapi import OPERATIONS
 from lockgate.web.authentication import is_open
 from lockgate.web.authorization import operation, operation_of
@@ -239,6 +240,7 @@ def test_a_denial_is_recorded(gate: GateUnderTest) -> None:
         "reason": "role_missing",
         "policy_revision": gate.services.policy.revision(),
         "repeated": 0,
+        "unlisted": 0,
         "denied_at": record["ts"],
     }
 
@@ -313,6 +315,93 @@ def test_repeated_denials_are_counted(gate: GateUnderTest) -> None:
         ("rita", "metrics.read", 2),
         ("rita", "metrics.read", 0),
     ]
+
+
+def probe(gate: GateUnderTest, *facts: str) -> None:
+    """Let ann, who may withdraw her own promotions, try those of others."""
+    ann = Principal(subject="ann", type="user", roles=("requester",), identities=())
+    for requester in facts:
+        with pytest.raises(NotPermittedError):
+            gate.services.authorizer.check(ann, "promotions.withdraw", {"requester": requester}, trace=TRACE)
+
+
+def told(gate: GateUnderTest) -> list[tuple[str, int, int]]:
+    """Return the denials recorded of ann: whose object, how often repeated, how many unlisted."""
+    records = [record for record in gate.records(DENIAL) if record["actor"]["id"] == "ann"]
+    for record in records:
+        check_schema("v1/api/denial", record["body"])
+    return [(one["object"]["requester"], one["repeated"], one["unlisted"]) for one in (r["body"] for r in records)]
+
+
+def test_denials_of_different_objects_are_recorded_each(gate: GateUnderTest) -> None:
+    """Within a minute too: whoever tries one object after the other is seen to."""
+    probe(gate, "bob", "eve", "bob", "eve", "bob")
+    gate.clock.advance(REPEAT_NS)
+    probe(gate, "bob", "eve")
+
+    assert told(gate) == [("bob", 0, 0), ("eve", 0, 0), ("bob", 2, 0), ("eve", 1, 0)]
+
+
+def test_what_one_caller_is_denied_beyond_the_limit_is_told_by_number(gate: GateUnderTest) -> None:
+    """Nobody fills the log; anybody's next call after the minute tells how many there were, once, with the last."""
+    listed = [f"p{number}" for number in range(LISTED_MAX)]
+    probe(gate, *listed, "q1", "q2", "q1", "last")
+    probe(gate, "p0")
+    assert gate.call("GET", "/metrics", "ravi").status_code == 403
+    assert told(gate) == [(name, 0, 0) for name in listed]
+    gate.clock.advance(REPEAT_NS)
+    for _ in range(2):
+        assert gate.call("GET", "/v1/policy", "rita").status_code == 200
+
+    assert told(gate)[LISTED_MAX:] == [("last", 0, 3)]
+    probe(gate, "p0", "q1")
+    assert told(gate)[LISTED_MAX + 1 :] == [("p0", 1, 0), ("q1", 0, 0)]
+
+
+def test_what_cannot_be_told_now_is_told_later(gate: GateUnderTest) -> None:
+    """A call that needs no log goes on without it; the number is kept."""
+
+    def only_read(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA query_only=ON")
+
+    probe(gate, *(f"p{number}" for number in range(LISTED_MAX + 5)))
+    gate.clock.advance(REPEAT_NS)
+    gate.database.dispose()
+    event.listen(gate.database, "connect", only_read)
+    response = gate.call("GET", "/v1/policy", "rita")
+    event.remove(gate.database, "connect", only_read)
+    gate.database.dispose()
+    gate.clock.advance(REPEAT_NS)
+    gate.call("GET", "/v1/policy", "rita")
+
+    assert response.status_code == 200
+    assert told(gate)[LISTED_MAX:] == [(f"p{LISTED_MAX + 4}", 0, 4)]
+
+
+def test_a_denial_that_could_not_be_recorded_uses_up_no_room(gate: GateUnderTest) -> None:
+    """However many fail while the log is away, each fails; none is merely counted."""
+    with gate.database.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON audit_entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    ann = Principal(subject="ann", type="user", roles=("requester",), identities=())
+    for number in range(LISTED_MAX + 1):
+        with pytest.raises(StorageError):
+            gate.services.authorizer.check(ann, "promotions.withdraw", {"requester": f"p{number}"}, trace=TRACE)
+
+
+def test_what_is_forgotten_for_want_of_room_is_told_by_number(
+    gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repetitions of a denial that makes room for others are not lost; and the room is bounded."""
+    monkeypatch.setattr("lockgate.authorization.DENIALS_MAX", 2)
+    probe(gate, "bob", "bob", "bob", "eve", "joe", "tom")
+    assert len(gate.services.authorizer._denials._known) == 2
+    gate.clock.advance(REPEAT_NS)
+    gate.call("GET", "/v1/policy", "rita")
+
+    assert told(gate) == [("bob", 0, 0), ("eve", 0, 0), ("joe", 0, 0), ("tom", 0, 0), ("bob", 0, 1)]
+    assert gate.services.authorizer._denials._callers == {}
 
 
 def test_a_denial_that_cannot_be_recorded_stays_one(gate: GateUnderTest) -> None:
