@@ -12,6 +12,8 @@ _DOCUMENTS: Final = sorted(
 )
 _NAMES: Final = [path.relative_to(_ROOT).as_posix() for path in _DOCUMENTS]
 _LINK: Final = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+_ANCHOR: Final = re.compile(r"\]\(([^)#:\s]*\.md|)#([^)\s]+)\)")
+_HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _PATH: Final = re.compile(
     r"`((?:benchmarks|docs|examples|scripts|service|tests)/[A-Za-z0-9_./-]+|[a-z_/]+/[a-z_]+\.py)`"
 )
@@ -25,6 +27,16 @@ def test_links_lead_somewhere(document: Path) -> None:
     """Each link to a file of the repository leads to one."""
     for target in _LINK.findall(document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
+def test_anchors_are_headings(document: Path) -> None:
+    """Each link to a place in a document leads to a heading there, as GitHub makes anchors of headings."""
+    for target, anchor in _ANCHOR.findall(document.read_text()):
+        headings = _HEADING.findall((document.parent / target if target else document).read_text())
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+        assert anchor in anchors, (target, anchor)
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
