@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--postgresql", metavar="URL", required=True, help="a database without tables")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work")
     arguments = parser.parse_args()
-    seconds = 0.5 if arguments.quick else 5.0
+    seconds = 1.0 if arguments.quick else 5.0
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).absolute()
         material = make_material(folder, SystemClock())
