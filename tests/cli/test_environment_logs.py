@@ -140,6 +140,17 @@ def test_init_makes_every_log_and_prints_every_key(bare: Run, data_dir: Path) ->
     assert [found(data_dir, origin) for origin in ORIGINS] == [["log.genesis"]] * 3
 
 
+def test_a_name_that_is_given_twice_is_one_log(bare: Run, data_dir: Path) -> None:
+    """It is made, printed, sealed and let go on once."""
+    twice = {"ENVIRONMENT_LOGS": "production production"}
+    made = bare("init", "--origin", ORIGIN, **twice)
+    copied = bare("db", "copy", "--to", f"sqlite:///{data_dir / 'new.db'}", **twice)
+
+    assert len(made.stdout.splitlines()) == 2
+    assert copied.exception is None
+    assert found(data_dir, ORIGINS[1], "new.db") == ["log.genesis", "log.seal", "log.resume"]
+
+
 def test_init_adds_a_log_later(bare: Run, data_dir: Path) -> None:
     """An environment that is named later gets its log; one that is no longer named keeps it."""
     bare("init", "--origin", ORIGIN, ENVIRONMENT_LOGS="")

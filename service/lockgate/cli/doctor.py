@@ -17,7 +17,7 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestamp
-from lockgate.config import MAIN_LOG, Settings, SettingsError, settings_of_log
+from lockgate.config import Settings, SettingsError, log_names, settings_of_log
 from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.instance import Instance
@@ -146,7 +146,7 @@ def _folder(settings: Settings) -> str:
 
 
 def _log_keys(settings: Settings) -> str:
-    return "; ".join(_log_key(settings_of_log(settings, name)) for name in (MAIN_LOG, *settings.environment_logs))
+    return "; ".join(_log_key(settings_of_log(settings, name)) for name in log_names(settings))
 
 
 def _log_key(settings: Settings) -> str:

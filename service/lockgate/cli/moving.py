@@ -26,7 +26,7 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.clock import Clock
-from lockgate.config import MAIN_LOG, Settings, settings_of_log
+from lockgate.config import Settings, log_names, settings_of_log
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.ids import new_id
 from lockgate.storage import (
@@ -168,8 +168,7 @@ def _target_url(url: str | None, file: Path | None) -> str:
 
 
 def _writers(settings: Settings, clock: Clock, engine: Engine) -> tuple[LogWriter, ...]:
-    names = (MAIN_LOG, *settings.environment_logs)
-    return tuple(_writer(settings_of_log(settings, name), clock, engine) for name in names)
+    return tuple(_writer(settings_of_log(settings, name), clock, engine) for name in log_names(settings))
 
 
 def _writer(settings: Settings, clock: Clock, engine: Engine) -> LogWriter:

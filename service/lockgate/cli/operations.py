@@ -13,7 +13,7 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.listening import check_address
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, settings_of_log
+from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, log_names, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.storage import database_exists, open_engine, read_transaction
 from lockgate.storage.tables import audit_head
@@ -57,7 +57,7 @@ def init(settings: Settings, origin: str) -> int:
         raise ConfigError(
             f"LOCKGATE_DATA_DIR: want a folder of the gate's own, got a witness's: it holds {_OF_A_WITNESS}"
         )
-    origins = {name: f"{origin}/{name}" if name else origin for name in (MAIN_LOG, *settings.environment_logs)}
+    origins = {name: f"{origin}/{name}" if name else origin for name in log_names(settings)}
     of_logs = {name: settings_of_log(settings, name) for name in origins}
     for name, its_own in of_logs.items():
         if not its_own.log_key_file.exists():

@@ -9,7 +9,7 @@ May be imported from here: `Settings`, `load_settings`, and what `lockgate confi
 
 from lockgate.config.errors import Place, Problem, SettingsError
 from lockgate.config.loading import LoadedSettings, SetValue, load, load_issuers, load_settings, settings_error_at
-from lockgate.config.log_files import MAIN_LOG, settings_of_log
+from lockgate.config.log_files import MAIN_LOG, log_names, settings_of_log
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
 from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, WORKERS_MAX, Setting, is_address
@@ -31,6 +31,7 @@ __all__ = [
     "load",
     "load_issuers",
     "load_settings",
+    "log_names",
     "settings_error_at",
     "settings_of_log",
     "share_counters",

@@ -10,6 +10,11 @@ MAIN_LOG: Final = ""
 """The name of the main log; another log has the name of its environment."""
 
 
+def log_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the gate's logs, the main one first, each once."""
+    return (MAIN_LOG, *dict.fromkeys(settings.environment_logs))
+
+
 def settings_of_log(settings: Settings, name: str) -> Settings:
     """Return the settings as they are for one log: what they say of the main log's files, they then say of its own.
 
