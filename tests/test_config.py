@@ -35,7 +35,7 @@ def test_every_setting_has_a_field_and_every_field_a_setting() -> None:
     names = [setting.name for setting in SETTINGS]
 
     assert names == [field.name for field in fields(Settings)][2:]
-    assert [field.name for field in fields(Settings)][:2] == ["config_file", "issuers"]
+    assert [field.name for field in fields(Settings)][:2] == ["config_file", "tables"]
     assert set(names) == set(GIVEN)
 
 

@@ -60,7 +60,7 @@ def test_the_files_example_on_the_page_can_be_used(tmp_path: Path, monkeypatch: 
 
     loaded = load_settings({}, config=file)
 
-    assert [issuer.name for issuer in parse_issuers(loaded.issuers)] == ["github"]
+    assert [issuer.name for issuer in parse_issuers(loaded.tables["issuer"])] == ["github"]
 
 
 def test_the_example_is_a_file_of_its_own(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_every_line_of_the_example_can_be_used(tmp_path: Path) -> None:
 
     in_files = {"opa_token", "login_client_secret"}
     assert {found.setting.name for found in loaded.values if found.place is None} == in_files
-    assert [issuer.name for issuer in parse_issuers(loaded.settings.issuers)] == ["github"]
+    assert [issuer.name for issuer in parse_issuers(loaded.settings.tables["issuer"])] == ["github"]
 
 
 def test_the_table_shows_value_and_origin(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_shown_file_sets_the_same(tmp_path: Path) -> None:
     assert "s3cret" not in shown.read_text()
     for found, again in zip(before.values, after.values, strict=True):
         assert found.value == again.value, found.setting.name
-    assert before.settings.issuers == after.settings.issuers
+    assert before.settings.tables == after.settings.tables
 
 
 def test_a_masked_value_is_left_out_of_the_shown_file(tmp_path: Path) -> None:
@@ -158,7 +158,9 @@ def test_the_document_is_as_its_schema_says(tmp_path: Path) -> None:
 
     check_schema("v1/config/settings", document)
     assert document["config_file"] == str(file)
-    assert document["issuers"] == [{"name": "people", "an odd key": {"since": 1, "deep": [1, {"x": "\u202e"}]}}]
+    assert document["tables"]["issuer"] == [
+        {"name": "people", "an odd key": {"since": 1, "deep": [1, {"x": "\u202e"}]}}
+    ]
     assert {"name": "workers", "value": 2, "origin": "default"} in document["settings"]
 
 

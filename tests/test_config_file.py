@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockgate.config import SETTINGS, SettingsError, load_issuers, load_settings, settings_error_at
+from lockgate.config import SETTINGS, SettingsError, load_settings, load_tables, settings_error_at
 from lockgate.config.kinds import Count, Seconds, Words
 from lockgate.config.table import Setting
 from lockgate.config.toml_file import (
@@ -216,7 +216,7 @@ def test_a_file_without_a_wrong_line_is_read(
 
     loaded = load_settings(DATA, config=file)
 
-    assert len(loaded.issuers) == len(tomllib.loads(text).get("issuer", []))
+    assert len(loaded.tables["issuer"]) == len(tomllib.loads(text).get("issuer", []))
 
 
 _ISSUERS: Final = """\
@@ -300,13 +300,13 @@ def test_issuers_are_read_anew(tmp_path: Path) -> None:
     settings_before = load_settings({}, config=file)
     file.write_text("data_dir = 3\n" + _ISSUERS.split("\n", 1)[1].replace('"a"', '"c"'))
 
-    assert [issuer["name"] for issuer in settings_before.issuers] == ["a", "b"]
-    assert settings_before.issuers[1]["rule"][0] == {"claims": {"sub": "x"}}
-    assert [issuer["name"] for issuer in load_issuers(file)] == ["c", "b"]
+    assert [issuer["name"] for issuer in settings_before.tables["issuer"]] == ["a", "b"]
+    assert settings_before.tables["issuer"][1]["rule"][0] == {"claims": {"sub": "x"}}
+    assert [issuer["name"] for issuer in load_tables(file, "issuer")] == ["c", "b"]
 
     file.write_text("issuer = 1\n")
     with pytest.raises(SettingsError, match=r"lockgate.toml:1: issuer: want \[\[issuer\]\] tables"):
-        load_issuers(file)
+        load_tables(file, "issuer")
 
 
 def test_a_place_costs_nothing_where_nothing_is_wrong(tmp_path: Path) -> None:

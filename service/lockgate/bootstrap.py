@@ -16,7 +16,7 @@ from lockgate.audit import AuditLog, KindCatalogue, Signer, load_signer
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings, load_issuers, settings_error_at, settings_of_log
+from lockgate.config import Settings, load_tables, settings_error_at, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
@@ -135,7 +135,7 @@ def read_accepted(settings: Settings) -> Accepted:
 
 def _read_files(settings: Settings, opa: Path | None) -> Accepted:
     policy = load_policy(settings.policy_dir, opa, settings.policy_config_dir)
-    tables = () if settings.config_file is None else load_issuers(settings.config_file)
+    tables = () if settings.config_file is None else load_tables(settings.config_file, "issuer")
     issuers = read_issuers(settings, tables)
     JWKSSource(issuers, SystemClock())  # key files that cannot be read are found here
     return Accepted(policy=policy, issuers=issuers)

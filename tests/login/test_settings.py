@@ -41,11 +41,11 @@ def test_the_issuer_of_logins_is_one_of_ours(tmp_path: Path, login: dict[str, st
     file.write_text("\n".join(['data_dir = "data"', 'public_url = "https://gate.example.org"', *lines, ISSUER]))
     settings = load({}, config=file).settings
     if wrong is None:
-        assert [issuer.name for issuer in read_issuers(settings, settings.issuers)] == ["people"]
+        assert [issuer.name for issuer in read_issuers(settings, settings.tables["issuer"])] == ["people"]
         return
 
     with pytest.raises(SettingsError) as caught:
-        read_issuers(settings, settings.issuers)
+        read_issuers(settings, settings.tables["issuer"])
 
     number = 3 if wrong.startswith("login_issuer") else 4
     assert str(caught.value) == f"{file}:{number}: {wrong}"

@@ -22,8 +22,25 @@ grants := {
 	"audit.search": auditing,
 	"audit.tile": auditing,
 	"decisions.dry_run": forecasting,
+	"deliveries.list": auditing,
+	"deliveries.redeliver": {"operator"},
+	"environments.list": reading,
+	"events.read": auditing,
+	"findings.close": {"approver", "operator"},
+	"findings.list": reading,
+	"holds.lift": {"approver"},
+	"holds.list": reading,
+	"lineage.collect": {"operator", "requester"},
+	"lineage.read": reading,
+	"live.observe": {"deployer"},
+	"live.read": reading,
 	"me.read": everyone,
 	"metrics.read": auditing,
+	"models.create": {"operator", "requester"},
+	"models.list": reading,
+	"models.read": reading,
+	"models.retire": {"operator"},
+	"models.update": {"operator", "requester"},
 	"openapi.read": forecasting,
 	"policy.read": forecasting,
 	"policy.reload": {"operator"},
@@ -32,13 +49,22 @@ grants := {
 	"promotions.list": reading,
 	"promotions.read": reading,
 	"promotions.withdraw": {"requester"},
+	"rollbacks.create": {"requester"},
+	"rollouts.permit": {"deployer"},
+	"rollouts.report": {"deployer"},
+	"usage.read": reading,
+	"usage.record": {"deployer"},
+	"versions.create": {"operator", "requester"},
+	"versions.list": reading,
+	"versions.read": reading,
+	"versions.retire": {"operator"},
 }
 
 auditing := {"auditor", "operator"}
 
 # METADATA
 # description: The admin hands out roles, so that role reads and neither requests nor approves.
-reading := {"admin", "approver", "auditor", "operator", "requester"}
+reading := {"admin", "approver", "auditor", "deployer", "operator", "requester"}
 
 forecasting := reading | {"policy-author"}
 
@@ -50,13 +76,14 @@ everyone := forecasting | {"recorder"}
 #   the caller. Which objects fit is said by `fits`.
 objects := {
 	"audit.record": {"fact": "kind", "otherwise": "kind_not_covered"},
+	"holds.lift": {"fact": "environment", "otherwise": "not_a_person"},
 	"promotions.approve": {"fact": "role", "otherwise": "role_not_held"},
 	"promotions.withdraw": {"fact": "requester", "otherwise": "not_the_requester"},
 }
 
 # METADATA
 # description: The first words of the kinds of record that are Lockgate's own; no role writes them through the API.
-reserved := {"app", "gate", "identity", "log"}
+reserved := {"app", "gate", "identity", "log", "registry"}
 
 decision := {
 	"schema_version": 1,
@@ -148,6 +175,14 @@ fits if {
 fits if {
 	input.operation == "promotions.approve"
 	concat(":", ["approver", fact]) in input.principal.roles
+}
+
+# METADATA
+# description: A hold keeps automation from promoting again what was rolled back, so that only a person lifts it.
+fits if {
+	input.operation == "holds.lift"
+	input.principal.type == "user"
+	fact != ""
 }
 
 # METADATA

@@ -8,17 +8,26 @@ revision := "sha256:000000000000000000000000000000000000000000000000000000000000
 # description: What each role may do, said once more and the other way round than in the policy. `own` depends on the object.
 wanted := {
 	"admin": reader,
-	"approver:risk": (reader | {"promotions.approve"}),
+	"approver:risk": (reader | {"findings.close", "holds.lift", "promotions.approve"}),
 	"auditor": (reader | auditor),
-	"operator": ((reader | auditor) | {"policy.reload"}),
+	"deployer": (reader | {"live.observe", "rollouts.permit", "rollouts.report", "usage.record"}),
+	"operator": (((reader | auditor) | registrar) | {"deliveries.redeliver", "findings.close", "models.retire", "policy.reload", "versions.retire"}),
 	"policy-author": {"decisions.dry_run", "me.read", "openapi.read", "policy.read"},
 	"recorder:access": {"audit.record", "me.read"},
-	"requester": (reader | {"promotions.create", "promotions.withdraw"}),
+	"requester": ((reader | registrar) | {"promotions.create", "promotions.withdraw", "rollbacks.create"}),
 }
 
-reader := {"decisions.dry_run", "me.read", "openapi.read", "policy.read", "promotions.list", "promotions.read"}
+reader := {
+	"decisions.dry_run", "environments.list", "findings.list", "holds.list", "lineage.read", "live.read", "me.read", "models.list",
+	"models.read", "openapi.read", "policy.read", "promotions.list", "promotions.read", "usage.read", "versions.list", "versions.read",
+}
 
-auditor := {"audit.checkpoint", "audit.key", "audit.prove", "audit.read", "audit.search", "audit.tile", "metrics.read"}
+auditor := {
+	"audit.checkpoint", "audit.key", "audit.prove", "audit.read", "audit.search", "audit.tile", "deliveries.list", "events.read",
+	"metrics.read",
+}
+
+registrar := {"lineage.collect", "models.create", "models.update", "versions.create"}
 
 operations := {operation | some role in object.keys(wanted); some operation in wanted[role]}
 
@@ -28,6 +37,7 @@ objects := [
 	{},
 	{"kind": "access.review"},
 	{"kind": "gate.decision"},
+	{"environment": "production"},
 	{"requester": "ann"},
 	{"requester": "bob"},
 	{"role": "risk"},
@@ -91,6 +101,20 @@ test_whole_answers[note] if {
 		"operation": "audit.read",
 		"policy_revision": revision,
 	}
+}
+
+# METADATA
+# title: A hold is lifted by people alone.
+test_holds[note] if {
+	some note, case in {
+		"a person": {"type": "user", "object": {"environment": "production"}, "reason": "granted"},
+		"a machine": {"type": "machine", "object": {"environment": "production"}, "reason": "not_a_person"},
+		"no environment": {"type": "user", "object": {"environment": ""}, "reason": "not_a_person"},
+		"nothing": {"type": "user", "object": {}, "reason": "object_missing"},
+	}
+	given := json.patch(asked(["approver:risk"], "holds.lift", case.object), [{"op": "replace", "path": "/principal/type", "value": case.type}])
+	answer := authz.decision with input as given
+	answer.reason == case.reason
 }
 
 test_reasons[note] if {

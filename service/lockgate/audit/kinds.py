@@ -49,7 +49,7 @@ OWN_KINDS: Final[Mapping[str, str]] = {
     KIND: "v1/audit/kind",
 }
 # The first words of the kinds that Lockgate ships, now or later: nobody may speak in the log's or the gate's name.
-RESERVED_WORDS: Final = frozenset({"app", "gate", "identity", "log"})
+RESERVED_WORDS: Final = frozenset({"app", "gate", "identity", "log", "registry"})
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
 
 

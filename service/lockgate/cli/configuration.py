@@ -112,7 +112,7 @@ def _find_problems(loaded: LoadedSettings) -> Iterator[Problem]:
             bad.add(name)
             yield Problem(place=_place(loaded, name), text=str(exc))
     try:
-        read_issuers(loaded.settings, loaded.settings.issuers)
+        read_issuers(loaded.settings, loaded.settings.tables["issuer"])
     except SettingsError as exc:
         yield from exc.problems
 

@@ -103,7 +103,7 @@ def put(
       lockgate principal put ann@example.org --type user --role approver:risk --identity ann@example.org
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     if issuer:
-        names = [one.name for one in parse_issuers(settings.issuers)]
+        names = [one.name for one in parse_issuers(settings.tables["issuer"])]
         if issuer not in names:
             raise click.UsageError(f"--issuer: want one of {', '.join(names) or 'none, there are none'}")
     made = read_principal_options(subject, type_, roles, identities)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 from lockgate.policy import PolicyEngine, build_authz_input
 from lockgate.web.api.openapi import OPERATIONS
 
-Cell: TypeAlias = Literal["yes", "no", "by role", "by requester", "by kind"]
+Cell: TypeAlias = Literal["yes", "no", "by role", "by requester", "by kind", "people"]
 
 TIMEOUT_S: Final = 5.0  # of one answer; a hundredth of a second on a small machine
 _SUBJECT: Final = "somebody"
@@ -16,6 +16,7 @@ ROLES: Final = {
     "requester": "requester",
     "approver:<role>": "approver:example",
     "operator": "operator",
+    "deployer": "deployer",
     "auditor": "auditor",
     "policy-author": "policy-author",
     "admin": "admin",
@@ -26,6 +27,7 @@ _OWN: Final[dict[Cell, dict[str, str]]] = {
     "by role": {"role": "example"},
     "by requester": {"requester": _SUBJECT},
     "by kind": {"kind": "example.event"},
+    "people": {"environment": "example"},
 }
 _INTRODUCTION: Final = """\
 # Roles
@@ -36,6 +38,7 @@ policy of your own it tells what that one permits. A principal may do what one o
 
 - **by role**: an approver approves in a role that they hold themselves.
 - **by requester**: only who asked for a promotion withdraws it.
+- **people**: a person, never a machine.
 - **by kind**: a recorder writes kinds that its role begins, and never Lockgate's own.
 
 Whoever may call may still be refused: whose approval counts, for example, is said by the rules on promotions.

@@ -8,7 +8,7 @@ May be imported from here: `Settings`, `load_settings`, and what `lockgate confi
 """
 
 from lockgate.config.errors import Place, Problem, SettingsError
-from lockgate.config.loading import LoadedSettings, SetValue, load, load_issuers, load_settings, settings_error_at
+from lockgate.config.loading import LoadedSettings, SetValue, load, load_settings, load_tables, settings_error_at
 from lockgate.config.log_files import MAIN_LOG, log_names, settings_of_log
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
@@ -29,8 +29,8 @@ __all__ = [
     "SettingsError",
     "is_address",
     "load",
-    "load_issuers",
     "load_settings",
+    "load_tables",
     "log_names",
     "settings_error_at",
     "settings_of_log",

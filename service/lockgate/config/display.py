@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lockgate.config.loading import LoadedSettings, SetValue
 from lockgate.config.masking import as_given, masked, shown
-from lockgate.config.table import CONFIG_VARIABLE, GROUPS, ISSUER_KEY, SETTINGS, Setting
+from lockgate.config.table import CONFIG_VARIABLE, GROUPS, SETTINGS, Setting
 
 REFERENCE_BEGINS: Final = (
     "<!-- Made by scripts/make-reference from service/lockgate/config/table.py: to be changed there. -->"
@@ -49,7 +49,7 @@ def settings_document(loaded: LoadedSettings) -> dict[str, Any]:
         "settings": [
             {"name": found.setting.name, "value": shown(found), "origin": origin_of(found)} for found in loaded.values
         ],
-        "issuers": [masked(issuer) for issuer in loaded.settings.issuers],
+        "tables": {key: [masked(table) for table in tables] for key, tables in loaded.settings.tables.items()},
     }
 
 
@@ -57,9 +57,9 @@ def settings_text(loaded: LoadedSettings) -> str:
     """Return the settings as lines of name, origin and value."""
     rows = [(found.setting.name, origin_of(found), _one_line(shown(found))) for found in loaded.values]
     if loaded.file is not None:
-        for number, issuer in enumerate(loaded.settings.issuers):
-            line = loaded.file.place((ISSUER_KEY, number)).line
-            rows.append((f"{ISSUER_KEY}[{number}]", f"{loaded.file.path}:{line}", _one_line(masked(issuer.get("url")))))
+        for key, number, table in _tables(loaded):
+            line = loaded.file.place((key, number)).line
+            rows.append((f"{key}[{number}]", f"{loaded.file.path}:{line}", _one_line(masked(table.get("url")))))
     names, origins = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "".join(f"{name:<{names}}  {origin:<{origins}}  {value}\n" for name, origin, value in rows)
 
@@ -74,10 +74,10 @@ def settings_toml(loaded: LoadedSettings) -> str:
         elif value is not None:
             before = "" if value == as_given(found) else "# "
             lines.append(f"{before}{found.setting.name} = {toml_value(value)}{_comment(found)}")
-    for issuer in loaded.settings.issuers:
-        lines += ["", f"[[{ISSUER_KEY}]]"]
-        for key, value in masked(issuer).items():
-            before = "" if value == issuer[key] else "# "
+    for name, _, table in _tables(loaded):
+        lines += ["", f"[[{name}]]"]
+        for key, value in masked(table).items():
+            before = "" if value == table[key] else "# "
             lines.append(f"{before}{_toml_key(key)} = {toml_value(value)}")
     return "\n".join(lines) + "\n"
 
@@ -129,6 +129,12 @@ def toml_value(value: Any) -> str:  # noqa: ANN401 - whatever TOML can hold
     if isinstance(value, list):
         return f"[{', '.join(toml_value(item) for item in value)}]"
     return str(value)  # numbers, dates and times
+
+
+def _tables(loaded: LoadedSettings) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    for key, tables in loaded.settings.tables.items():
+        for number, table in enumerate(tables):
+            yield key, number, table
 
 
 def _comment(found: SetValue) -> str:

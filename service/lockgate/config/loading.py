@@ -19,7 +19,7 @@ from lockgate.config.sources import (
     unknown_variables,
     variable_source,
 )
-from lockgate.config.table import CONFIG_VARIABLE, ISSUER_KEY, SETTINGS, Setting
+from lockgate.config.table import CONFIG_VARIABLE, SETTINGS, TABLE_KEYS, Setting
 from lockgate.config.toml_file import TomlFile, parse_key_path
 from lockgate.shipped import shipped_folder
 
@@ -84,7 +84,7 @@ def load(environ: Mapping[str, str] | None = None, /, *, config: Path | None = N
     path = config or (Path(named) if named else None)
     file = None if path is None else TomlFile(path)
     reader = _Reader([option_source(options), variable_source(environ), *([FileSource(file)] if file else [])])
-    issuers = _read_issuers(file, reader.problems)
+    tables = {key: _read_tables(file, key, reader.problems) for key in TABLE_KEYS}
     values = {setting.name: reader.read(setting) for setting in SETTINGS}
     reader.problems.extend(_contradictions(values))
     reader.problems.extend(unknown_variables(environ))
@@ -95,22 +95,22 @@ def load(environ: Mapping[str, str] | None = None, /, *, config: Path | None = N
         # By lines, as an editor shows them; what has none comes first.
         raise SettingsError(sorted(reader.problems, key=lambda problem: (problem.place.file, problem.place.line)))
     settings = Settings(
-        config_file=path and path.absolute(), issuers=issuers, **{value.setting.name: value.value for value in found}
+        config_file=path and path.absolute(), tables=tables, **{value.setting.name: value.value for value in found}
     )
     return LoadedSettings(settings=settings, values=found, file=file)
 
 
-def load_issuers(config_file: Path) -> tuple[Mapping[str, Any], ...]:
-    """Read the `[[issuer]]` tables anew, as they stand; `lockgate.identity.parse_issuers` checks them.
+def load_tables(config_file: Path, key: str) -> tuple[Mapping[str, Any], ...]:
+    """Read the `[[issuer]]` tables, or others, anew as they stand; the room that they are for checks them.
 
     Raises:
         SettingsError: The file cannot be read or parsed, or they are no tables.
     """
     problems: list[Problem] = []
-    issuers = _read_issuers(TomlFile(config_file), problems)
+    tables = _read_tables(TomlFile(config_file), key, problems)
     if problems:
         raise SettingsError(problems)
-    return issuers
+    return tables
 
 
 def settings_error_at(config_file: Path | None, key_path: str, text: str) -> SettingsError:
@@ -180,12 +180,12 @@ def _read_from(source: Source, setting: Setting, keys: Sequence[str]) -> SetValu
     return SetValue(setting=setting, value=value, source=source, key=keys[0], secret_file=path)
 
 
-def _read_issuers(file: TomlFile | None, problems: list[Problem]) -> tuple[Mapping[str, Any], ...]:
-    issuers = [] if file is None else file.document.get(ISSUER_KEY, [])
-    if isinstance(issuers, list) and all(isinstance(one, dict) for one in issuers):
-        return tuple(issuers)
-    assert file is not None  # noqa: S101 - none has no issuers
-    problems.append(Problem(place=file.place((ISSUER_KEY,)), text=f"want [[{ISSUER_KEY}]] tables"))
+def _read_tables(file: TomlFile | None, key: str, problems: list[Problem]) -> tuple[Mapping[str, Any], ...]:
+    tables = [] if file is None else file.document.get(key, [])
+    if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
+        return tuple(tables)
+    assert file is not None  # noqa: S101 - none has no tables
+    problems.append(Problem(place=file.place((key,)), text=f"want [[{key}]] tables"))
     return ()
 
 

@@ -11,7 +11,7 @@ class Settings:
     """Everything that can be set."""
 
     config_file: Path | None  # the TOML file that was read, absolute; None: there is none
-    issuers: tuple[Mapping[str, Any], ...]  # its `[[issuer]]` tables as they stand; `lockgate.identity` reads them
+    tables: Mapping[str, tuple[Mapping[str, Any], ...]]  # its `[[issuer]]` and other tables, as they stand, by key
 
     data_dir: Path  # the database and the log's key live here unless named apart
     database_url: str

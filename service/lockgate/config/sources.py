@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from lockgate.config.errors import Place, Problem
 from lockgate.config.kinds import Kind
-from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, ISSUER_KEY, SETTINGS, TEST_PREFIX
+from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, TABLE_KEYS, TEST_PREFIX
 from lockgate.config.toml_file import TomlFile
 
 _PREFIX: Final = "LOCKGATE_"
@@ -16,7 +16,7 @@ _NAME_CHARS_MAX: Final = 80  # of an unknown setting, in a message
 _KEYS: Final = frozenset(key for setting in SETTINGS for key in setting.keys)
 _VARIABLES: Final = {f"{_PREFIX}{key.upper()}": key for key in _KEYS}
 _KNOWN_VARIABLES: Final = {*_VARIABLES, *CLIENT_VARIABLES, CONFIG_VARIABLE}
-_KNOWN_KEYS: Final = {*_KEYS, ISSUER_KEY}
+_KNOWN_KEYS: Final = {*_KEYS, *TABLE_KEYS}
 # Kubernetes tells each process of every service in its namespace; those of one called lockgate-opa begin like this.
 _SERVICE_LINK: Final = re.compile(r"(LOCKGATE(?:_[A-Z0-9_]+)?)_SERVICE_HOST", re.ASCII)
 
@@ -94,8 +94,9 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
             continue
         if any(name == f"{link}_PORT" or name.startswith((f"{link}_PORT_", f"{link}_SERVICE_")) for link in links):
             continue
-        if name in {f"{_PREFIX}ISSUER", f"{_PREFIX}ISSUERS"}:
-            text = f"want [[{ISSUER_KEY}]] tables in the file that {CONFIG_VARIABLE} names; no variable can hold them"
+        table = name.removeprefix(_PREFIX).lower().removesuffix("s")
+        if table in TABLE_KEYS:
+            text = f"want [[{table}]] tables in the file that {CONFIG_VARIABLE} names; no variable can hold them"
         else:
             text = _unknown(name.removeprefix(_PREFIX).upper(), _KNOWN_VARIABLES, _PREFIX)
         yield Problem(place=Place(name=_bounded(name)), text=text)

@@ -1,6 +1,7 @@
 """Promotions, approvals and idempotency keys in the database. Every function works inside its caller's transaction."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, RowMapping, case, func, select
 
@@ -12,6 +13,18 @@ from lockgate.storage import insert_new
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import idempotency as idempotency_table
 from lockgate.storage.tables import promotion as promotion_table
+
+
+_EVER_ALLOWED: Final = tuple(
+    state.value
+    for state in (
+        PromotionState.ALLOWED,
+        PromotionState.PERMITTED,
+        PromotionState.EXECUTING,
+        PromotionState.CONFIRMED,
+        PromotionState.SUPERSEDED,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +152,7 @@ def was_allowed(connection: Connection, request: PromotionRequest) -> bool:
             columns.version == request.version,
             columns.digest == str(request.digest),
             columns.to_environment == request.transition.to_environment,
-            columns.state == PromotionState.ALLOWED.value,
+            columns.state.in_(_EVER_ALLOWED),
         )
         .limit(1)
     )

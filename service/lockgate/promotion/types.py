@@ -23,10 +23,19 @@ class Verdict(StrEnum):
 
 
 class PromotionState(StrEnum):
-    """Where a promotion stands. All but `PENDING` are final."""
+    """Where a promotion stands.
+
+    Asked for, it is pending until people or the policy have said enough; allowed, it may get a permit and be carried
+    out. An allow is no deployment: only an observation confirms one. All but the first four are final.
+    """
 
     PENDING = "pending"
     ALLOWED = "allowed"
+    PERMITTED = "permitted"  # an executor holds a permit to move the pointer
+    EXECUTING = "executing"  # the pointer was moved; what runs was not seen yet
+    CONFIRMED = "confirmed"  # it was seen to run
+    FAILED = "failed"  # it could not be carried out
+    SUPERSEDED = "superseded"  # another promotion into the environment was carried out instead
     DENIED = "denied"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"

@@ -14,7 +14,7 @@ from lockgate.storage.errors import StorageError
 from lockgate.storage.tables import metadata
 
 _APPEND: Final = ("SELECT", "INSERT")
-# Every table has its line: a test compares. No DELETE and no TRUNCATE anywhere.
+# Every table has its line: a test compares. No TRUNCATE anywhere, and DELETE only of what is forgotten after an hour.
 SERVICE_PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "alembic_version": ("SELECT",),
     "audit_attachment": (*_APPEND, "UPDATE (seq)"),  # the newest record that names it
@@ -29,6 +29,21 @@ SERVICE_PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "promotion": (*_APPEND, "UPDATE (state, row_version, decision_id)"),
     "approval": _APPEND,
     "idempotency": _APPEND,
+    "model": (*_APPEND, "UPDATE (owner, tier, document, row_version, changed_ns, retired_ns)"),
+    "model_version": (*_APPEND, "UPDATE (document, row_version, retired_ns)"),
+    "model_pointer": (*_APPEND, "UPDATE (version)"),
+    "lineage": _APPEND,
+    "usage": (*_APPEND, "UPDATE (loads, predictions, last_ns)"),
+    "rollout": (
+        *_APPEND,
+        "UPDATE (under_way, step, percent, permit_id, permit_used_ns, attempts, due_ns, code, row_version)",
+    ),
+    "live_interval": (*_APPEND, "UPDATE (to_ns, is_live)"),
+    "hold": (*_APPEND, "UPDATE (promotion_id, placed_ns, lifted_ns)"),
+    "finding": (*_APPEND, "UPDATE (document, is_open, closed_ns)"),
+    "subscriber": (*_APPEND, "UPDATE (next_seq)"),
+    "delivery": (*_APPEND, "UPDATE (state, attempts, due_ns, tried_ns, status, code)"),
+    "seen_message": (*_APPEND, "DELETE"),
 }
 _WHO: Final = (
     "SELECT current_schema(), pg_get_userbyid(relowner), pg_has_role(current_user, relowner, 'USAGE') "

@@ -174,3 +174,172 @@ idempotency = Table(
     Column("decision_id", String(36), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
 )
+
+# --- registry: models, versions, what is known of them --------------------------------------------------------------
+
+model = Table(
+    "model",
+    metadata,
+    Column("name", String(128), primary_key=True),  # as promotions name it
+    Column("registry", String(64), nullable=False),  # where its versions live, by the settings' name; "builtin" = here
+    Column("registry_model", String(255), nullable=False),  # its name there
+    Column("owner", String(128), nullable=False),  # a team
+    Column("tier", String(64), nullable=False),  # as its team declares it; the gate goes by the policy's
+    Column("document", LargeBinary, nullable=False),  # canonical JSON: purpose, tags, card and BOM by digest
+    Column("row_version", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("changed_ns", BigInteger, nullable=False),
+    Column("retired_ns", BigInteger),
+    UniqueConstraint("registry", "registry_model"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),  # list order
+    Column("model", String(128), ForeignKey("model.name"), nullable=False),
+    Column("version", String(128), nullable=False),
+    Column("digest", String(135), nullable=False),
+    Column("document", LargeBinary, nullable=False),  # canonical JSON: source, run, tags
+    Column("row_version", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("retired_ns", BigInteger),
+    UniqueConstraint("model", "version"),
+    Index(None, "digest"),
+)
+
+model_pointer = Table(  # the built-in registry's aliases
+    "model_pointer",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("alias", String(64), primary_key=True),
+    Column("version", String(128), nullable=False),  # "" = moved away; rows are never deleted
+)
+
+lineage = Table(  # what was collected about a version, newest last; promotions freeze the newest
+    "lineage",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("model", String(128), nullable=False),
+    Column("version", String(128), nullable=False),
+    Column("sha256", String(64), nullable=False),  # of `body`
+    Column("body", LargeBinary, nullable=False),  # canonical JSON, schema v1/registry/lineage
+    Column("collected_ns", BigInteger, nullable=False),
+    Index(None, "model", "version", "number"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("version", String(128), primary_key=True),
+    Column("environment", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since the epoch, UTC
+    Column("source", String(64), primary_key=True),  # who counted
+    Column("loads", BigInteger, nullable=False),
+    Column("predictions", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+)
+
+# --- rollout: from a decision to what runs --------------------------------------------------------------------------
+
+rollout = Table(  # one for each promotion that got a permit, and what its executor still has to do
+    "rollout",
+    metadata,
+    Column("promotion_id", String(36), ForeignKey("promotion.id"), primary_key=True),
+    Column("model", String(128), nullable=False),
+    Column("environment", String(64), nullable=False),
+    Column("target", String(64), nullable=False),  # the settings' name of the executor; "pull" = whoever asks
+    Column("under_way", Integer),  # 1 while permitted or executing, else NULL: one for each model and environment
+    Column("step", Integer, nullable=False),  # steps done
+    Column("percent", Integer, nullable=False),  # of traffic, after the last step
+    Column("permit_id", String(36), nullable=False),  # the newest
+    Column("permit_used_ns", BigInteger),
+    Column("attempts", Integer, nullable=False),  # of the step that is due
+    Column("due_ns", BigInteger, nullable=False),
+    Column("code", String(64), nullable=False),  # of the last attempt that failed; "" = none
+    Column("row_version", Integer, nullable=False),
+    UniqueConstraint("model", "environment", "under_way"),
+)
+
+live_interval = Table(
+    "live_interval",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("model", String(128), nullable=False),
+    Column("environment", String(64), nullable=False),
+    Column("version", String(128), nullable=False),  # "" = nobody knows
+    Column("digest", String(135), nullable=False),
+    Column("from_ns", BigInteger, nullable=False),
+    Column("to_ns", BigInteger),  # NULL = still
+    Column("is_live", Integer),  # 1 while `to_ns` is NULL, else NULL: one for each model and environment
+    Column("promotion_id", String(36), nullable=False),  # "" = out of band
+    Column("log", String(255), nullable=False),
+    Column("record_id", String(36), nullable=False),  # that says so
+    UniqueConstraint("model", "environment", "is_live"),
+    Index(None, "model", "environment", "from_ns"),
+)
+
+hold = Table(  # automation must not promote again what was rolled back; rows are never deleted
+    "hold",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("environment", String(64), primary_key=True),
+    Column("promotion_id", String(36), nullable=False),  # the rollback
+    Column("placed_ns", BigInteger, nullable=False),
+    Column("lifted_ns", BigInteger),  # NULL = in force
+)
+
+finding = Table(  # what the reconciler found, until somebody closes it
+    "finding",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("kind", String(64), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("environment", String(64), nullable=False),
+    Column("document", LargeBinary, nullable=False),  # canonical JSON: wanted, found
+    Column("is_open", Integer),  # 1 until closed, then NULL: one of a kind for each model and environment
+    Column("opened_ns", BigInteger, nullable=False),
+    Column("closed_ns", BigInteger),
+    UniqueConstraint("kind", "model", "environment", "is_open"),
+)
+
+# --- delivery: events to others -------------------------------------------------------------------------------------
+
+subscriber = Table(  # how far each has been told of each log: the log is the outbox
+    "subscriber",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("log", String(255), primary_key=True),
+    Column("next_seq", BigInteger, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),  # the idempotency key that the receiver sees
+    Column("subscriber", String(64), nullable=False),
+    Column("log", String(255), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_type", String(128), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # exact bytes that are sent
+    Column("state", String(16), nullable=False),  # waiting | delivered | dead
+    Column("attempts", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("due_ns", BigInteger, nullable=False),
+    Column("tried_ns", BigInteger),
+    Column("status", Integer),  # of the last answer; NULL = none came
+    Column("code", String(64), nullable=False),  # why the last attempt failed; "" = it did not
+    UniqueConstraint("subscriber", "log", "seq"),
+    Index(None, "state", "due_ns"),
+)
+
+seen_message = Table(  # incoming webhooks, so that one sent twice is one
+    "seen_message",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("id", String(255), primary_key=True),
+    Column("seen_ns", BigInteger, nullable=False),
+)

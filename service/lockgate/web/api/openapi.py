@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
 
 API_VERSION: Final = "1.0.0"
@@ -52,7 +53,7 @@ OPERATIONS: Final = (
         answers={200: "promotion_list"},
         problems=(400, 503),
         query={
-            "state": "pending, allowed, denied, rejected, withdrawn or expired",
+            "state": f"One of {', '.join(PromotionState)}",
             "model": "A model's exact name",
             "limit": "Items on a page, 1 to 100",
             "cursor": "next_cursor of the page before",

@@ -6,7 +6,7 @@ from typing import Final
 from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
-from lockgate.promotion import PromotionAnswer, PromotionFilter, Verdict, parse_approval_request
+from lockgate.promotion import PromotionAnswer, PromotionFilter, PromotionState, Verdict, parse_approval_request
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import authorize, operation
 from lockgate.web.documents import approval_answer_document, promotion_answer_document, promotion_document
@@ -15,7 +15,7 @@ from lockgate.web.parameters import allow_only, json_body, page_limit, text
 from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
-_STATE: Final = re.compile(r"pending|allowed|denied|rejected|withdrawn|expired", re.ASCII)
+_STATE: Final = re.compile("|".join(PromotionState), re.ASCII)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _ID: Final = "/v1/promotions/<uuid:promotion_id>"

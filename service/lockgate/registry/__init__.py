@@ -1,0 +1,45 @@
+"""Models, versions, lineage: what registries know of them, ours and other people's.
+
+Promises: what a registry says is never proof of anything but that the registry said it; an adapter answers within its
+time or says by name what went wrong. Stands on the ground floor and on `storage` alone; changes are recorded above it.
+"""
+
+from lockgate.registry.errors import (
+    PointerMovedError,
+    RegistryAnswerError,
+    RegistryError,
+    RegistryRefusedError,
+    RegistryUnavailableError,
+    RegistryUnsupportedError,
+)
+from lockgate.registry.port import RegistryPort
+from lockgate.registry.types import (
+    BUILTIN,
+    ArtifactFile,
+    Dataset,
+    ModelPage,
+    NamedValue,
+    RegistryModel,
+    RegistryVersion,
+    Run,
+    VersionPage,
+)
+
+__all__ = [
+    "BUILTIN",
+    "ArtifactFile",
+    "Dataset",
+    "ModelPage",
+    "NamedValue",
+    "PointerMovedError",
+    "RegistryAnswerError",
+    "RegistryError",
+    "RegistryModel",
+    "RegistryPort",
+    "RegistryRefusedError",
+    "RegistryUnavailableError",
+    "RegistryUnsupportedError",
+    "RegistryVersion",
+    "Run",
+    "VersionPage",
+]
