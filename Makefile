@@ -37,10 +37,11 @@ serve: $(VENV)/.runtime ## Serve on 127.0.0.1:8080 with the data in ./var
 topology: $(VENV)/.development tools ## Run docker-compose.yml as plain processes, walk one promotion through, end
 	@$(BIN)/python scripts/run-topology --check
 
-tools: ## Fetch what the tests run against: the pinned OPA, PostgreSQL, strace
+tools: ## Fetch what the tests run against: the pinned OPA, PostgreSQL, strace, MLflow
 	@scripts/fetch-opa
 	@scripts/postgresql >/dev/null || [ "$${CI:-}" != true ]
 	@scripts/fetch-strace || [ "$${CI:-}" != true ]
+	@PYTHON="$(PYTHON)" scripts/fetch-mlflow || [ "$${CI:-}" != true ]
 
 test: $(VENV)/.development tools ## Run every test
 	@$(BIN)/pytest -n 2 --dist loadfile
@@ -76,6 +77,7 @@ lock: ## Write the hashed locks anew from pyproject.toml
 	@test -x .tools/lock/bin/uv || { $(PYTHON) -m venv .tools/lock && .tools/lock/bin/python -m pip install --quiet uv; }
 	@.tools/lock/bin/uv pip compile $(COMPILE) pyproject.toml -o requirements.lock
 	@.tools/lock/bin/uv pip compile $(COMPILE) --extra dev --extra otel -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@.tools/lock/bin/uv pip compile $(COMPILE) requirements-mlflow.in -o requirements-mlflow.lock
 
 clean: ## Remove everything that the targets made
 	@rm -rf $(VENV) .tools var dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
