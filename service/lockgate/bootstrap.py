@@ -17,6 +17,7 @@ from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, load_tables, settings_error_at, settings_of_log
+from lockgate.delivery.worker import Job
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
@@ -30,6 +31,7 @@ from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
+from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
 from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
@@ -119,6 +121,7 @@ def check_settings(settings: Settings) -> Accepted:
             f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
             f"got {settings.default_trust_domain[:80]!r}"
         )
+    read_registries(settings)
     return _read_files(settings, find_opa())
 
 
@@ -214,6 +217,20 @@ def build_services(settings: Settings, instance: Instance) -> Services:
     )
 
 
+def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
+    """Make what `lockgate deliver` does in the background, by these settings.
+
+    Args:
+        settings: Of the process.
+        services: Its rooms.
+
+    Raises:
+        LockgateError: A setting cannot be used.
+    """
+    del settings, services
+    return ()
+
+
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
     """Read the `[[issuer]]` tables of the settings.
 
@@ -234,6 +251,19 @@ def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tup
             want = f"want the audience of the issuer {settings.login_issuer}: its tokens are for its client"
             raise settings_error_at(settings.config_file, "login_client_id", want)
     return issuers
+
+
+def read_registries(settings: Settings) -> tuple[RegistrySettings, ...]:
+    """Read the `[[registry]]` tables of the settings.
+
+    Raises:
+        SettingsError: One of them cannot be used; the message has its line.
+    """
+    folder = Path() if settings.config_file is None else settings.config_file.parent
+    try:
+        return parse_registries(settings.tables["registry"], folder)
+    except RegistryInvalidError as exc:
+        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
 
 
 def _build_login(

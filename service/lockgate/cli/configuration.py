@@ -10,7 +10,7 @@ import click
 
 from lockgate.audit import load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, parse_log_policy
-from lockgate.bootstrap import read_issuers
+from lockgate.bootstrap import read_issuers, read_registries
 from lockgate.cli.audit.settings import load_timestamp_trust
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
@@ -111,10 +111,11 @@ def _find_problems(loaded: LoadedSettings) -> Iterator[Problem]:
         except LockgateError as exc:
             bad.add(name)
             yield Problem(place=_place(loaded, name), text=str(exc))
-    try:
-        read_issuers(loaded.settings, loaded.settings.tables["issuer"])
-    except SettingsError as exc:
-        yield from exc.problems
+    for read in _TABLE_READERS:
+        try:
+            read(loaded.settings)
+        except SettingsError as exc:
+            yield from exc.problems
 
 
 def _find_warnings(loaded: LoadedSettings) -> Iterator[Problem]:
@@ -173,6 +174,12 @@ _TRIALS: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], Any]], ...
     ("opa_ca_file", (), _check_authorities),
 )
 """Settings, what else must be right to try them, and what they are tried with; nothing is connected to."""
+
+_TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
+    lambda settings: read_issuers(settings, settings.tables["issuer"]),
+    read_registries,
+)
+"""Each reads the arrays of tables of one room."""
 
 
 def _document(problems: list[Problem], warnings: list[Problem]) -> dict[str, Any]:

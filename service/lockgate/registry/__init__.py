@@ -13,6 +13,7 @@ from lockgate.registry.errors import (
     RegistryUnsupportedError,
 )
 from lockgate.registry.port import RegistryPort
+from lockgate.registry.settings import RegistryInvalidError, RegistrySettings, parse_registries
 from lockgate.registry.types import (
     BUILTIN,
     ArtifactFile,
@@ -34,12 +35,15 @@ __all__ = [
     "PointerMovedError",
     "RegistryAnswerError",
     "RegistryError",
+    "RegistryInvalidError",
     "RegistryModel",
     "RegistryPort",
     "RegistryRefusedError",
+    "RegistrySettings",
     "RegistryUnavailableError",
     "RegistryUnsupportedError",
     "RegistryVersion",
     "Run",
     "VersionPage",
+    "parse_registries",
 ]

@@ -1,0 +1,164 @@
+"""Which registries there are beside the built-in one, and which pointers are the gate's: the `[[registry]]` tables."""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from lockgate.config.errors import UnusableValueError
+from lockgate.config.secret_files import read_secret
+from lockgate.registry.errors import RegistryError, RegistryUnavailableError
+from lockgate.schemas import SchemaError, check_schema
+
+RegistryType: TypeAlias = Literal["builtin", "mlflow", "kubeflow-hub"]
+
+REGISTRIES_MAX: Final = 32  # one for each team that runs its own; each is asked in turn
+TIMEOUT_S: Final = 10.0  # if not said; a registry's slowest page of models takes a second or two
+PREVIOUS_SUFFIX: Final = "-previous"  # of the pointer to what was live before
+_RESERVED: Final = re.compile(r"latest|v[0-9]+", re.ASCII)  # MLflow keeps these for itself, in any case of letters
+
+
+class RegistryInvalidError(RegistryError):
+    """The settings of a registry cannot be used.
+
+    Attributes:
+        path: Which part, as `registry[0].url`.
+        detail: Why.
+    """
+
+    code: ClassVar[str] = "registry.settings_invalid"
+
+    def __init__(self, detail: str, path: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.detail = detail
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """How a registry is reached, and which of its pointers are the gate's to move.
+
+    Attributes:
+        name: What models and records call it.
+        url: Where it answers, without a slash at the end; "" for the built-in one.
+        token_file: Holds the bearer token; see `read_token`.
+        ca_file: Certificate authorities to trust instead of the usual ones.
+        timeout_s: For one whole exchange, in seconds.
+        aliases: By environment, the alias that stands for it in this registry.
+    """
+
+    name: str
+    type: RegistryType
+    url: str
+    token_file: Path | None
+    ca_file: Path | None
+    timeout_s: float
+    aliases: Mapping[str, str]
+
+    def read_token(self) -> str | None:
+        """Return the bearer token as its file holds it now, so that it may change; None where none is wanted.
+
+        Raises:
+            RegistryUnavailableError: The file cannot be used at the moment.
+        """
+        if self.token_file is None:
+            return None
+        try:
+            return read_secret(self.token_file)
+        except UnusableValueError as exc:
+            raise RegistryUnavailableError(f"registry {self.name}: {exc}") from exc
+
+
+def parse_registries(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -> tuple[RegistrySettings, ...]:
+    """Read the `[[registry]]` tables.
+
+    Args:
+        tables: As they stand in the settings.
+        folder: What relative paths of files are relative to.
+
+    Raises:
+        RegistryInvalidError: One of them cannot be used; it says which part and why.
+    """
+    if len(tables) > REGISTRIES_MAX:
+        raise RegistryInvalidError(f"want at most {REGISTRIES_MAX} registries, got {len(tables)}", "registry")
+    registries = tuple(_parse_registry(table, f"registry[{index}]", folder) for index, table in enumerate(tables))
+    for index, registry in enumerate(registries):
+        if registry.name in {other.name for other in registries[:index]}:
+            raise RegistryInvalidError("want a name that no other registry has", f"registry[{index}].name")
+    return registries
+
+
+def find_url_fault(url: str) -> str:
+    """Return why a server of ours must not be reached at this URL; "" where it may.
+
+    Tokens and answers must not cross a network bare, so that plain HTTP is for this machine alone.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        fine = bool(host) and parts.port != 0
+    except ValueError:
+        return "want a URL"
+    if not fine or parts.username is not None or parts.query or parts.fragment:
+        return "want a URL without credentials, query and fragment"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "want a URL of printable ASCII"
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        return "want https; http only for this machine itself"
+    return ""
+
+
+def _parse_registry(table: Mapping[str, Any], path: str, folder: Path) -> RegistrySettings:
+    try:
+        check_schema("v1/config/registry", table)
+    except SchemaError as exc:
+        raise RegistryInvalidError(str(exc), path + _dotted(exc.pointer)) from exc
+    url = table.get("url", "")
+    if url and (fault := find_url_fault(url)):
+        raise RegistryInvalidError(fault, f"{path}.url")
+    return RegistrySettings(
+        name=table["name"],
+        type=table["type"],
+        url=url.rstrip("/"),
+        token_file=folder / table["token_file"] if "token_file" in table else None,
+        ca_file=folder / table["ca_file"] if "ca_file" in table else None,
+        timeout_s=float(table.get("timeout_s", TIMEOUT_S)),
+        aliases=_parse_aliases(table.get("aliases", ()), f"{path}.aliases"),
+    )
+
+
+def _parse_aliases(rows: Sequence[Mapping[str, str]], path: str) -> dict[str, str]:
+    # Case of letters tells no two of them apart: a registry may keep it (MLflow does), people do not see it.
+    aliases: dict[str, str] = {}
+    taken: set[str] = set()
+    for index, row in enumerate(rows):
+        alias = row["alias"].lower()
+        if row["environment"] in aliases:
+            raise RegistryInvalidError("want each environment once", f"{path}[{index}].environment")
+        if _RESERVED.fullmatch(alias):
+            raise RegistryInvalidError(
+                "want an alias that is not 'latest' or 'v' and a number", f"{path}[{index}].alias"
+            )
+        if taken & {alias, alias + PREVIOUS_SUFFIX}:
+            raise RegistryInvalidError(
+                f"want an alias of its own; each also stands with {PREVIOUS_SUFFIX!r} behind it",
+                f"{path}[{index}].alias",
+            )
+        taken |= {alias, alias + PREVIOUS_SUFFIX}
+        aliases[row["environment"]] = row["alias"]
+    return aliases
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _dotted(pointer: str) -> str:
+    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)
