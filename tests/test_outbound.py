@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.outbound import OutboundError, OutboundRequest, exchange, is_public
+from lockgate.outbound import OutboundError, OutboundRequest, download, exchange, is_public
 from support.certificates import make_certificate
 from support.gate_server import Reply, json_reply, serve_gate
 
@@ -81,6 +81,89 @@ def test_a_request_without_a_body_asks_and_sends_nothing() -> None:
 
         assert answer.body == b'{"method": "GET"}'
         assert (answer.status, answer.content_type) == (200, "application/json")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_a_request_may_name_its_method_and_headers(method: str) -> None:
+    """A method that is named is used, with the further headers beside our own."""
+    with serve_gate(lambda _call: json_reply({})) as server:
+        request = OutboundRequest(
+            url=server.url,
+            timeout_s=5,
+            answer_bytes_max=100,
+            body=b"{}",
+            method=method,
+            headers={"Lockgate-Permit": "a.b.c", "accept-encoding": "gzip", "authorization": "other"},
+            authorization="Bearer ours",
+        )
+        exchange(request)
+
+        call = server.calls[0]
+        assert call.method == method
+        assert call.headers["Lockgate-Permit"] == "a.b.c"
+        assert (call.headers["Accept-Encoding"], call.headers["Authorization"]) == ("identity", "Bearer ours")
+        assert "a.b.c" not in repr(request)
+
+
+def test_a_header_cannot_bring_another() -> None:
+    """A value with a line break is sent to nobody."""
+    with serve_gate(lambda _call: Reply()) as server:
+        request = OutboundRequest(url=server.url, timeout_s=5, answer_bytes_max=9, headers={"X-One": "1\r\nX-Two: 2"})
+        with pytest.raises(OutboundError, match="InvalidHeader"):
+            exchange(request)
+
+        assert server.calls == []
+
+
+_FILE = bytes(range(256)) * 8192  # 2 MiB, more than is read ahead
+
+
+def test_a_download_is_read_in_pieces() -> None:
+    """The whole body comes, in order, and no piece is the whole."""
+    with serve_gate(lambda _call: Reply(status=203, body=_FILE, content_type="Text/Plain; x=y")) as server:
+        with download(OutboundRequest(url=server.url, timeout_s=20, answer_bytes_max=len(_FILE))) as incoming:
+            chunks = list(incoming.chunks)
+
+        assert (incoming.status, incoming.content_type) == (203, "text/plain")
+        assert b"".join(chunks) == _FILE
+        assert max(len(chunk) for chunk in chunks) < len(_FILE) / 10
+
+
+@pytest.mark.parametrize(
+    ("bytes_max", "announced", "message"),
+    [(len(_FILE) - 1, None, "want an answer of at most 2097151 bytes"), (len(_FILE), len(_FILE) + 1, "no answer")],
+    ids=["too_large", "cut_short"],
+)
+def test_a_download_says_when_it_is_not_whole(bytes_max: int, announced: int | None, message: str) -> None:
+    """A body beyond the limit, or shorter than announced, ends in an error and not as if it were all."""
+    with serve_gate(lambda _call: Reply(body=_FILE, announced=announced, headers=(("Connection", "close"),))) as server:
+        request = OutboundRequest(url=server.url, timeout_s=20, answer_bytes_max=bytes_max)
+        with download(request) as incoming, pytest.raises(OutboundError, match=message):
+            list(incoming.chunks)
+
+
+def test_a_downloads_time_is_for_the_whole() -> None:
+    """Whoever takes too long over the pieces gets no more of them, though they are there."""
+    with serve_gate(lambda _call: Reply(body=_FILE)) as server:
+        request = OutboundRequest(url=server.url, timeout_s=1, answer_bytes_max=len(_FILE))
+        with download(request) as incoming:
+            next(incoming.chunks)
+            time.sleep(1.1)
+            with pytest.raises(OutboundError, match="no whole answer within 1 s"):
+                next(incoming.chunks)
+
+
+def test_nothing_is_left_of_a_download_that_was_left() -> None:
+    """A block that ends early ends the connection and its thread, also one that waits for room."""
+    with serve_gate(lambda _call: Reply(body=_FILE)) as server:
+        for _ in range(5):
+            with download(OutboundRequest(url=server.url, timeout_s=20, answer_bytes_max=len(_FILE))) as incoming:
+                next(incoming.chunks)
+        ours = [thread for thread in threading.enumerate() if thread.name == "lockgate-outbound"]
+        for thread in ours:
+            thread.join(2)
+
+        assert not [thread for thread in ours if thread.is_alive()]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""One request to somebody else's server, bounded in every way: a witness, a time-stamping authority, an issuer.
+"""One request to somebody else's server, bounded in every way: a witness, an issuer, a registry, a webhook's receiver.
 
 Never in the path of a decision. No proxy, no credentials from the environment, no redirect, no content encoding; a
 limit on the whole time however the answer trickles, and on its length.
@@ -6,11 +6,14 @@ limit on the whole time however the answer trickles, and on its length.
 
 import contextlib
 import ipaddress
+import queue
 import socket
 import threading
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -20,7 +23,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from lockgate.errors import LockgateError
 
-_READ_BYTES: Final = 4096
+_READ_BYTES: Final = 65_536  # what is in memory beyond a limit before the limit is seen
+_PARTS_AHEAD: Final = 8  # read before anyone takes them: half a megabyte, enough that neither side waits for the other
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
 
 
@@ -38,6 +42,8 @@ class OutboundRequest:
     timeout_s: float  # for the whole exchange
     answer_bytes_max: int
     body: bytes | None = field(default=None, repr=False)  # posted; None: nothing is sent, only asked for
+    method: str = ""  # "" = GET without a body, POST with one
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # further ones; those named below win
     authorization: str | None = field(default=None, repr=False)  # the header of this name
     content_type: str | None = None  # of the body
     ca_file: Path | None = None  # certificate authorities (PEM) for https instead of the usual ones
@@ -53,6 +59,20 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """An answer whose body is still coming.
+
+    Attributes:
+        chunks: The body, to be read once. It raises `OutboundError` where the rest does not come within the limits, so
+            what was read counts only once it ended well.
+    """
+
+    status: int
+    content_type: str  # without parameters, lower case
+    chunks: Iterator[bytes]
+
+
 def exchange(request: OutboundRequest) -> Answer:
     """Send a request and wait for its whole answer.
 
@@ -60,24 +80,28 @@ def exchange(request: OutboundRequest) -> Answer:
         OutboundError: The URL is none, the peer's address is not public where it must be, or there is no whole answer
             within the limits.
     """
+    with download(request) as incoming:
+        body = b"".join(incoming.chunks)
+        return Answer(status=incoming.status, content_type=incoming.content_type, body=body)
+
+
+@contextlib.contextmanager
+def download(request: OutboundRequest) -> Iterator[Download]:
+    """Send a request and let the block read the answer's body piece by piece, never whole in memory.
+
+    The time limit is for the whole, also for what the block does between two pieces.
+
+    Raises:
+        OutboundError: As for `exchange`; also from within the block, where the body is read.
+    """
     _check_url(request.url)
     run = _Exchange(request)
     run.start()
     try:
-        run.join(request.timeout_s)
-        answer, error = run.answer, run.error  # as they are before we hang up, which is an error there
+        head = run.take_head()
+        yield Download(status=head.status, content_type=head.content_type, chunks=run.take_chunks())
     finally:
         run.hang_up()
-    if answer is not None:
-        return answer
-    if isinstance(error, OutboundError):
-        raise error
-    if isinstance(error, requests.RequestException | OSError | ValueError):
-        # Its text repeats addresses and header values.
-        raise OutboundError(f"no answer ({type(error).__name__})") from error
-    if error is not None:
-        raise error
-    raise OutboundError(f"no whole answer within {request.timeout_s:g} s")
 
 
 def is_public(address: str) -> bool:
@@ -94,8 +118,17 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    status: int
+    content_type: str
+
+
+_Part: TypeAlias = _Head | bytes | Exception | None  # in this order; None is the end, an error may come at any time
+
+
 class _Exchange(threading.Thread):
-    """One request and its whole answer, in a thread of its own.
+    """One request and its answer, asked for in a thread of its own and taken part by part in another.
 
     The libraries' time-out starts anew with each byte, of the headers too. So whoever waits hangs up, and the thread
     ends at once. Only a look-up of a name, and the attempts to connect to what it found, end by time-outs of their own.
@@ -107,17 +140,36 @@ class _Exchange(threading.Thread):
         self._lock = threading.Lock()
         self._line: socket.socket | None = None
         self._hung_up = False
-        self.answer: Answer | None = None
-        self.error: Exception | None = None
+        self._deadline_s = time.monotonic() + request.timeout_s
+        self._parts: queue.Queue[_Part] = queue.Queue(_PARTS_AHEAD)
 
     def run(self) -> None:
-        """Ask, and keep the answer or the error."""
+        """Ask, and hand over the answer or the error."""
         try:
-            self.answer = self._ask()
+            self._ask()
+            self._put(None)
         except Exception as exc:  # noqa: BLE001 - carried over to the thread that waits, and raised there
-            self.error = exc
+            with contextlib.suppress(OutboundError):  # nobody waits any more
+                self._put(exc)
         finally:
-            self.hang_up()
+            self._close_line()
+
+    def take_head(self) -> _Head:
+        """Wait for the status and the headers.
+
+        Raises:
+            OutboundError: They do not come.
+        """
+        return cast("_Head", self._take())
+
+    def take_chunks(self) -> Iterator[bytes]:
+        """Wait for one piece of the body after the other.
+
+        Raises:
+            OutboundError: The next one does not come.
+        """
+        while (chunk := self._take()) is not None:
+            yield cast("bytes", chunk)
 
     def connected(self, sock: socket.socket) -> None:
         """Look whom we reached, before a byte is sent, and remember how to hang up.
@@ -133,17 +185,47 @@ class _Exchange(threading.Thread):
             self._line = sock.dup()  # the socket itself changes hands when TLS begins
 
     def hang_up(self) -> None:
-        """End the connection, also one that is only about to be made."""
+        """End the connection, also one that is only about to be made, and the thread with it."""
         with self._lock:
             self._hung_up = True
+        self._close_line()
+        # A thread that waits for room goes on, and finds at its next part that nobody waits any more.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._parts.get_nowait()
+
+    def _close_line(self) -> None:
+        with self._lock:
             line, self._line = self._line, None
             if line is not None:
                 with contextlib.suppress(OSError), line:
                     line.shutdown(socket.SHUT_RDWR)
 
-    def _ask(self) -> Answer:
+    def _put(self, part: _Part) -> None:
+        with self._lock:
+            if self._hung_up:
+                raise OutboundError("nobody waits for the answer any more")
+        self._parts.put(part)
+
+    def _take(self) -> _Part:
+        left_s = self._deadline_s - time.monotonic()
+        late = OutboundError(f"no whole answer within {self._request.timeout_s:g} s")
+        if left_s <= 0:  # also where a part is there: a fast peer could go on for ever
+            raise late
+        try:
+            part = self._parts.get(timeout=left_s)
+        except queue.Empty:
+            raise late from None
+        if isinstance(part, requests.RequestException | OSError | ValueError):
+            # Its text repeats addresses and header values.
+            raise OutboundError(f"no answer ({type(part).__name__})") from part
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    def _ask(self) -> None:
         request = self._request
-        headers = {"Accept-Encoding": "identity"}
+        headers = {**request.headers, "Accept-Encoding": "identity"}
         if request.content_type is not None:
             headers["Content-Type"] = request.content_type
         if request.authorization is not None:
@@ -153,7 +235,7 @@ class _Exchange(threading.Thread):
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter())
             with session.request(
-                "GET" if request.body is None else "POST",
+                request.method or ("GET" if request.body is None else "POST"),
                 request.url,
                 data=request.body,
                 headers=headers,
@@ -164,13 +246,14 @@ class _Exchange(threading.Thread):
             ) as response:
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise OutboundError("want an answer without content encoding")
-                body = b""
-                for chunk in response.iter_content(_READ_BYTES):
-                    body += chunk
-                    if len(body) > request.answer_bytes_max:
-                        raise OutboundError(f"want an answer of at most {request.answer_bytes_max} bytes, got more")
                 content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                return Answer(status=response.status_code, content_type=content_type, body=body)
+                self._put(_Head(status=response.status_code, content_type=content_type))
+                left_bytes = request.answer_bytes_max
+                for chunk in response.iter_content(_READ_BYTES):
+                    left_bytes -= len(chunk)
+                    if left_bytes < 0:
+                        raise OutboundError(f"want an answer of at most {request.answer_bytes_max} bytes, got more")
+                    self._put(chunk)
 
 
 class _HTTPConnection(urllib3.connection.HTTPConnection):

@@ -96,7 +96,7 @@ def serve_gate(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator
             with contextlib.suppress(ConnectionError):  # a client that gave up
                 self._send(gate.answer(call))
 
-        do_GET = do_POST = _handle  # noqa: N815 - the base class's names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the base class's names
 
         def _send(self, reply: Reply) -> None:
             self.send_response(reply.status)
