@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "check": "promotions:check",
     "config": "configuration:config",
     "db": "databases:db",
+    "deliver": "deliver:deliver",
     "demo": "demo:demo",
     "doctor": "doctor:doctor",
     "init": "operations:init",
