@@ -10,7 +10,7 @@ from lockgate.policy.opa_binary import OPA_VERSION, find_opa
 from lockgate.policy.wasm import WasmEngine
 from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 
-pytest_plugins = ["support.databases"]
+pytest_plugins = ["support.databases", "support.mlflow_server"]
 
 
 @pytest.fixture(scope="session")
