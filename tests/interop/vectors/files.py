@@ -9,6 +9,7 @@ from interop.vectors.checkpoints import checkpoints
 from interop.vectors.disclosures import disclosures
 from interop.vectors.keys import keys
 from interop.vectors.logs import logs
+from interop.vectors.permits import permits
 from interop.vectors.receipts import receipts, tlog_proofs
 from interop.vectors.records import records
 from interop.vectors.tree import tree
@@ -20,6 +21,7 @@ FILES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "disclosures.json": disclosures,
     "keys.json": keys,
     "logs.json": logs,
+    "permits.json": permits,
     "policies.json": policies,
     "receipts.json": receipts,
     "records.json": records,
