@@ -16,8 +16,8 @@ from lockgate.clock import EpochNs
 from lockgate.config import MAIN_LOG
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import Gate, GateSettings, LogNotConfiguredError, Logs, Register, open_needs
-from lockgate.promotion.store import IdempotentAnswer, claim_idempotency_key
 from lockgate.storage import database, read_transaction, write_transaction
+from lockgate.storage.idempotency import IdempotentAnswer, claim_idempotency_key
 from lockgate.storage.tables import audit_head, promotion
 from lockgate.web.app import create_app
 from support.expositions import value

@@ -53,18 +53,6 @@ class ApprovalsFullError(PromotionError):
     code: ClassVar[str] = "approval.too_many"
 
 
-class IdempotencyKeyReusedError(PromotionError):
-    """The idempotency key was used before, with another body."""
-
-    code: ClassVar[str] = "idempotency.key_reused"
-
-
-class IdempotencyKeyInvalidError(PromotionError):
-    """The idempotency key has a form that cannot be kept."""
-
-    code: ClassVar[str] = "idempotency.key_invalid"
-
-
 class ContendedError(PromotionError):
     """Others changed the promotion each time the gate tried to decide; try again."""
 
@@ -75,3 +63,57 @@ class EvaluationTooOldError(PromotionError):
     """Evaluating took so long that its result may not be committed any more."""
 
     code: ClassVar[str] = "promotion.too_slow"
+
+
+class RolloutStateError(PromotionError):
+    """The promotion does not stand where it must for this step."""
+
+    code: ClassVar[str] = "rollout.wrong_state"
+
+
+class RolloutUnderWayError(PromotionError):
+    """Another promotion of the model into the environment is being carried out."""
+
+    code: ClassVar[str] = "rollout.under_way"
+
+
+class RolloutStepError(PromotionError):
+    """A step that leads back, or nowhere."""
+
+    code: ClassVar[str] = "rollout.no_step"
+
+
+class PermitUnknownError(PromotionError):
+    """This is not the promotion's newest permit."""
+
+    code: ClassVar[str] = "permit.unknown"
+
+
+class PermitUsedError(PromotionError):
+    """The permit was used before; each is for one use."""
+
+    code: ClassVar[str] = "permit.used"
+
+
+class PermitExpiredError(PromotionError):
+    """The permit ran out before it was used; ask for another one."""
+
+    code: ClassVar[str] = "permit.expired"
+
+
+class EnvironmentUnknownError(PromotionError):
+    """The policy in force knows no such environment."""
+
+    code: ClassVar[str] = "environment.unknown"
+
+
+class HoldUnknownError(PromotionError):
+    """No hold is in force on the model in the environment."""
+
+    code: ClassVar[str] = "hold.unknown"
+
+
+class NoGoodVersionError(PromotionError):
+    """There is no version to roll back to: none that was seen to run there by a promotion, and was not found bad."""
+
+    code: ClassVar[str] = "rollback.no_good_version"

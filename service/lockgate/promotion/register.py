@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -20,16 +20,17 @@ from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
-from lockgate.promotion import store
+from lockgate.promotion import rollout_store, store
 from lockgate.promotion.errors import (
     ContendedError,
-    IdempotencyKeyReusedError,
     PromotionClosedError,
     PromotionUnknownError,
+    RolloutStateError,
 )
 from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import approval_document, parse_withdrawal_request, request_from_row
+from lockgate.promotion.states import EXPIRING, state_after
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -40,6 +41,7 @@ from lockgate.promotion.types import (
     WaitingPromotions,
 )
 from lockgate.storage import StorageError, read_transaction
+from lockgate.storage.idempotency import IdempotencyKeyReusedError, read_idempotent_answer
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ class Register:
             with _unrecorded():
                 self._expire_due(row["log"], now)
             row, _ = self._look(promotion_id, now)
-        return self._answer(_promotion(row, now))
+        return self._answer(promotion_from_row(row, now))
 
     def requester_of(self, promotion_id: str) -> str:
         """Return who asked for a promotion.
@@ -107,7 +109,7 @@ class Register:
                 self._expire_due(log, now)
         with read_transaction(self._database) as connection:
             rows = store.list_promotion_rows(connection, wanted)
-        return tuple((row["number"], _promotion(row, now)) for row in rows)
+        return tuple((row["number"], promotion_from_row(row, now)) for row in rows)
 
     def waiting(self) -> tuple[WaitingPromotions, ...]:
         """Count the promotions that nobody has closed yet, by target environment. Changes nothing.
@@ -127,7 +129,7 @@ class Register:
             StorageError: The database failed.
         """
         with read_transaction(self._database) as connection:
-            before = store.read_idempotent_answer(connection, subject=subject, key=key)
+            before = read_idempotent_answer(connection, subject=subject, key=key)
             if before is None:
                 return None
             row = store.read_promotion_row(connection, before.promotion_id)
@@ -135,17 +137,32 @@ class Register:
             raise PromotionUnknownError("want the promotion of this Idempotency-Key, got one that is not here")
         if before.request_sha256 != body_sha256:
             raise IdempotencyKeyReusedError("want a new Idempotency-Key for another request body")
-        answer = self._answer(replace(_promotion(row, now_us(self._clock)), decision_id=before.decision_id))
+        answer = self._answer(replace(promotion_from_row(row, now_us(self._clock)), decision_id=before.decision_id))
         state = state_after(answer.decision.verdict, rejected=False)  # as it was then, whatever became of it since
         return replace(answer, promotion=replace(answer.promotion, state=state))
 
     def pending(self, promotion_id: str, now: EpochNs) -> tuple[Promotion, tuple[Approval, ...]]:
-        """Return a promotion that can still be decided, and its approvals, oldest first.
+        """Return a promotion that people can still decide, and its approvals, oldest first.
+
+        Raises:
+            PromotionClosedError: It is not pending.
+            LockgateError: As `in_state`.
+        """
+        try:
+            return self.in_state(promotion_id, now, (PromotionState.PENDING,))
+        except RolloutStateError as exc:
+            raise PromotionClosedError(f"{exc}; request anew") from exc
+
+    def in_state(
+        self, promotion_id: str, now: EpochNs, wanted: Collection[PromotionState]
+    ) -> tuple[Promotion, tuple[Approval, ...]]:
+        """Return a promotion that stands where it must for what comes next, and its approvals, oldest first.
 
         Raises:
             PromotionUnknownError: There is no such promotion.
-            PromotionClosedError: It is not pending.
+            RolloutStateError: It stands elsewhere.
             LogNotConfiguredError: The log that holds its records is not one of this gate.
+            LogInconsistentError: An approval is not as the log recorded it.
             AuditError: Its expiry could not be recorded.
             StorageError: The database failed.
         """
@@ -155,11 +172,10 @@ class Register:
         with read_transaction(self._database) as connection:
             row = _read_row(connection, promotion_id)
             approvals = store.read_approvals(connection, promotion_id)
-        promotion = _promotion(row, now)
-        if promotion.state is not PromotionState.PENDING:
-            raise PromotionClosedError(
-                f"want a pending promotion, got one that is {promotion.state.value}; request anew"
-            )
+        promotion = promotion_from_row(row, now)
+        if promotion.state not in wanted:
+            names = " or ".join(state.value for state in wanted)
+            raise RolloutStateError(f"want a promotion that is {names}, got one that is {promotion.state.value}")
         for approval in approvals:  # after the state: of a closed promotion they may have been pruned
             # A row counts only if the log has the same word: whoever can write the table cannot write the log.
             if self._body(promotion.log, approval.id, APPROVAL) != approval_document(approval):
@@ -193,7 +209,8 @@ class Register:
                     connection,
                     promotion.id,
                     row_version=promotion.row_version,
-                    state=PromotionState.WITHDRAWN,
+                    before=promotion.state,
+                    after=PromotionState.WITHDRAWN,
                     decision_id=promotion.decision_id,
                 ):
                     raise MovedError
@@ -222,18 +239,18 @@ class Register:
         # Of one log: whoever asks about one environment does not wait for the log of another.
         def work(connection: Connection) -> Outcome[None]:
             events = []
-            for promotion_id, row_version, decision_id, model in store.due_promotions(
-                connection, log, now, EXPIRE_BATCH_MAX
-            ):
+            for row in store.due_promotions(connection, log, now, EXPIRE_BATCH_MAX):
                 store.move_promotion(
                     connection,
-                    promotion_id,
-                    row_version=row_version,
-                    state=PromotionState.EXPIRED,
-                    decision_id=decision_id,
+                    row["id"],
+                    row_version=row["row_version"],
+                    before=PromotionState(row["state"]),
+                    after=PromotionState.EXPIRED,
+                    decision_id=row["decision_id"],
                 )
-                document = {"schema_version": 1, "promotion_id": promotion_id, "expired_at": format_timestamp(now)}
-                occasion = Occasion(actor=SYSTEM, model=model, now=now, trace=None)
+                rollout_store.end_rollout(connection, row["id"])
+                document = {"schema_version": 1, "promotion_id": row["id"], "expired_at": format_timestamp(now)}
+                occasion = Occasion(actor=SYSTEM, model=row["model"], now=now, trace=None)
                 events.append(make_event(EXPIRY, new_id(now), occasion, document))
             if not events:
                 raise MovedError  # another process closed them first
@@ -280,26 +297,16 @@ def settle(attempt: Callable[[], T]) -> T:
     raise ContendedError("others changed the promotion at the same moment, again and again; try again")
 
 
-def state_after(verdict: Verdict, *, rejected: bool) -> PromotionState:
-    """Return where a decision leaves a promotion; a deny that a person's rejection caused is a rejection."""
-    match verdict:
-        case Verdict.ALLOW:
-            return PromotionState.ALLOWED
-        case Verdict.PENDING:
-            return PromotionState.PENDING
-        case Verdict.DENY:
-            return PromotionState.REJECTED if rejected else PromotionState.DENIED
-
-
 def now_us(clock: Clock) -> EpochNs:
     """Return the time now, cut to the microsecond that records hold: a value must not change by being written."""
     now = clock.now_ns()
     return EpochNs(now - now % _NS_PER_US)
 
 
-def _promotion(row: RowMapping, now: EpochNs) -> Promotion:
+def promotion_from_row(row: RowMapping, now: EpochNs) -> Promotion:
+    """Read a promotion from its row, as it is now: whoever's time ran out is shown so, whether recorded or not."""
     state = PromotionState(row["state"])
-    if state is PromotionState.PENDING and is_expired(row["expires_ns"], now):
+    if state in EXPIRING and is_expired(row["expires_ns"], now):
         state = PromotionState.EXPIRED
     return Promotion(
         id=row["id"],

@@ -1,19 +1,17 @@
-"""Promotions, approvals and idempotency keys in the database. Every function works inside its caller's transaction."""
+"""Promotions and approvals in the database. Every function works inside its caller's transaction."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
+from lockgate.promotion.states import EXPIRING, check_edge
 from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState, WaitingPromotions
-from lockgate.storage import insert_new
 from lockgate.storage.tables import approval as approval_table
-from lockgate.storage.tables import idempotency as idempotency_table
 from lockgate.storage.tables import promotion as promotion_table
-
 
 _EVER_ALLOWED: Final = tuple(
     state.value
@@ -35,15 +33,6 @@ class PromotionFilter:
     model: str = ""
     before_number: int | None = None  # exclusive; the cursor
     limit: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdempotentAnswer:
-    """What an idempotency key was used for."""
-
-    request_sha256: str
-    promotion_id: str
-    decision_id: str
 
 
 def insert_promotion(connection: Connection, promotion: Promotion) -> None:
@@ -71,17 +60,28 @@ def insert_promotion(connection: Connection, promotion: Promotion) -> None:
 
 
 def move_promotion(
-    connection: Connection, promotion_id: str, *, row_version: int, state: PromotionState, decision_id: str
+    connection: Connection,
+    promotion_id: str,
+    *,
+    row_version: int,
+    before: PromotionState,
+    after: PromotionState,
+    decision_id: str,
 ) -> bool:
-    """Move a promotion if nobody moved it since it was read at `row_version`; tell whether it was moved."""
+    """Move a promotion if nobody moved it since it was read at `row_version`; tell whether it was moved.
+
+    Raises:
+        EdgeUnknownError: No promotion goes this way.
+    """
+    check_edge(before, after)
     statement = (
         promotion_table.update()
         .where(
             promotion_table.c.id == promotion_id,
             promotion_table.c.row_version == row_version,
-            promotion_table.c.state == PromotionState.PENDING.value,
+            promotion_table.c.state == before.value,
         )
-        .values(state=state.value, row_version=row_version + 1, decision_id=decision_id)
+        .values(state=after.value, row_version=row_version + 1, decision_id=decision_id)
     )
     return connection.execute(statement).rowcount == 1
 
@@ -105,23 +105,20 @@ def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list
 
 
 def logs_with_due_promotions(connection: Connection, now: EpochNs) -> list[str]:
-    """Return the names of the logs that hold pending promotions whose time has run out."""
-    columns = promotion_table.c
-    statement = select(columns.log).distinct()
-    due = statement.where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now)
-    return list(connection.scalars(due))
+    """Return the names of the logs that hold promotions whose time has run out."""
+    return list(connection.scalars(select(promotion_table.c.log).distinct().where(_is_due(now))))
 
 
-def due_promotions(connection: Connection, log: str, now: EpochNs, limit: int) -> list[tuple[str, int, str, str]]:
-    """Return (id, row_version, decision_id, model) of pending promotions in a log whose time has run out."""
+def due_promotions(connection: Connection, log: str, now: EpochNs, limit: int) -> list[RowMapping]:
+    """Return the rows of promotions in a log whose time has run out, oldest first."""
     columns = promotion_table.c
-    statement = (
-        select(columns.id, columns.row_version, columns.decision_id, columns.model)
-        .where(columns.state == PromotionState.PENDING.value, columns.expires_ns <= now, columns.log == log)
-        .order_by(columns.number)
-        .limit(limit)
-    )
-    return [(row.id, row.row_version, row.decision_id, row.model) for row in connection.execute(statement)]
+    statement = select(promotion_table).where(_is_due(now), columns.log == log).order_by(columns.number).limit(limit)
+    return list(connection.execute(statement).mappings())
+
+
+def _is_due(now: EpochNs) -> ColumnElement[bool]:
+    columns = promotion_table.c
+    return columns.state.in_([state.value for state in sorted(EXPIRING)]) & (columns.expires_ns <= now)
 
 
 def waiting_promotions(connection: Connection, now: EpochNs) -> tuple[WaitingPromotions, ...]:
@@ -179,32 +176,3 @@ def read_approvals(connection: Connection, promotion_id: str) -> tuple[Approval,
         .order_by(approval_table.c.number)
     )
     return tuple(approval_from_document(parse_canonical(body)) for body in connection.execute(statement).scalars())
-
-
-def read_idempotent_answer(connection: Connection, *, subject: str, key: str) -> IdempotentAnswer | None:
-    """Return what a principal used a key for, or None."""
-    columns = idempotency_table.c
-    row = connection.execute(select(idempotency_table).where(columns.subject == subject, columns.key == key)).first()
-    if row is None:
-        return None
-    return IdempotentAnswer(
-        request_sha256=row.request_sha256, promotion_id=row.promotion_id, decision_id=row.decision_id
-    )
-
-
-def claim_idempotency_key(
-    connection: Connection, *, subject: str, key: str, answer: IdempotentAnswer, now: EpochNs
-) -> bool:
-    """Remember what a principal uses a key for; tell whether it was still free.
-
-    Waits for nobody: whoever uses the key for another environment at this moment holds another log's lock.
-    """
-    row = {
-        "subject": subject,
-        "key": key,
-        "request_sha256": answer.request_sha256,
-        "promotion_id": answer.promotion_id,
-        "decision_id": answer.decision_id,
-        "created_ns": now,
-    }
-    return insert_new(connection, idempotency_table, row)

@@ -38,8 +38,6 @@ from lockgate.promotion import (
     ContendedError,
     EvaluationTooOldError,
     EvidenceErasedError,
-    IdempotencyKeyInvalidError,
-    IdempotencyKeyReusedError,
     LogNotConfiguredError,
     PromotionClosedError,
     PromotionUnknownError,
@@ -47,6 +45,7 @@ from lockgate.promotion import (
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
+from lockgate.storage.idempotency import IdempotencyKeyInvalidError, IdempotencyKeyReusedError
 from lockgate.web.cookies import CookieRepeatedError, CrossSiteError
 from lockgate.web.limits import LimitedError
 from lockgate.web.responses import json_response
