@@ -67,7 +67,7 @@ def with_logs(gate: GateUnderTest, by_environment: Mapping[str, Any]) -> GateUnd
         gate=Gate(
             database=gate.database,
             logs=logs,
-            evaluator=gate.services.gate._evaluator,
+            evaluator=gate.services.gate._decider._evaluator,
             clock=gate.clock,
             settings=GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=DAY_NS),
         ),

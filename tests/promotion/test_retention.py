@@ -69,7 +69,7 @@ def test_it_can_be_looked_at_when_the_policy_changed_too(gate: GateUnderTest, mo
     bundle = gate.bundle()
     asked = gate.call("POST", "/v1/promotions", "rita", gate.request_document(bundle)).json
     _erase(gate, bundle)
-    evaluator = gate.services.gate._evaluator
+    evaluator = gate.services.gate._decider._evaluator
     monkeypatch.setattr(evaluator, "policy_revision", lambda: f"sha256:{'0' * 64}")
     shown = gate.call("GET", _path(asked), "rita")
 

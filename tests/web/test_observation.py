@@ -92,7 +92,7 @@ def test_each_step_is_timed(gate: GateUnderTest) -> None:
 
 def test_a_step_that_fails_is_timed_too(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A policy engine that answers too late is what the figure is wanted for."""
-    monkeypatch.setattr(gate.services.gate._evaluator, "_timeout_s", 0.0)
+    monkeypatch.setattr(gate.services.gate._decider._evaluator, "_timeout_s", 0.0)
     response = gate.call("POST", "/v1/promotions", "rita", gate.request_document())
     exposition = scrape(gate).text
 

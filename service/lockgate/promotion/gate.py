@@ -1,43 +1,40 @@
 """The gate: takes requests in, lets people approve, decides, and records; one transaction for state and record.
 
-Every operation that decides goes the same way: read, evaluate outside any transaction (an engine may be slow), then
-commit only if nothing moved meanwhile, else start over. Holding the log's lock while waiting for an engine would stop
-every other writer.
+Every operation that decides goes the same way, by `Decider`; what moved meanwhile lets it start over.
 """
 
-import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Outcome, Receipt, RecordInvalidError
+from lockgate.audit import Event, RecordInvalidError
 from lockgate.audit.formats.disclosures import Draw, commit
-from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expired
-from lockgate.digests import Sha256Hex, sha256_hex
+from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.digests import sha256_hex
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
 from lockgate.promotion import store
-from lockgate.promotion.cases import CaseReader, people_moved
+from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import (
     ApprovalRepeatedError,
     ApprovalsFullError,
     ApprovalStaleError,
     EvaluationTooOldError,
     EvidenceErasedError,
-    IdempotencyKeyInvalidError,
 )
-from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
-from lockgate.promotion.events import APPROVAL, DECISION, FAILURE, SYSTEM, Occasion, actor_of, make_event
+from lockgate.promotion.evaluation import Evaluator
+from lockgate.promotion.events import APPROVAL, SYSTEM, Occasion, actor_of, make_event
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,
     parse_promotion_request,
 )
-from lockgate.promotion.register import MovedError, Register, now_us, settle, state_after
+from lockgate.promotion.register import Register, now_us, settle
+from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (
     Approval,
     ApprovalAnswer,
@@ -49,12 +46,11 @@ from lockgate.promotion.types import (
     PromotionState,
     ReceivedRequest,
 )
+from lockgate.storage.idempotency import check_idempotency_key
 
 T = TypeVar("T")
 
 APPROVALS_MAX: Final = 64  # of one promotion; the decision document shows each of them
-DECISION_AGE_NS_MAX: Final = 5 * NS_PER_S  # from the evaluation's `now` to the commit; above the engine's usual budget
-IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +75,12 @@ class Gate:
         settings: GateSettings,
         draw: Draw = secrets.token_bytes,
     ) -> None:
-        self._database = database
         self._logs = logs
-        self._evaluator = evaluator
         self._clock = clock
         self._settings = settings
         self._draw = draw
         self._register = Register(database=database, logs=logs, clock=clock, draw=draw)
-        self._cases = CaseReader(database=database, logs=logs)
+        self._decider = Decider(database=database, logs=logs, evaluator=evaluator, clock=clock)
 
     def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
         """Take a promotion request in, verify its evidence, decide, record, answer.
@@ -108,21 +102,45 @@ class Gate:
             StorageError: The database failed, so there is no decision.
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
+        return self.take_in(requester, lambda: received, body=body, idempotency_key=idempotency_key, trace=trace)
+
+    def take_in(
+        self,
+        requester: Principal,
+        receive: Callable[[], ReceivedRequest],
+        *,
+        body: bytes,
+        idempotency_key: str | None,
+        trace: str,
+    ) -> PromotionAnswer:
+        """Take a request in, however it was received, decide, record, answer.
+
+        Args:
+            requester: As `request`.
+            receive: Says what is requested; called only if the idempotency key was not used before.
+            body: What the caller sent.
+            idempotency_key: As `request`.
+            trace: As `request`.
+
+        Raises:
+            LockgateError: As `request`, but for what is wrong with the body; and whatever `receive` raises.
+        """
         body_sha256 = sha256_hex(body)
         if idempotency_key is not None:
-            _check_idempotency_key(idempotency_key)
+            check_idempotency_key(idempotency_key)
 
         def attempt() -> PromotionAnswer:
             if idempotency_key is not None:
                 before = self._register.replay(requester.subject, idempotency_key, body_sha256)
                 if before is not None:
                     return before
+            received = receive()
             promotion = self._new_promotion(requester, received)
             occasion = Occasion(
                 actor=actor_of(requester), model=received.request.model, now=promotion.created, trace=trace
             )
-            with self._failures_recorded(promotion, "request", occasion):
-                return self._decide_first(promotion, received, occasion, idempotency_key, body_sha256)
+            with self._decider.failures_recorded(promotion, "request", occasion):
+                return self._decider.decide_first(promotion, received, occasion, idempotency_key, body_sha256)
 
         return settle(attempt)
 
@@ -137,8 +155,7 @@ class Gate:
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
         promotion = self._new_promotion(requester, received)
-        case = self._cases.new(promotion, received, now=promotion.created, dry_run=True)
-        return self._evaluator.evaluate(case).decision
+        return self._decider.forecast(promotion, received)
 
     def approve(self, approver: Principal, promotion_id: str, asked: ApprovalRequest, *, trace: str) -> ApprovalAnswer:
         """Record one person's approval or rejection, and decide anew.
@@ -169,8 +186,10 @@ class Gate:
             promotion, existing = self._register.pending(promotion_id, now)
             occasion = Occasion(actor=actor_of(approver), model=promotion.request.model, now=now, trace=trace)
             approval = self._new_approval(asked, approver, promotion, existing, now)
-            with self._failures_recorded(promotion, "approve", occasion):
-                receipts, outcome = self._decide_anew(promotion, existing, approval, occasion, *kept)
+            with self._decider.failures_recorded(promotion, "approve", occasion):
+                receipts, outcome = self._decider.decide_anew(
+                    promotion, (*existing, approval), occasion, _follow_approval(approval, occasion, *kept)
+                )
             return ApprovalAnswer(
                 approval=approval,
                 comment_disclosure=b"".join(kept).decode(),
@@ -198,14 +217,14 @@ class Gate:
             answer = self._register.get(promotion_id)
             decided_under = answer.decision.document["policy"]["revision"]
             pending = answer.promotion.state is PromotionState.PENDING
-            if not pending or decided_under == self._evaluator.policy_revision():
+            if not pending or decided_under == self._decider.policy_revision():
                 return answer
             now = now_us(self._clock)
             promotion, existing = self._register.pending(promotion_id, now)
             try:
                 occasion = Occasion(actor=SYSTEM, model=promotion.request.model, now=now, trace=trace)
-                with self._failures_recorded(promotion, "look", occasion):
-                    return self._decide_anew(promotion, existing, None, occasion)[1]
+                with self._decider.failures_recorded(promotion, "look", occasion):
+                    return self._decider.decide_anew(promotion, existing, occasion, _follow_look)[1]
             except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError):
                 return answer  # the failure is recorded; where the promotion stands can be told all the same
             except EvidenceErasedError:
@@ -240,7 +259,7 @@ class Gate:
             digest=request.digest,
             transition=request.transition,
             evidence_digest=request.evidence_digest,
-            policy_revision=self._evaluator.policy_revision(),
+            policy_revision=self._decider.policy_revision(),
         )
         if asked.binding != held:
             raise ApprovalStaleError(
@@ -265,105 +284,22 @@ class Gate:
             expires=EpochNs(min(now + self._settings.approval_ttl_ns, promotion.expires)),
         )
 
-    # --- deciding and recording -----------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _failures_recorded(self, promotion: Promotion, operation: str, occasion: Occasion) -> Iterator[None]:
-        try:
-            yield
-        except (PolicyFailureError, RecordInvalidError, EvaluationTooOldError) as exc:
-            document = {
-                "schema_version": 1,
-                "promotion_id": promotion.id if operation != "request" else "",
-                "operation": operation,
-                "code": exc.code,
-                "detail": str(exc)[:500],
-                "model": promotion.request.model,
-                "failed_at": format_timestamp(occasion.now),
-            }
-            self._logs.named(promotion.log).append(make_event(FAILURE, new_id(occasion.now), occasion, document))
-            raise
-
-    def _decide_first(
-        self,
-        promotion: Promotion,
-        received: ReceivedRequest,
-        occasion: Occasion,
-        idempotency_key: str | None,
-        body_sha256: Sha256Hex,
-    ) -> PromotionAnswer:
-        case = self._cases.new(promotion, received, now=occasion.now, dry_run=False)
-        evaluation = self._evaluator.evaluate(case)
-        decision = evaluation.decision
-        decided = replace(promotion, state=state_after(decision.verdict, rejected=False))
-        answer = store.IdempotentAnswer(
-            request_sha256=body_sha256, promotion_id=promotion.id, decision_id=promotion.decision_id
-        )
-
-        def work(connection: Connection) -> Outcome[None]:
-            if idempotency_key is not None and not store.claim_idempotency_key(
-                connection, subject=promotion.requester, key=idempotency_key, answer=answer, now=occasion.now
-            ):
-                raise MovedError  # another call with this key was faster: answer as it was answered
-            self._check_fresh(connection, case, evaluation)
-            store.insert_promotion(connection, decided)
-            attachments = (evaluation.input_bytes, *received.bundles.values())
-            event = make_event(DECISION, decided.decision_id, occasion, decision.document, *attachments)
-            return Outcome(value=None, events=(event,))
-
-        receipt = self._logs.named(promotion.log).transact(work).receipts[0]
-        return PromotionAnswer(promotion=decided, decision=decision, receipt=receipt, fresh=True)
-
-    def _decide_anew(
-        self,
-        promotion: Promotion,
-        existing: tuple[Approval, ...],
-        approval: Approval | None,
-        occasion: Occasion,
-        *kept: bytes,
-    ) -> tuple[tuple[Receipt, ...], PromotionAnswer]:
-        approvals = existing if approval is None else (*existing, approval)
-        redecided = replace(promotion, decision_id=new_id(occasion.now))
-        case = self._cases.reopened(redecided, approvals, now=occasion.now)
-        evaluation = self._evaluator.evaluate(case)
-        rejected = approval is not None and approval.verdict == "reject"
-        state = state_after(evaluation.decision.verdict, rejected=rejected)
-        decision_id = redecided.decision_id
-
-        def work(connection: Connection) -> Outcome[None]:
-            self._check_fresh(connection, case, evaluation)
-            if not store.move_promotion(
-                connection, promotion.id, row_version=promotion.row_version, state=state, decision_id=decision_id
-            ):
-                raise MovedError
-            document, input_bytes = evaluation.decision.document, evaluation.input_bytes
-            events = [make_event(DECISION, decision_id, occasion, document, input_bytes)]
-            if approval is not None:
-                store.insert_approval(connection, approval)
-                events.insert(0, make_event(APPROVAL, approval.id, occasion, approval_document(approval), *kept))
-            return Outcome(value=None, events=tuple(events))
-
-        receipts = self._logs.named(promotion.log).transact(work).receipts
-        after = replace(redecided, state=state, row_version=promotion.row_version + 1)
-        return receipts, PromotionAnswer(
-            promotion=after, decision=evaluation.decision, receipt=receipts[-1], fresh=True
-        )
-
-    def _check_fresh(self, connection: Connection, case: Case, evaluation: Evaluation) -> None:
-        # In the transaction: what the evaluation took for true at its `now` must still hold at the commit.
-        now = self._clock.now_ns()
-        age = now - evaluation.now
-        if age > DECISION_AGE_NS_MAX:
-            raise EvaluationTooOldError(f"want a decision within {DECISION_AGE_NS_MAX // NS_PER_S} s of its evaluation")
-        trust_moved = evaluation.trust_sha256 != self._evaluator.trust_sha256()
-        policy_moved = evaluation.policy_revision != self._evaluator.policy_revision()
-        expired = age < 0 or is_expired(evaluation.good_until, now)
-        if expired or trust_moved or policy_moved or people_moved(connection, case):
-            raise MovedError
+def _follow_look(_promotion: Promotion, decision: Decision) -> Following:
+    return Following(state=state_after(decision.verdict, rejected=False))
 
 
-def _check_idempotency_key(key: str) -> None:
-    if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
-        raise IdempotencyKeyInvalidError(
-            f"want an Idempotency-Key of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
-        )
+def _follow_approval(
+    approval: Approval, occasion: Occasion, *kept: bytes
+) -> Callable[[Promotion, Decision], Following]:
+    said = make_event(APPROVAL, approval.id, occasion, approval_document(approval), *kept)
+
+    def work(connection: Connection) -> tuple[Event, ...]:
+        store.insert_approval(connection, approval)
+        return ()
+
+    def follow(_promotion: Promotion, decision: Decision) -> Following:
+        state = state_after(decision.verdict, rejected=approval.verdict == "reject")
+        return Following(state=state, before=(said,), work=work)
+
+    return follow

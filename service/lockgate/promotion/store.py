@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.promotion.parsing import approval_document, approval_from_document, request_row
 from lockgate.promotion.states import EXPIRING, check_edge
-from lockgate.promotion.types import Approval, Promotion, PromotionRequest, PromotionState, WaitingPromotions
+from lockgate.promotion.types import Approval, Promotion, PromotionState, WaitingPromotions
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import promotion as promotion_table
 
+EXPIRED_READ_MAX: Final = 16  # one artifact is asked for again a few times, not more
 _EVER_ALLOWED: Final = tuple(
     state.value
     for state in (
@@ -59,7 +60,7 @@ def insert_promotion(connection: Connection, promotion: Promotion) -> None:
     )
 
 
-def move_promotion(
+def move_promotion(  # noqa: PLR0913 - from where, to where, and what says so
     connection: Connection,
     promotion_id: str,
     *,
@@ -139,21 +140,39 @@ def waiting_promotions(connection: Connection, now: EpochNs) -> tuple[WaitingPro
     )
 
 
-def was_allowed(connection: Connection, request: PromotionRequest) -> bool:
-    """Tell whether this very artifact, as this version of this model, was ever allowed into the target environment."""
+def was_allowed(connection: Connection, promotion: Promotion) -> bool:
+    """Tell whether another promotion of this very artifact, as this version, was allowed into the target environment.
+
+    One that expired afterwards is not seen here: `expired_decisions`.
+    """
+    statement = select(promotion_table.c.id).where(_same_arrival(promotion), promotion_table.c.state.in_(_EVER_ALLOWED))
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def expired_decisions(connection: Connection, promotion: Promotion) -> list[tuple[str, str]]:
+    """Return (log, id) of the last decisions on others of this very arrival that expired, allowed or not; newest first.
+
+    The newest `EXPIRED_READ_MAX`: each is read from its log.
+    """
     columns = promotion_table.c
     statement = (
-        select(columns.id)
-        .where(
-            columns.model == request.model,
-            columns.version == request.version,
-            columns.digest == str(request.digest),
-            columns.to_environment == request.transition.to_environment,
-            columns.state.in_(_EVER_ALLOWED),
-        )
-        .limit(1)
+        select(columns.log, columns.decision_id)
+        .where(_same_arrival(promotion), columns.state == PromotionState.EXPIRED.value)
+        .order_by(columns.number.desc())
+        .limit(EXPIRED_READ_MAX)
     )
-    return connection.execute(statement).first() is not None
+    return [(row.log, row.decision_id) for row in connection.execute(statement)]
+
+
+def _same_arrival(promotion: Promotion) -> ColumnElement[bool]:
+    columns, request = promotion_table.c, promotion.request
+    return and_(
+        columns.id != promotion.id,
+        columns.model == request.model,
+        columns.version == request.version,
+        columns.digest == str(request.digest),
+        columns.to_environment == request.transition.to_environment,
+    )
 
 
 def insert_approval(connection: Connection, approval: Approval) -> None:

@@ -1,0 +1,108 @@
+"""Rollouts in the database. Every function works inside its caller's transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, select
+
+from lockgate.clock import EpochNs
+from lockgate.storage.tables import rollout as rollout_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far carrying out a promotion has come."""
+
+    promotion_id: str
+    model: str
+    environment: str
+    target: str  # who carries it out; "pull" = whoever asks
+    under_way: bool
+    step: int  # steps done
+    percent: int  # of traffic, after the last step
+    permit_id: str  # the newest
+    row_version: int
+
+
+def put_permitted(connection: Connection, rollout: Rollout, now: EpochNs) -> None:
+    """Keep a promotion's newest permit: a rollout that begins, or begins anew because a permit ran out."""
+    values = {
+        "under_way": 1,
+        "step": 0,
+        "percent": 0,
+        "permit_id": rollout.permit_id,
+        "permit_used_ns": None,
+        "attempts": 0,
+        "due_ns": now,
+        "code": "",
+        "row_version": rollout.row_version,
+    }
+    columns = rollout_table.c
+    changed = connection.execute(
+        rollout_table.update().where(columns.promotion_id == rollout.promotion_id).values(values)
+    )
+    if changed.rowcount == 0:
+        names = {"promotion_id": rollout.promotion_id, "model": rollout.model}
+        where = {"environment": rollout.environment, "target": rollout.target}
+        connection.execute(rollout_table.insert().values({**names, **where, **values}))
+
+
+def use_permit(connection: Connection, rollout: Rollout, *, percent: int, now: EpochNs) -> bool:
+    """Mark a rollout's permit as used, if nobody did anything to the rollout since it was read; tell whether it was."""
+    return _change(connection, rollout, {"permit_used_ns": now, "step": 1, "percent": percent})
+
+
+def take_step(connection: Connection, rollout: Rollout, *, percent: int) -> bool:
+    """Count a step, if nobody did anything to the rollout since it was read; tell whether it was counted."""
+    return _change(connection, rollout, {"step": rollout.step + 1, "percent": percent})
+
+
+def end_rollout(connection: Connection, promotion_id: str, *, code: str = "") -> None:
+    """Make room for another rollout of the model into the environment; without one there is nothing to do."""
+    columns = rollout_table.c
+    connection.execute(
+        rollout_table.update()
+        .where(columns.promotion_id == promotion_id, columns.under_way == 1)
+        .values(under_way=None, code=code, row_version=columns.row_version + 1)
+    )
+
+
+def read_rollout(connection: Connection, promotion_id: str) -> Rollout | None:
+    """Return a promotion's rollout, or None: it never got a permit."""
+    statement = select(rollout_table).where(rollout_table.c.promotion_id == promotion_id)
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _rollout(row)
+
+
+def rollout_under_way(connection: Connection, model: str, environment: str) -> Rollout | None:
+    """Return the one rollout of a model into an environment that is permitted or executing, or None."""
+    columns = rollout_table.c
+    statement = select(rollout_table).where(
+        columns.model == model, columns.environment == environment, columns.under_way == 1
+    )
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _rollout(row)
+
+
+def _change(connection: Connection, rollout: Rollout, values: Mapping[str, int]) -> bool:
+    columns = rollout_table.c
+    statement = (
+        rollout_table.update()
+        .where(columns.promotion_id == rollout.promotion_id, columns.row_version == rollout.row_version)
+        .values(row_version=rollout.row_version + 1, **values)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def _rollout(row: RowMapping) -> Rollout:
+    return Rollout(
+        promotion_id=row["promotion_id"],
+        model=row["model"],
+        environment=row["environment"],
+        target=row["target"],
+        under_way=row["under_way"] is not None,
+        step=row["step"],
+        percent=row["percent"],
+        permit_id=row["permit_id"],
+        row_version=row["row_version"],
+    )
