@@ -1,0 +1,154 @@
+"""Calls to a registry over HTTP: its token, one time limit, limits on what comes back, and errors by name."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+
+from lockgate.canonical_json import MalformedJSONError, parse_json
+from lockgate.outbound import OutboundError, OutboundRequest, download, exchange
+from lockgate.registry.answers import Fields, quote_detail
+from lockgate.registry.errors import RegistryAnswerError, RegistryRefusedError, RegistryUnavailableError
+from lockgate.registry.settings import RegistrySettings
+
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a page of a hundred models with all their tags; usually some kilobytes
+ANSWER_DEPTH_MAX: Final = 16  # an MLflow run has seven levels
+ANSWER_NODES_MAX: Final = 400_000  # a run of 10,000 metrics has a tenth
+FILE_BYTES_MAX: Final = 64 * 1024**3  # one file of a large model's weights
+FILE_TIMEOUT_S: Final = 3600.0  # such a file over a line of 150 Mbit/s; only workers in the background read files
+_ERROR_BYTES_MAX: Final = 65_536  # of an answer that is no file
+_GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer with a JSON object; of an error, what it says, or nothing where it is no JSON."""
+
+    status: int
+    fields: Fields
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the registry did what it was asked."""
+        return self.status in _GOOD
+
+
+class Conversation:
+    """The exchanges behind one call of the port; together they take no longer than the registry's time-out."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._settings = settings
+        self._deadline_s = time.monotonic() + settings.timeout_s
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] = {},
+        document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> Reply:
+        """Send one request.
+
+        Args:
+            method: The HTTP method.
+            path: Below the registry's URL, with a slash before it, quoted.
+            query: What stands behind the question mark.
+            document: The body, sent as JSON.
+            headers: Further ones.
+
+        Returns:
+            The answer; of the errors, those that say that what was asked for is not there or cannot be.
+
+        Raises:
+            RegistryUnavailableError: There is no whole answer in time, or the registry says that it cannot now.
+            RegistryRefusedError: It does not let us.
+            RegistryAnswerError: It says something else, or too much.
+        """
+        request = self._request(
+            path + ("?" + urlencode(query) if query else ""),
+            method=method,
+            headers=headers,
+            body=orjson.dumps(document) if document is not None else None,
+            timeout_s=self._deadline_s - time.monotonic(),
+            answer_bytes_max=ANSWER_BYTES_MAX,
+        )
+        try:
+            answer = exchange(request)
+        except OutboundError as exc:
+            raise RegistryUnavailableError(f"registry {self._settings.name}: {exc}") from exc
+        return self._read(answer.status, answer.body)
+
+    def fetch(self, path: str) -> Iterator[bytes]:
+        """Return a file's bytes, in pieces; the time limit is the one for files.
+
+        Raises:
+            RegistryUnavailableError: It does not come whole in time.
+            RegistryRefusedError: We may not have it.
+            RegistryAnswerError: It is not there, or too long.
+        """
+        request = self._request(path, method="GET", timeout_s=FILE_TIMEOUT_S, answer_bytes_max=FILE_BYTES_MAX)
+        try:
+            with download(request) as incoming:
+                if incoming.status == HTTPStatus.OK:
+                    yield from incoming.chunks
+                    return
+                body = b""
+                for chunk in incoming.chunks:
+                    body += chunk
+                    if len(body) > _ERROR_BYTES_MAX:
+                        break
+        except OutboundError as exc:
+            raise RegistryUnavailableError(f"registry {self._settings.name}: {exc}") from exc
+        raise self.unexpected(self._read(incoming.status, body), "a file")
+
+    def unexpected(self, reply: Reply, wanted: str) -> RegistryAnswerError:
+        """Return the error for an answer that the caller has no use for."""
+        said = quote_detail(reply.fields.text("message"))
+        return RegistryAnswerError(
+            f"registry {self._settings.name}: want {wanted}, got the status {reply.status}{said and f': {said}'}"
+        )
+
+    def _request(self, path_and_query: str, *, timeout_s: float, **more: Any) -> OutboundRequest:  # noqa: ANN401 - the request's own fields
+        token = self._settings.read_token()
+        if timeout_s <= 0:
+            raise RegistryUnavailableError(
+                f"registry {self._settings.name}: no whole answer within {self._settings.timeout_s:g} s"
+            )
+        return OutboundRequest(
+            url=self._settings.url + path_and_query,
+            timeout_s=timeout_s,
+            authorization=f"Bearer {token}" if token is not None else None,
+            content_type="application/json" if more.get("body") is not None else None,
+            ca_file=self._settings.ca_file,
+            **more,
+        )
+
+    def _read(self, status: int, body: bytes) -> Reply:
+        name = self._settings.name
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise RegistryUnavailableError(f"registry {name}: want an answer, got the status {status}")
+        is_good = status in _GOOD
+        try:
+            document = parse_json(
+                body, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX, nodes_max=ANSWER_NODES_MAX
+            )
+        except MalformedJSONError as exc:
+            if is_good:
+                raise RegistryAnswerError(f"registry {name}: {exc}") from exc
+            document = {}  # a proxy's page
+        if not isinstance(document, dict):
+            if is_good:
+                raise RegistryAnswerError(f"registry {name}: want a JSON object")
+            document = {}
+        reply = Reply(status=status, fields=Fields("answer", document))
+        if status in _REFUSED:
+            said = quote_detail(reply.fields.text("message")) or f"the status {status}"
+            raise RegistryRefusedError(f"registry {name}: {said}")
+        return reply
