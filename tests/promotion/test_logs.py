@@ -332,7 +332,7 @@ def test_no_transaction_writes_to_two_logs(on_postgresql: GateUnderTest) -> None
     with gate.database.connect() as connection:
         logs = [set(row) for row in connection.scalars(text("SELECT array_agg(log) FROM moved GROUP BY transaction"))]
 
-    assert len(logs) == 10
+    assert len(logs) == 11
     assert {len(moved) for moved in logs} == {1}
     assert len(set.union(*logs)) == 3
 
