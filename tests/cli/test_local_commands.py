@@ -65,17 +65,19 @@ def test_init(local: Run, data_dir: Path) -> None:
     assert parse_verifier_key(ended.out.strip()).name == _ORIGIN
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     assert stat.S_IMODE((data_dir / "log.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((data_dir / "permit.key").stat().st_mode) == 0o600
     check_schema(open_engine(f"sqlite:///{data_dir / 'lockgate.db'}"))
 
 
 def test_init_again(initialised: Run, data_dir: Path) -> None:
     """A second run prints the same key and changes neither key nor log."""
-    key = (data_dir / "log.key").read_bytes()
+    key, permit_key = (data_dir / "log.key").read_bytes(), (data_dir / "permit.key").read_bytes()
 
     first, second = (initialised("init", "--origin", _ORIGIN) for _ in range(2))
 
     assert (first.code, first.out) == (second.code, second.out) == (0, first.out)
     assert (data_dir / "log.key").read_bytes() == key
+    assert (data_dir / "permit.key").read_bytes() == permit_key
 
 
 def test_init_under_another_name(initialised: Run) -> None:

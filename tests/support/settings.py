@@ -17,6 +17,7 @@ GIVEN: Final[dict[str, tuple[Any, str]]] = {
     "bind": ("[::1]:9000", "[::1]:9000"),
     "workers": (5, "5"),
     "public_url": ("https://gate.example.org", "https://gate.example.org"),
+    "permit_key_file": ("/keys/permit.key", "/keys/permit.key"),
     "requests_per_minute": (60, "60"),
     "requests_at_once": (9, "9"),
     "promotion_ttl_s": (3600.5, "3600.5"),

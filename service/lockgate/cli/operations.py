@@ -15,6 +15,7 @@ from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
 from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, log_names, settings_of_log
 from lockgate.errors import ConfigError
+from lockgate.permits import create_permit_key, find_permit_key
 from lockgate.storage import database_exists, open_engine, read_transaction
 from lockgate.storage.tables import audit_head
 from lockgate.web.server import Server
@@ -41,7 +42,7 @@ def _origin(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @settings_options
 def init(settings: Settings, origin: str) -> int:
-    """Make the data folder, the audit logs and their keys.
+    """Make the data folder, the audit logs, their keys, and the key for permits.
 
     Also the tables and each log's first record. Running it again adds what is missing and changes nothing else. Prints
     the logs' public keys, one a line and the main log's first, which clients and auditors need (LOCKGATE_LOG_KEY).
@@ -67,6 +68,8 @@ def init(settings: Settings, origin: str) -> int:
     except OSError as exc:
         raise ConfigError(f"LOCKGATE_DATA_DIR: cannot make the folder: {exc.strerror}") from exc
     keys = [_find_key(of_logs[name], its_origin) for name, its_origin in origins.items()]
+    if find_permit_key(settings.permit_key_file) is None:
+        create_permit_key(settings.permit_key_file)
     prepare_database(settings)
     emit("".join(f"{key}\n" for key in keys))
     return ExitCode.ALLOW

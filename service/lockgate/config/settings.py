@@ -19,6 +19,7 @@ class Settings:
     bind: str  # host:port to serve on
     workers: int  # processes that serve
     public_url: str  # where people and CI reach the service; "" where nobody said
+    permit_key_file: Path  # signs permits; not there: no permits
 
     requests_per_minute: int  # of one principal
     requests_at_once: int  # of one principal, in one process

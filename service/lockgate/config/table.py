@@ -145,6 +145,13 @@ SETTINGS: Final = (
         example="https://gate.example.org",
     ),
     Setting(
+        name="permit_key_file",
+        kind=PathTo(what="a file", made_by_us=True),
+        group="instance",
+        help="The key that signs permits (Ed25519, PEM); where it is missing, nothing is rolled out by permit.",
+        default="{data_dir}/permit.key",
+    ),
+    Setting(
         name="requests_per_minute",
         kind=Count(at_most=1_000_000),
         group="requests",
