@@ -29,8 +29,8 @@ from lockgate.system_clock import SystemClock
 R = TypeVar("R")
 
 ROLE_HELP: Final = (
-    "requester, operator, auditor, policy-author, admin, approver:<role of the matrix>, recorder:<words of a kind>; "
-    "may be given again."
+    "requester, operator, deployer, auditor, policy-author, admin, approver:<role of the matrix>, "
+    "recorder:<words of a kind>; may be given again."
 )
 
 

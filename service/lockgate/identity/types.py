@@ -16,7 +16,7 @@ IDENTITY_CHARS_MAX: Final = 1024  # a certificate's SAN in practice stays below 
 # With "principal:" before it, it is the subject of a record, which has 255 characters.
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,239}", re.ASCII)
 _ROLE: Final = re.compile(
-    r"requester|operator|auditor|policy-author|admin|approver:[a-z][a-z0-9-]{0,54}"
+    r"requester|operator|deployer|auditor|policy-author|admin|approver:[a-z][a-z0-9-]{0,54}"
     r"|(?=.{1,64}\Z)recorder:[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*",
     re.ASCII,
 )
@@ -28,8 +28,9 @@ class Principal:
 
     Attributes:
         subject: The name that records and approvals carry.
-        roles: `requester`, `operator`, `auditor`, `policy-author`, `admin`, `approver:<role of the matrix>`, or
-            `recorder:<first words of the kinds of record that it may write>`; sorted. Of one that is disabled: none.
+        roles: `requester`, `operator`, `deployer`, `auditor`, `policy-author`, `admin`,
+            `approver:<role of the matrix>`, or `recorder:<first words of the kinds of record that it may write>`;
+            sorted. Of one that is disabled: none.
         identities: What this principal signs artifacts as (certificate SANs or key ids), exact strings; sorted.
             An approver does not count towards a promotion that one of these identities signed.
     """
@@ -128,7 +129,7 @@ def parse_roles(roles: Iterable[str]) -> tuple[str, ...]:
     for role in roles:
         if not _ROLE.fullmatch(role):
             raise IdentityError(
-                "want a role requester, operator, auditor, policy-author, admin, approver:<role> or "
+                "want a role requester, operator, deployer, auditor, policy-author, admin, approver:<role> or "
                 f"recorder:<words of a kind>, got {role[:80]!r}"
             )
     return roles
