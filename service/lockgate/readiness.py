@@ -77,7 +77,9 @@ class Readiness:
             ),
             evidence=EvidenceFacts(digest=sha256_of(b"[]"), signatures=(), refusals=()),
             approvals=(),
+            lineage=None,
             allowed_in_target=False,
+            held=False,
         )
         result = engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:

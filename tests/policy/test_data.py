@@ -27,7 +27,7 @@ def test_the_shipped_data_are_valid() -> None:
     assert parse_data(shipped_data()) == shipped_data()
 
 
-@pytest.mark.parametrize("name", ["environments", "freezes", "matrix", "models", "trust"])
+@pytest.mark.parametrize("name", ["environments", "freezes", "lineage", "matrix", "models", "trust"])
 def test_a_document_that_breaks_its_schema_is_refused(name: str) -> None:
     """(Schema) A missing field is refused in each document; no rule must ever meet it."""
     data = shipped_data()
@@ -164,6 +164,50 @@ def test_an_id_given_twice_is_refused(document: str, items: str) -> None:
     data[document][items].append({**data[document][items][0], "environments": ["staging"]})
 
     assert "2 times" in refusal(data)
+
+
+REQUIREMENT = {
+    "id": "production",
+    "kinds": ["promote"],
+    "environments": ["production"],
+    "tiers": ["high"],
+    "checks": ["code_commit"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environments": ["prod"]}, "want an environment that exists, got 'prod'"),
+        ({"tiers": ["huge"]}, "want a tier that exists, got 'huge'"),
+    ],
+)
+def test_an_unknown_name_in_a_lineage_requirement_is_refused(changes: dict[str, Any], message: str) -> None:
+    """(7) A requirement that fits nothing asks nothing, so it names only what exists."""
+    data = shipped_data()
+    data["lineage"]["requirements"] = [{**REQUIREMENT, **changes}]
+
+    assert refusal(data) == f"lockgate/config/lineage/data.json: {message}"
+
+
+def test_a_lineage_requirement_given_twice_is_refused() -> None:
+    """(7) An id names one requirement."""
+    data = shipped_data()
+    data["lineage"]["requirements"] = [REQUIREMENT, {**REQUIREMENT, "tiers": ["low"]}]
+
+    assert refusal(data) == "lockgate/config/lineage/data.json: want each requirement once, got 'production' 2 times"
+
+
+def test_feature_views_are_asked_for_only_where_privacy_is_a_role() -> None:
+    """(8) Where nobody could hold the role that approves personal data, nothing that reads it could ever pass."""
+    data = shipped_data()
+    data["lineage"]["requirements"] = [{**REQUIREMENT, "checks": ["feature_views_approved"]}]
+
+    assert refusal(data).startswith("lockgate/config/lineage/data.json: want the role 'privacy' in the matrix")
+
+    data["matrix"]["roles"].append("privacy")
+
+    assert parse_data(data)
 
 
 @pytest.mark.parametrize("field", ["from_ns", "until_ns"])

@@ -95,7 +95,9 @@ def build(**changes: Any) -> PolicyInput:
         "request": REQUEST,
         "evidence": EVIDENCE,
         "approvals": (),
+        "lineage": None,
         "allowed_in_target": False,
+        "held": False,
     }
     return build_input(**{**facts, **changes})
 

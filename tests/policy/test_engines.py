@@ -70,7 +70,7 @@ def test_names_what_is_missing(engine: PolicyEngine) -> None:
     assert not result.allow
     assert result.missing_approvals == (MissingApprovals(role="risk", need=1, have=0),)
     assert [violation.code for violation in result.violations] == ["approvals.missing"]
-    assert [rule.rule_id for rule in engine.catalogue().rules if rule.approvable] == ["LG-020"]
+    assert [rule.rule_id for rule in engine.catalogue().rules if rule.approvable] == ["LG-020", "LG-053"]
 
 
 def test_says_why_an_approval_does_not_count(engine: PolicyEngine) -> None:
@@ -141,6 +141,8 @@ def _fields(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
         (("approvals", 0, "approved_at_ns"), "LG-020"),
         (("approvals", 0, "expires_at_ns"), "LG-020"),
         (("policy_revision",), "LG-020"),
+        (("lineage",), "LG-015"),
+        (("history", "held"), "LG-041"),
     ],
 )
 def test_denies_without_a_field_that_a_rule_reads(

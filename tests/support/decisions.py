@@ -55,6 +55,7 @@ def make_decision(verdict: str = "allow", *, signature_failed: bool = False, **c
         },
         "policy": {"revision": POLICY_REVISION, "engine": "opa-wasm", "engine_version": "1.22.2"},
         "input": "sha256:" + "c3" * 32,
+        "lineage": "",
         "rules": [_rule(rule_id, failed) for rule_id in _RULES],
         "violations": [_violation(failed)] if failed else [],
         "missing_approvals": [{"role": "risk", "need": 1, "have": 0}] if verdict == "pending" else [],

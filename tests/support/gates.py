@@ -80,6 +80,7 @@ def policy_config(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     documents: dict[str, dict[str, Any]] = {
         "environments": environments,
         "freezes": {"freezes": []},
+        "lineage": {"requirements": []},
         "matrix": {"tiers": ["high"], "roles": ["ml-lead", "risk"], "rows": [{**row, "tier": "high"} for row in rows]},
         "models": {"models": [{"name": "fraud-detector", "tier": "high"}]},
         "trust": {"signers": [signer]},

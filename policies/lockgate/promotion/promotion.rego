@@ -17,7 +17,12 @@ import data.lockgate.rules.approver_holds_role
 import data.lockgate.rules.contributors_apart
 import data.lockgate.rules.contributors_named
 import data.lockgate.rules.freeze
+import data.lockgate.rules.hold
 import data.lockgate.rules.input_complete
+import data.lockgate.rules.lineage_code_commit
+import data.lockgate.rules.lineage_dataset_digests
+import data.lockgate.rules.lineage_feature_views_approved
+import data.lockgate.rules.lineage_pii_approved
 import data.lockgate.rules.matrix_row
 import data.lockgate.rules.model_known
 import data.lockgate.rules.no_rejection
@@ -52,6 +57,11 @@ rules := {
 	"LG-029": {"status": no_rejection.status, "violations": no_rejection.deny},
 	"LG-030": {"status": requester_holds_role.status, "violations": requester_holds_role.deny},
 	"LG-040": {"status": freeze.status, "violations": freeze.deny},
+	"LG-041": {"status": hold.status, "violations": hold.deny},
+	"LG-050": {"status": lineage_dataset_digests.status, "violations": lineage_dataset_digests.deny},
+	"LG-051": {"status": lineage_code_commit.status, "violations": lineage_code_commit.deny},
+	"LG-052": {"status": lineage_feature_views_approved.status, "violations": lineage_feature_views_approved.deny},
+	"LG-053": {"status": lineage_pii_approved.status, "violations": lineage_pii_approved.deny},
 }
 
 default allow := false

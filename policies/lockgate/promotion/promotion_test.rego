@@ -11,6 +11,8 @@ inputs := [
 	fixtures.changed([["replace", "/approvals", []]]),
 	fixtures.changed([["replace", "/approvals/1/verdict", "reject"]]),
 	fixtures.changed([["replace", "/evidence/signatures", []]]),
+	fixtures.changed([["replace", "/history/held", true]]),
+	fixtures.changed([["replace", "/lineage/present", false]]),
 	fixtures.changed([["replace", "/evidence/signatures", []], ["replace", "/evidence/refusals", [fixtures.refusal("a"), fixtures.refusal("b")]]]),
 	{},
 ]
@@ -29,7 +31,7 @@ test_promotion_is_allowed if {
 		"allow": true,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
 		"violations": [],
 		"missing_approvals": [],
 		"approvals": [
@@ -69,7 +71,7 @@ test_missing_approval_is_named if {
 		"allow": false,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
 		"violations": [{"rule_id": "LG-020", "code": "approvals.missing", "title": "Enough people approved in each role that the matrix names", "severity": "medium", "remediation": "Ask the missing roles to approve this request.", "details": [{"name": "have", "value": 0}, {"name": "need", "value": 1}, {"name": "role", "value": "risk"}]}],
 		"missing_approvals": [{"role": "risk", "need": 1, "have": 0}],
 		"approvals": [{"approval_id": "00000000-0000-4000-8000-000000000101", "counted": true, "reasons": []}],
@@ -86,7 +88,7 @@ test_denied_without[path] if {
 		"/approvals", "/approvals/0", "/approvals/0/verdict", "/approvals/0/role", "/approvals/0/approver",
 		"/approvals/0/digest", "/approvals/0/kind", "/approvals/0/from", "/approvals/0/to",
 		"/approvals/0/evidence_digest", "/approvals/0/policy_revision", "/approvals/0/approved_at_ns",
-		"/approvals/0/expires_at_ns",
+		"/approvals/0/expires_at_ns", "/lineage", "/lineage/present", "/history", "/history/held",
 	]
 	answer := decision(fixtures.without(path))
 	answer.allow == false

@@ -74,6 +74,7 @@ def _write_policy_config(folder: Path) -> Path:
     documents: dict[str, dict[str, Any]] = {
         "environments": {"environments": ["staging", "production"], "transitions": [transition]},
         "freezes": {"freezes": []},
+        "lineage": {"requirements": []},
         "matrix": {
             "tiers": ["high"],
             "roles": ["ml-lead", "risk"],

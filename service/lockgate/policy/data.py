@@ -10,7 +10,8 @@ because a rule that iterates over a matrix with a hole in it is silent, and sile
 (4) A row asks each role at most once, and only roles that the matrix names.
 (5) A trusted signer is pinned: by an exact identity, or by the claims of a named issuer that tell one repository.
 (6) A freeze begins before it ends.
-(7) Signers and freezes name each other's ids once, and only environments and models that exist.
+(7) Signers, freezes and lineage requirements have each id once, and name only what exists.
+(8) Where feature views are asked for, the matrix knows the role that approves personal data.
 """
 
 from collections import Counter
@@ -28,6 +29,7 @@ CONFIG: Final = (
 # Who signed, where the certificate does not name one identity: numeric identifiers, which are never given out again.
 PINNING_CLAIMS: Final = frozenset({"source_repository_identifier"})
 EVERY_MODEL: Final = ["*"]
+PRIVACY_ROLE: Final = "privacy"  # as rule LG-053 names it
 
 
 def config_path(name: str) -> str:
@@ -56,7 +58,7 @@ def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:
     """Check the policy's data, one document by one and all together.
 
     Args:
-        documents: `environments`, `freezes`, `matrix`, `models` and `trust`, parsed from JSON.
+        documents: `environments`, `freezes`, `lineage`, `matrix`, `models` and `trust`, parsed from JSON.
 
     Returns:
         The same documents.
@@ -84,6 +86,7 @@ def parse_data(documents: Mapping[str, object]) -> dict[str, Any]:
     _check_rows(checked["matrix"], transitions)
     _check_signers(checked["trust"]["signers"], environments, set(models))
     _check_freezes(checked["freezes"]["freezes"], environments, set(models))
+    _check_lineage(checked["lineage"]["requirements"], environments, checked["matrix"])
     return checked
 
 
@@ -145,6 +148,19 @@ def _check_freezes(freezes: list[dict[str, Any]], environments: set[str], models
         # (6) A freeze begins before it ends.
         if freeze["from_ns"] >= freeze["until_ns"]:
             raise PolicyBuildError(f"{config_path('freezes')}: want {freeze['id']} to begin before it ends")
+
+
+def _check_lineage(requirements: list[dict[str, Any]], environments: set[str], matrix: dict[str, Any]) -> None:
+    _once("lineage", "requirement", [wanted["id"] for wanted in requirements])
+    for wanted in requirements:
+        _known("lineage", "an environment", wanted["environments"], environments)
+        _known("lineage", "a tier", wanted["tiers"], set(matrix["tiers"]))
+        # (8) Else nobody could ever approve what reads personal data.
+        if "feature_views_approved" in wanted["checks"] and PRIVACY_ROLE not in matrix["roles"]:
+            raise PolicyBuildError(
+                f"{config_path('lineage')}: want the role {PRIVACY_ROLE!r} in the matrix, which"
+                f" feature_views_approved of {wanted['id']} asks for personal data"
+            )
 
 
 def _check_models(document: str, named: list[str], models: set[str]) -> None:

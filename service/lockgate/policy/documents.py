@@ -24,6 +24,7 @@ from lockgate.policy.types import (
     ApprovalOutcome,
     Detail,
     EvidenceFacts,
+    LineageFacts,
     MissingApprovals,
     PolicyCatalogue,
     PolicyInput,
@@ -38,10 +39,25 @@ from lockgate.policy.types import (
 )
 from lockgate.schemas import SchemaError, check_schema
 
-INPUT_BYTES_MAX: Final = 256 * 1024  # 16 signatures of 64 claims of Fulcio's usual length stay below 100 KiB
+# 16 signatures of 64 claims of Fulcio's usual length stay below 100 KiB, and the largest lineage too.
+INPUT_BYTES_MAX: Final = 256 * 1024
 INPUT_DEPTH_MAX: Final = 8  # the deepest input, a claim of a signature, has six levels
 INPUT_SCHEMA: Final = "v1/policy/input"
 RESULT_SCHEMA: Final = "v1/policy/result"
+# No field may be missing, so absence is written out.
+_NO_LINEAGE: Final[dict[str, Any]] = {
+    "present": False,
+    "digest": "",
+    "collected_at_ns": 0,
+    "artifact": "",
+    "run": "",
+    "code_commit": "",
+    "datasets": [],
+    "feature_service": {"status": "unresolved", "project": "", "name": ""},
+    "feature_views": [],
+    "truncated": [],
+    "score": 0,
+}
 
 
 def fold_identity(identity: str) -> str:
@@ -60,7 +76,9 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
     request: PolicyRequest,
     evidence: EvidenceFacts,
     approvals: Iterable[ApprovalFact],
+    lineage: LineageFacts | None,
     allowed_in_target: bool,
+    held: bool,
 ) -> PolicyInput:
     """Write down everything that the decision may depend on.
 
@@ -70,7 +88,9 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
         request: The promotion request.
         evidence: What became of its evidence.
         approvals: Every approval and rejection given for this request, in any order.
+        lineage: What the snapshot says that was frozen when the request was made; None: nothing had been collected.
         allowed_in_target: This exact digest of this model was allowed in the target environment before.
+        held: A hold on the model in the target environment is in force.
 
     Returns:
         The input; the same facts give the same bytes (`input_bytes`).
@@ -79,7 +99,7 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
         PolicyInputError: A fact is outside the schema's bounds, or the whole is too large.
     """
     document: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "now_ns": now,
         "policy_revision": revision,
         "request": _request(request),
@@ -92,7 +112,8 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
         "approvals": [
             _approval(approval) for approval in sorted(approvals, key=lambda given: (given.approved_at, given.id))
         ],
-        "history": {"allowed_in_target": allowed_in_target},
+        "lineage": _NO_LINEAGE if lineage is None else _lineage(lineage),
+        "history": {"allowed_in_target": allowed_in_target, "held": held},
     }
     try:
         check_schema(INPUT_SCHEMA, document)
@@ -266,6 +287,34 @@ def _approval(approval: ApprovalFact) -> dict[str, Any]:
         "policy_revision": approval.policy_revision,
         "approved_at_ns": approval.approved_at,
         "expires_at_ns": approval.expires_at,
+    }
+
+
+def _lineage(lineage: LineageFacts) -> dict[str, Any]:
+    service = lineage.feature_service
+    return {
+        "present": True,
+        "digest": str(lineage.digest),
+        "collected_at_ns": lineage.collected_at,
+        "artifact": lineage.artifact,
+        "run": lineage.run,
+        "code_commit": lineage.code_commit,
+        "datasets": [{"name": read.name, "digest": read.digest, "context": read.context} for read in lineage.datasets],
+        "feature_service": {"status": service.status, "project": service.project, "name": service.name},
+        "feature_views": [
+            {
+                "project": view.project,
+                "name": view.name,
+                "found": view.found,
+                "owner": view.owner,
+                "deprecated": view.deprecated,
+                "pii": view.pii,
+                "definition_sha256": view.definition_sha256,
+            }
+            for view in lineage.feature_views
+        ],
+        "truncated": sorted(lineage.truncated),
+        "score": lineage.score,
     }
 
 

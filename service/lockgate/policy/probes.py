@@ -18,7 +18,11 @@ from lockgate.policy.types import (
     ApprovalFact,
     ClaimFact,
     ContributorFact,
+    DatasetFact,
     EvidenceFacts,
+    FeatureServiceFact,
+    FeatureViewFact,
+    LineageFacts,
     PolicyInput,
     PolicyPrincipal,
     PolicyRequest,
@@ -30,6 +34,29 @@ ROWS_MAX: Final = 24  # of a large matrix the first ones do: a row is data, and 
 DAY_NS: Final = 24 * 3600 * NS_PER_S
 _ARTIFACT: Final = Digest(algorithm="sha256", hex="a" * 64)
 _EVIDENCE: Final = Digest(algorithm="sha256", hex="e" * 64)
+# Whole, and nothing in it that needs an approval: the data decide whether anybody asks for it.
+_LINEAGE: Final = LineageFacts(
+    digest=Digest(algorithm="sha256", hex="c" * 64),
+    collected_at=EpochNs(1),
+    artifact=str(_ARTIFACT),
+    run="run",
+    code_commit="d" * 40,
+    datasets=(DatasetFact(name="dataset", digest="d1", context="training"),),
+    feature_service=FeatureServiceFact(status="resolved", project="project", name="service"),
+    feature_views=(
+        FeatureViewFact(
+            project="project",
+            name="view",
+            found=True,
+            owner="owner",
+            deprecated=False,
+            pii=False,
+            definition_sha256="f" * 64,
+        ),
+    ),
+    truncated=(),
+    score=100,
+)
 
 
 def fitting_inputs(data: Mapping[str, Any], revision: PolicyRevision) -> Iterator[PolicyInput]:
@@ -111,7 +138,9 @@ def _fitting(
             )
             for number, (role, subject) in enumerate(approvers)
         ],
+        lineage=_LINEAGE,
         allowed_in_target=True,
+        held=False,
     )
 
 

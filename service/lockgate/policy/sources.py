@@ -26,7 +26,7 @@ from lockgate.schemas import schemas_root
 FILES_MAX: Final = 512  # five times what the shipped policy has
 FILE_BYTES_MAX: Final = 1024 * 1024  # four thousand models, a thousand signers
 CAPABILITIES: Final = ".capabilities.json"
-CONFIG_NAMES: Final = ("environments", "freezes", "matrix", "models", "trust")
+CONFIG_NAMES: Final = ("environments", "freezes", "lineage", "matrix", "models", "trust")
 SCHEMA_NAMES: Final = (*CONFIG_NAMES, "authz_input", "authz_result", "input", "result")
 SCHEMA_AREA: Final = "v1/policy"
 

@@ -116,6 +116,55 @@ class ApprovalFact:
     expires_at: EpochNs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFact:
+    """What the run that made a version read."""
+
+    name: str
+    digest: str  # as the registry writes it; "" where nobody said
+    context: str  # what for, for example "training"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureServiceFact:
+    """The feature service that a version declares."""
+
+    status: Literal[
+        "none", "resolved", "unresolved"
+    ]  # unresolved: not found, or nobody could tell whether there is one
+    project: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureViewFact:
+    """One view of the feature service."""
+
+    project: str
+    name: str
+    found: bool
+    owner: str  # "" where nobody owns it
+    deprecated: bool
+    pii: bool
+    definition_sha256: str  # "" where it was not found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineageFacts:
+    """What the snapshot says that was frozen when the request was made."""
+
+    digest: Digest  # of the snapshot
+    collected_at: EpochNs
+    artifact: str  # the version's digest as its registry knows it; "" where it knows none
+    run: str
+    code_commit: str
+    datasets: tuple[DatasetFact, ...]
+    feature_service: FeatureServiceFact
+    feature_views: tuple[FeatureViewFact, ...]
+    truncated: tuple[str, ...]  # lists that had more than the snapshot holds
+    score: int  # how complete it is, in percent
+
+
 class RuleStatus(StrEnum):
     """What became of one rule in one evaluation."""
 
@@ -205,7 +254,7 @@ class RuleInfo:
     severity: Literal["low", "medium", "high", "critical"]
     remediation: str
     approvable: bool  # True: a failure can be mended by more approvals alone
-    category: Literal["signature", "transition", "approval", "freeze"]
+    category: Literal["signature", "transition", "approval", "freeze", "lineage"]
     controls: tuple[str, ...]
 
 

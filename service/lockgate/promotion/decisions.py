@@ -1,7 +1,7 @@
 """The decision: a pure function of the policy's result, and the one document that says why. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.digests import Sha256Hex
@@ -61,13 +61,14 @@ def decide(result: PolicyResult, catalogue: PolicyCatalogue) -> Verdict:
     return Verdict.DENY
 
 
-def decision_document(  # noqa: PLR0913 - one document of seven parts
+def decision_document(  # noqa: PLR0913 - one document of eight parts
     *,
     decision_id: str,
     promotion_id: str,
     dry_run: bool,
     request: PromotionRequest,
     requester: str,
+    lineage: Sha256Hex | Literal[""],
     evidence: VerifiedEvidence,
     trust_sha256: Sha256Hex,
     approvals: tuple[Approval, ...],
@@ -108,6 +109,7 @@ def decision_document(  # noqa: PLR0913 - one document of seven parts
             "engine_version": result.engine_version,
         },
         "input": f"sha256:{result.input_sha256}",
+        "lineage": f"sha256:{lineage}" if lineage else "",
         "rules": [{**_rule_facts(rules[outcome.rule_id]), "status": outcome.status.value} for outcome in result.rules],
         "violations": [_violation(violation, rules) for violation in result.violations],
         "missing_approvals": [

@@ -37,6 +37,7 @@ class Case:
     bundles: Mapping[Sha256Hex, bytes]
     approvals: tuple[tuple[Approval, Principal], ...]  # each with its approver as they are now
     allowed_in_target: bool  # this artifact was allowed into the target environment before
+    held: bool = False  # a hold on the model in the target environment is in force
     now: EpochNs
     dry_run: bool
 
@@ -102,6 +103,7 @@ class Evaluator:
             dry_run=case.dry_run,
             request=promotion.request,
             requester=promotion.requester,
+            lineage=promotion.lineage,
             evidence=evidence,
             trust_sha256=trust_sha256,
             approvals=tuple(approval for approval, _ in case.approvals),
@@ -166,7 +168,9 @@ def _policy_input(case: Case, evidence: VerifiedEvidence, revision: PolicyRevisi
             ),
         ),
         approvals=tuple(_approval(approval, approver) for approval, approver in case.approvals),
+        lineage=None,
         allowed_in_target=case.allowed_in_target,
+        held=case.held,
     )
 
 

@@ -114,6 +114,7 @@ class Promotion:
     expires: EpochNs
     decision_id: str
     log: str  # which log holds its records, by the name that `Logs` knows
+    lineage: Sha256Hex | Literal[""] = ""  # of the snapshot that was frozen when it was asked for; "" = there was none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

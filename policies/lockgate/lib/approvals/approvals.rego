@@ -7,6 +7,7 @@
 #   - input: schema.input
 package lockgate.lib.approvals
 
+import data.lockgate.lib.quotas
 import data.lockgate.lib.requirement
 import data.lockgate.lib.times
 import future.keywords.not
@@ -143,7 +144,7 @@ role_held(approval) if {
 }
 
 role_required(approval) if {
-	some quota in requirement.row.approvals
+	some quota in quotas.wanted
 	quota.role == approval.role
 }
 

@@ -1,10 +1,10 @@
 # METADATA
 # title: Enough people approved in each role that the matrix names
 # description: |
-#   For every role of the matrix row at least the wanted number of different people gave an approval that counts.
+#   For every role of the matrix row at least the wanted number of different people gave an approval that counts; and
+#   one of the role privacy, where personal data is read and the policy wants that approved.
 # schemas:
 #   - input: schema.input
-#   - data.lockgate.config.matrix: schema.matrix
 # custom:
 #   rule_id: LG-020
 #   category: approval
@@ -18,14 +18,14 @@
 package lockgate.rules.approvals
 
 import data.lockgate.lib.approvals
-import data.lockgate.lib.requirement
+import data.lockgate.lib.quotas
 import data.lockgate.lib.violations
 
 default status := "fail"
 
 status := "pass" if {
-	is_array(requirement.row.approvals)
-	every quota in requirement.row.approvals {
+	quotas.known
+	every quota in quotas.wanted {
 		approvals.have(quota.role) >= quota.count
 	}
 }
@@ -43,7 +43,7 @@ deny contains violations.violation(rego.metadata.chain(), "approvals.requirement
 # METADATA
 # description: What each role still owes.
 missing contains {"role": quota.role, "need": quota.count, "have": have} if {
-	some quota in requirement.row.approvals
+	some quota in quotas.wanted
 	have := approvals.have(quota.role)
 	have < quota.count
 }

@@ -15,6 +15,7 @@
 #     - NIST SP 800-53 CM-3
 package lockgate.rules.freeze
 
+import data.lockgate.lib.scopes
 import data.lockgate.lib.times
 import data.lockgate.lib.violations
 import future.keywords.not
@@ -49,19 +50,11 @@ clear_of(freeze) if input.now_ns < freeze.from_ns
 
 clear_of(freeze) if times.expired(freeze.until_ns, input.now_ns)
 
-clear_of(freeze) if elsewhere(input.request.to, freeze.environments)
+clear_of(freeze) if scopes.elsewhere(input.request.to, freeze.environments)
 
-clear_of(freeze) if elsewhere(input.request.kind, freeze.kinds)
+clear_of(freeze) if scopes.elsewhere(input.request.kind, freeze.kinds)
 
 clear_of(freeze) if {
 	freeze.models != ["*"]
-	elsewhere(input.request.model, freeze.models)
-}
-
-elsewhere(name, names) if {
-	is_string(name)
-	count(names) > 0
-	every listed in names {
-		listed != name
-	}
+	scopes.elsewhere(input.request.model, freeze.models)
 }

@@ -17,7 +17,16 @@ package lockgate.rules.input_complete
 
 import data.lockgate.lib.violations
 
-document_fields := {"schema_version", "now_ns", "policy_revision", "request", "evidence", "approvals", "history"}
+document_fields := {
+	"schema_version",
+	"now_ns",
+	"policy_revision",
+	"request",
+	"evidence",
+	"approvals",
+	"lineage",
+	"history",
+}
 
 request_fields := {
 	"id",
@@ -70,7 +79,27 @@ approval_fields := {
 	"expires_at_ns",
 }
 
-history_fields := {"allowed_in_target"}
+lineage_fields := {
+	"present",
+	"digest",
+	"collected_at_ns",
+	"artifact",
+	"run",
+	"code_commit",
+	"datasets",
+	"feature_service",
+	"feature_views",
+	"truncated",
+	"score",
+}
+
+dataset_fields := {"name", "digest", "context"}
+
+feature_service_fields := {"status", "project", "name"}
+
+feature_view_fields := {"project", "name", "found", "owner", "deprecated", "pii", "definition_sha256"}
+
+history_fields := {"allowed_in_target", "held"}
 
 # No field may be null, so that a missing one and a null one are the same.
 holds(value, fields) if {
@@ -87,6 +116,7 @@ status := "pass" if {
 	request_complete
 	evidence_complete
 	approvals_complete
+	lineage_complete
 	holds(input.history, history_fields)
 }
 
@@ -118,6 +148,17 @@ approvals_complete if {
 	}
 }
 
+lineage_complete if {
+	holds(input.lineage, lineage_fields)
+	holds(input.lineage.feature_service, feature_service_fields)
+	every dataset in input.lineage.datasets {
+		holds(dataset, dataset_fields)
+	}
+	every view in input.lineage.feature_views {
+		holds(view, feature_view_fields)
+	}
+}
+
 deny contains violations.violation(rego.metadata.chain(), "input.incomplete", {
 	"missing": concat(", ", sort(missing)),
 }) if {
@@ -125,7 +166,7 @@ deny contains violations.violation(rego.metadata.chain(), "input.incomplete", {
 }
 
 # METADATA
-# description: The missing fields of the document and of the request, for the report.
+# description: The missing fields of the document, of the request and of the lineage, for the report.
 missing contains field if {
 	some field in document_fields
 	object.get(input, field, null) == null
@@ -134,4 +175,9 @@ missing contains field if {
 missing contains concat("/", ["request", field]) if {
 	some field in request_fields
 	object.get(input, ["request", field], null) == null
+}
+
+missing contains concat("/", ["lineage", field]) if {
+	some field in lineage_fields
+	object.get(input, ["lineage", field], null) == null
 }
