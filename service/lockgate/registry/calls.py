@@ -15,6 +15,7 @@ from lockgate.registry.answers import Fields, quote_detail
 from lockgate.registry.errors import RegistryAnswerError, RegistryRefusedError, RegistryUnavailableError
 from lockgate.registry.settings import RegistrySettings
 
+PERMIT_HEADER: Final = "Lockgate-Permit"
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a page of a hundred models with all their tags; usually some kilobytes
 ANSWER_DEPTH_MAX: Final = 16  # an MLflow run has seven levels
 ANSWER_NODES_MAX: Final = 400_000  # a run of 10,000 metrics has a tenth
@@ -52,7 +53,7 @@ class Conversation:
         *,
         query: Mapping[str, str | int] = {},
         document: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] = {},
+        permit: str = "",
     ) -> Reply:
         """Send one request.
 
@@ -61,7 +62,7 @@ class Conversation:
             path: Below the registry's URL, with a slash before it, quoted.
             query: What stands behind the question mark.
             document: The body, sent as JSON.
-            headers: Further ones.
+            permit: Shown to a guard in front of the registry; "" where there is none.
 
         Returns:
             The answer; of the errors, those that say that what was asked for is not there or cannot be.
@@ -74,7 +75,7 @@ class Conversation:
         request = self._request(
             path + ("?" + urlencode(query) if query else ""),
             method=method,
-            headers=headers,
+            headers={PERMIT_HEADER: permit} if permit else {},
             body=orjson.dumps(document) if document is not None else None,
             timeout_s=self._deadline_s - time.monotonic(),
             answer_bytes_max=ANSWER_BYTES_MAX,

@@ -37,7 +37,6 @@ from lockgate.registry.types import (
     VersionPage,
 )
 
-PERMIT_HEADER: Final = "Lockgate-Permit"  # read by the guard in front of MLflow
 PAGE_ITEMS_MAX: Final = 1000  # MLflow's own bound for models
 COPIES_MAX: Final = 8  # dev, test, staging, production and a few regions
 FILES_MAX: Final = 10_000  # of one version; a sharded model of a terabyte has some hundreds
@@ -128,12 +127,10 @@ class MLflowRegistry:
         self._check_pointer(talk, model, alias, expected, "before")
         # (2) Move it, or take it away; the guard in front of MLflow wants to see the permit.
         document = {"name": model, "alias": alias}
-        headers = {PERMIT_HEADER: permit} if permit else {}
-        if version is None:
-            reply = talk.ask("DELETE", f"{_API}registered-models/alias", document=document, headers=headers)
-        else:
+        if version is not None:
             document["version"] = version
-            reply = talk.ask("POST", f"{_API}registered-models/alias", document=document, headers=headers)
+        method = "DELETE" if version is None else "POST"
+        reply = talk.ask(method, f"{_API}registered-models/alias", document=document, permit=permit)
         if not self._is_there(reply, "an alias that is moved"):
             raise RegistryRefusedError(f"registry {self.name}: want an alias of a model and a version that are there")
         # (3) It stands where it was put.
