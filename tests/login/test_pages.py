@@ -138,12 +138,7 @@ def test_what_waits_is_what_one_may_do(gate: GateUnderTest, browser: Browser, pr
 
 def test_who_has_had_a_say_is_not_asked_again(tmp_path: Path, provider: OIDCProvider) -> None:
     """Where two of one role must approve, the first of them has done their part."""
-    documents = policy_config()
-    rows = documents["matrix"]["rows"]
-    matrix = {**documents["matrix"], "rows": [{**row, "approvals": [{"role": "ml-lead", "count": 2}]} for row in rows]}
-    (tmp_path / "config").mkdir()
-    two = WasmEngine(compile_config(tmp_path / "config", {**documents, "matrix": matrix}))
-    gate = login_gate(tmp_path, two, provider)
+    gate = login_gate(tmp_path, _two_leads(tmp_path), provider)
     answer = gate.request("rita")
     browser = new_browser(gate)
     browser.log_in()
@@ -154,6 +149,59 @@ def test_who_has_had_a_say_is_not_asked_again(tmp_path: Path, provider: OIDCProv
 
     assert number not in browser.open("/").text
     assert "ml-lead (1 of 2)" in gate.call("GET", "/", "leo").text
+
+
+def test_who_must_approve_again_is_asked_again(gate: GateUnderTest) -> None:
+    """An approval that ran out is missing, although no decision was made since, and waits for its approver, too."""
+    answer = gate.request("rita")
+    number = answer["promotion"]["id"]
+    assert gate.approve("leo", "ml-lead", answer).status_code == 201
+    assert number not in gate.call("GET", "/", "leo").text
+    gate.clock.advance(3 * DAY_NS)
+    page = gate.call("GET", "/", "leo").text
+
+    assert f"lockgate approve {number} --role ml-lead" in page
+    assert "ml-lead (1 ended), risk (0 of 1)" in page
+    assert gate.approve("leo", "ml-lead", answer).status_code == 201
+    assert number not in gate.call("GET", "/", "leo").text
+
+
+def test_an_ended_approval_of_several_is_taken_off(tmp_path: Path, provider: OIDCProvider) -> None:
+    """Where two of a role must approve and one did, none has once that one ran out."""
+    gate = login_gate(tmp_path, _two_leads(tmp_path), provider)
+    answer = gate.request("rita")
+    assert gate.approve("leo", "ml-lead", answer).status_code == 201
+    gate.clock.advance(3 * DAY_NS)
+
+    assert "ml-lead (0 of 2)" in gate.call("GET", "/", "leo").text
+
+
+def test_who_approved_and_does_not_count_is_not_asked_again(gate: GateUnderTest) -> None:
+    """Whoever helped to make the model may say so again and again; it counts no more than the first time."""
+    answer = gate.request("ravi", contributors=[{"subject": "leo@example.com", "role": "trainer"}])
+    approved = gate.approve("leo", "ml-lead", answer).json
+
+    assert [one["counted"] for one in approved["decision"]["approvals"]] == [False]
+    assert answer["promotion"]["id"] not in gate.call("GET", "/", "leo").text
+
+
+def test_approvals_under_another_policy_are_missing(tmp_path: Path, engine: WasmEngine, provider: OIDCProvider) -> None:
+    """A policy that was replaced takes its approvals with it, before anybody looks at the promotion."""
+    gate = login_gate(tmp_path, engine, provider)
+    answer = gate.request("rita")
+    assert gate.approve("leo", "ml-lead", answer).status_code == 201
+    gate.services.policy.replace(_two_leads(tmp_path))
+    page = gate.call("GET", "/", "leo").text
+
+    assert f"lockgate approve {answer['promotion']['id']} --role ml-lead" in page
+
+
+def _two_leads(folder: Path) -> WasmEngine:
+    documents = policy_config()
+    rows = documents["matrix"]["rows"]
+    matrix = {**documents["matrix"], "rows": [{**row, "approvals": [{"role": "ml-lead", "count": 2}]} for row in rows]}
+    (folder / "config").mkdir()
+    return WasmEngine(compile_config(folder / "config", {**documents, "matrix": matrix}))
 
 
 def test_what_has_run_out_waits_for_nobody(gate: GateUnderTest) -> None:

@@ -20,6 +20,7 @@ from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
+from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.errors import (
     ContendedError,
@@ -94,6 +95,23 @@ class Register:
         with read_transaction(self._database) as connection:
             requester: str = _read_row(connection, promotion_id)["requester"]
         return requester
+
+    def ended_approvals(self, promotion_id: str, revision: PolicyRevision) -> frozenset[str]:
+        """Return the ids of a promotion's approvals that count no more, so that their approvers may approve again.
+
+        Args:
+            promotion_id: Of a promotion; one that is not here has none.
+            revision: The policy revision in force; an approval under another one ended with it.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        now = now_us(self._clock)
+        with read_transaction(self._database) as connection:
+            approvals = store.read_approvals(connection, promotion_id)
+        return frozenset(
+            one.id for one in approvals if is_expired(one.expires, now) or one.binding.policy_revision != revision
+        )
 
     def list(self, wanted: store.PromotionFilter) -> tuple[tuple[int, Promotion], ...]:
         """Return a page of promotions, newest first, each with its number (the cursor).

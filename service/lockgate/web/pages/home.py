@@ -1,8 +1,10 @@
 """Who you are, and which promotions wait for you."""
 
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response
 
@@ -27,7 +29,8 @@ class Waiting:
     """A promotion that waits for somebody.
 
     Attributes:
-        missing: The approvals that are missing, as `ml-lead (0 of 1)`, by the newest decision.
+        missing: The approvals that are missing, as `ml-lead (0 of 1)`, or `risk (1 ended)` where one ran out
+            since the newest decision.
         roles: Those of the missing ones in which this person may approve.
         may_withdraw: Whether this person may take it back.
     """
@@ -94,10 +97,13 @@ def _look(services: Services, principal: Principal, promotion: Promotion) -> Wai
         return None
     answer: PromotionAnswer = services.register.get(promotion.id)
     decision = answer.decision.document
-    missing = decision["missing_approvals"]
-    # What this person asked for, or has had a say in, does not wait for them.
-    done = {one["role"] for one in decision["approvals"] if one["approver"] == principal.subject}
-    mine = () if promotion.requester == principal.subject else (one["role"] for one in missing)
+    # Nobody decides anew because an approval ends: the newest decision may still count it.
+    ended = services.register.ended_approvals(promotion.id, services.policy.revision())
+    missing = _missing(decision, ended)
+    # What this person asked for, or has had a say in that still holds, does not wait for them.
+    standing = [one for one in decision["approvals"] if one["approval_id"] not in ended]
+    done = {one["role"] for one in standing if one["approver"] == principal.subject}
+    mine = () if promotion.requester == principal.subject else missing
     roles = tuple(
         role for role in mine if role not in done and permits(principal, "promotions.approve", {"role": role})
     )
@@ -106,7 +112,22 @@ def _look(services: Services, principal: Principal, promotion: Promotion) -> Wai
     return Waiting(
         promotion=promotion,
         expires_at=format_timestamp(promotion.expires),
-        missing=tuple(f"{one['role']} ({one['have']} of {one['need']})" for one in missing),
+        missing=tuple(f"{role} ({what})" for role, what in missing.items()),
         roles=roles,
         may_withdraw=may_withdraw,
     )
+
+
+def _missing(decision: Mapping[str, Any], ended: Collection[str]) -> dict[str, str]:
+    """Return the roles in which approvals are missing, each with how many.
+
+    Args:
+        decision: The newest one, of whatever age.
+        ended: Ids of the approvals that count no more, whatever the decision says.
+    """
+    lost = Counter(one["role"] for one in decision["approvals"] if one["counted"] and one["approval_id"] in ended)
+    # Of a role that had enough, the decision does not say how many that is.
+    missing = {role: f"{count} ended" for role, count in lost.items()}
+    for one in decision["missing_approvals"]:
+        missing[one["role"]] = f"{one['have'] - lost[one['role']]} of {one['need']}"
+    return missing
