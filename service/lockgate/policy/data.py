@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lockgate.policy.errors import PolicyBuildError
-from lockgate.policy.types import PolicyCatalogue, PolicyRevision, RuleInfo
+from lockgate.policy.types import PolicyCatalogue, PolicyRevision, RuleInfo, TransitionInfo
 from lockgate.schemas import SchemaError, check_schema
 
 CONFIG: Final = (
@@ -50,6 +50,10 @@ def make_catalogue(revision: PolicyRevision, rules: tuple[RuleInfo, ...], data: 
         revision=revision,
         rules=rules,
         environments=tuple(config["environments"]["environments"]),
+        transitions=tuple(
+            TransitionInfo(kind=edge["kind"], from_environment=edge["from"], to_environment=edge["to"])
+            for edge in config["environments"]["transitions"]
+        ),
         roles=tuple(config["matrix"]["roles"]),
     )
 

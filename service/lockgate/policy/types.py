@@ -259,12 +259,22 @@ class RuleInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionInfo:
+    """A way from one environment to another that its data name."""
+
+    kind: RequestKind
+    from_environment: str
+    to_environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyCatalogue:
     """What a policy revision consists of."""
 
     revision: PolicyRevision
     rules: tuple[RuleInfo, ...]  # every one of these must be evaluated in every decision
     environments: tuple[str, ...] = ()  # that its data name
+    transitions: tuple[TransitionInfo, ...] = ()  # between them
     roles: tuple[str, ...] = ()  # that its matrix asks approvals of
 
 
