@@ -33,6 +33,13 @@ def test_what_is_not_said_has_a_safe_default() -> None:
     assert registry.read_token() is None
 
 
+def test_a_user_needs_a_password() -> None:
+    """A user's name alone opens nothing, and with a colon in it nobody could tell where the password begins."""
+    assert refused(registry_table(user="lockgate")).path == "registry[0]"
+    assert refused(registry_table(user="a:b", token_file="password")).path == "registry[0].user"
+    assert parse_registries([registry_table(user="lockgate", token_file="password")])[0].user == "lockgate"
+
+
 def test_files_are_relative_to_the_settings(tmp_path: Path) -> None:
     """A relative path is one from the folder of the settings; an absolute one is itself."""
     (registry,) = parse_registries([registry_table(token_file="token", ca_file="/etc/ca.pem")], tmp_path)

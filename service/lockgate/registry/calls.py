@@ -1,5 +1,6 @@
 """Calls to a registry over HTTP: its token, one time limit, limits on what comes back, and errors by name."""
 
+import base64
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ class Conversation:
         )
 
     def _request(self, path_and_query: str, *, timeout_s: float, **more: Any) -> OutboundRequest:  # noqa: ANN401 - the request's own fields
-        token = self._settings.read_token()
+        secret = self._settings.read_token()
         if timeout_s <= 0:
             raise RegistryUnavailableError(
                 f"registry {self._settings.name}: no whole answer within {self._settings.timeout_s:g} s"
@@ -125,7 +126,7 @@ class Conversation:
         return OutboundRequest(
             url=self._settings.url + path_and_query,
             timeout_s=timeout_s,
-            authorization=f"Bearer {token}" if token is not None else None,
+            authorization=_authorization(self._settings.user, secret) if secret is not None else None,
             content_type="application/json" if more.get("body") is not None else None,
             ca_file=self._settings.ca_file,
             **more,
@@ -153,3 +154,9 @@ class Conversation:
             said = quote_detail(reply.fields.text("message")) or f"the status {status}"
             raise RegistryRefusedError(f"registry {name}: {said}")
         return reply
+
+
+def _authorization(user: str, secret: str) -> str:
+    if not user:
+        return f"Bearer {secret}"
+    return f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"  # RFC 7617, section 2

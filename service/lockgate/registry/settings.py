@@ -44,7 +44,8 @@ class RegistrySettings:
     Attributes:
         name: What models and records call it.
         url: Where it answers, without a slash at the end; "" for the built-in one.
-        token_file: Holds the bearer token; see `read_token`.
+        user: Whose password `token_file` holds, for HTTP Basic; "" where it holds a bearer token.
+        token_file: Holds the bearer token or the password; see `read_token`.
         ca_file: Certificate authorities to trust instead of the usual ones.
         timeout_s: For one whole exchange, in seconds.
         aliases: By environment, the alias that stands for it in this registry.
@@ -53,13 +54,14 @@ class RegistrySettings:
     name: str
     type: RegistryType
     url: str
+    user: str
     token_file: Path | None
     ca_file: Path | None
     timeout_s: float
     aliases: Mapping[str, str]
 
     def read_token(self) -> str | None:
-        """Return the bearer token as its file holds it now, so that it may change; None where none is wanted.
+        """Return the token or password as its file holds it now, so that it may change; None where none is wanted.
 
         Raises:
             RegistryUnavailableError: The file cannot be used at the moment.
@@ -123,6 +125,7 @@ def _parse_registry(table: Mapping[str, Any], path: str, folder: Path) -> Regist
         name=table["name"],
         type=table["type"],
         url=url.rstrip("/"),
+        user=table.get("user", ""),
         token_file=folder / table["token_file"] if "token_file" in table else None,
         ca_file=folder / table["ca_file"] if "ca_file" in table else None,
         timeout_s=float(table.get("timeout_s", TIMEOUT_S)),
