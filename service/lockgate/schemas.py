@@ -65,6 +65,12 @@ class SchemaError(LockgateError):
         super().__init__(message)
         self.pointer = pointer
 
+    @property
+    def path(self) -> str:
+        """Where, as settings are written: `.rule[0].claims`; "" for the document itself."""
+        steps = (step.replace("~1", "/").replace("~0", "~") for step in self.pointer.split("/")[1:])
+        return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)
+
 
 def schemas_root() -> Path:
     """Return the folder that holds `v1/`."""

@@ -26,7 +26,7 @@ from lockgate.storage.errors import (
 from lockgate.storage.grants import grant_service_role
 from lockgate.storage.migrate import check_schema, downgrade_schema, plan_downgrade, read_revisions, upgrade_schema
 from lockgate.storage.remnants import clear_remnants
-from lockgate.storage.upsert import insert_new, upsert
+from lockgate.storage.upsert import insert_new, upsert, upsert_all
 
 __all__ = [
     "StorageBusyError",
@@ -51,5 +51,6 @@ __all__ = [
     "read_transaction",
     "upgrade_schema",
     "upsert",
+    "upsert_all",
     "write_transaction",
 ]

@@ -1,10 +1,11 @@
 """The statements that SQLAlchemy Core has no words of its own for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Table, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from lockgate.digests import sha256_hex
 
@@ -23,6 +24,26 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(row)
     connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes))
+
+
+def upsert_all(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    changes: Callable[[ReadOnlyColumnCollection[str, Any]], Mapping[str, Any]],
+) -> None:
+    """Insert rows; where one with the same primary key is there, change that one instead. Atomic as `upsert`.
+
+    Args:
+        connection: Of a write transaction.
+        table: A table with a primary key.
+        rows: Every column of each row, at least one row, no two with one key; in the order in which they are locked.
+        changes: Given the columns of the row that came, says what to set in the row that is there.
+    """
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    changed = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes(statement.excluded))
+    connection.execute(changed, list(rows))
 
 
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:

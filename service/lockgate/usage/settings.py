@@ -1,0 +1,121 @@
+"""Where uses are counted: the `[[usage_source]]` tables of the settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+
+from lockgate.config.errors import UnusableValueError
+from lockgate.config.secret_files import read_secret
+from lockgate.registry.settings import find_url_fault
+from lockgate.schemas import SchemaError, check_schema
+from lockgate.usage.errors import UsageError, UsageSourceError
+
+SOURCES_MAX: Final = 32  # a query each for loads and predictions of some clusters; each is asked by a thread of its own
+WINDOW: Final = "$window"  # in a query: how far back it is to count
+_INTERVAL_S: Final = 300.0  # if not said; nobody calls a version idle for minutes
+_TIMEOUT_S: Final = 10.0  # if not said; Prometheus itself gives up after two minutes
+
+Counted: TypeAlias = Literal["loads", "predictions"]
+
+
+class UsageSettingsError(UsageError):
+    """The settings of a source cannot be used.
+
+    Attributes:
+        path: Which part, as `usage_source[0].url`.
+        detail: Why.
+    """
+
+    code: ClassVar[str] = "usage.settings_invalid"
+
+    def __init__(self, detail: str, path: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.detail = detail
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSource:
+    """A Prometheus, and what it is asked.
+
+    Attributes:
+        name: What log lines call it.
+        url: Where it answers, without a slash at the end.
+        query: PromQL, with `$window` for how far back; its result has the labels model, version and environment.
+        counts: What its values are.
+        token_file: Holds the bearer token; see `read_token`.
+        ca_file: Certificate authorities to trust instead of the usual ones.
+        interval_s: From one look to the next, in seconds.
+        timeout_s: For one whole exchange, in seconds.
+    """
+
+    name: str
+    url: str
+    query: str
+    counts: Counted
+    token_file: Path | None
+    ca_file: Path | None
+    interval_s: float
+    timeout_s: float
+
+    @property
+    def key(self) -> str:
+        """Whose count it is, in `UsageKey.source`; callers' own names hold no colon."""
+        return f"prometheus:{self.name}"
+
+    def read_token(self) -> str | None:
+        """Return the bearer token as its file holds it now, so that it may change; None where none is wanted.
+
+        Raises:
+            UsageSourceError: The file cannot be used at the moment.
+        """
+        if self.token_file is None:
+            return None
+        try:
+            return read_secret(self.token_file)
+        except UnusableValueError as exc:
+            raise UsageSourceError(str(exc)) from exc
+
+
+def parse_usage_sources(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -> tuple[UsageSource, ...]:
+    """Read the `[[usage_source]]` tables.
+
+    Args:
+        tables: As they stand in the settings.
+        folder: What relative paths of files are relative to.
+
+    Raises:
+        UsageSettingsError: One of them cannot be used; it says which part and why.
+    """
+    if len(tables) > SOURCES_MAX:
+        raise UsageSettingsError(f"want at most {SOURCES_MAX} sources, got {len(tables)}", "usage_source")
+    sources = tuple(_parse_source(table, f"usage_source[{index}]", folder) for index, table in enumerate(tables))
+    for index, source in enumerate(sources):
+        if source.name in {other.name for other in sources[:index]}:
+            raise UsageSettingsError("want a name that no other source has", f"usage_source[{index}].name")
+    return sources
+
+
+def _parse_source(table: Mapping[str, Any], path: str, folder: Path) -> UsageSource:
+    try:
+        check_schema("v1/config/usage_source", table)
+    except SchemaError as exc:
+        raise UsageSettingsError(str(exc), path + exc.path) from exc
+    if fault := find_url_fault(table["url"]):
+        raise UsageSettingsError(fault, f"{path}.url")
+    if WINDOW not in table["query"]:
+        # Without it one day's count could not be told from another's.
+        raise UsageSettingsError(
+            f"want {WINDOW} in the query, as in increase(predictions_total[{WINDOW}])", f"{path}.query"
+        )
+    return UsageSource(
+        name=table["name"],
+        url=table["url"].rstrip("/"),
+        query=table["query"],
+        counts=table["counts"],
+        token_file=folder / table["token_file"] if "token_file" in table else None,
+        ca_file=folder / table["ca_file"] if "ca_file" in table else None,
+        interval_s=float(table.get("interval_s", _INTERVAL_S)),
+        timeout_s=float(table.get("timeout_s", _TIMEOUT_S)),
+    )
