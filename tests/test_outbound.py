@@ -56,7 +56,7 @@ def test_a_private_peer_gets_nothing() -> None:
         with pytest.raises(OutboundError, match="want a peer with a public address") as caught:
             exchange(OutboundRequest(url=server.url, timeout_s=5, answer_bytes_max=10, public_only=True))
 
-        assert caught.value.code == "outbound.failed"
+        assert caught.value.code == "outbound.peer_private"
         assert server.calls == []
 
 

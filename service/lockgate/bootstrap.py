@@ -17,6 +17,11 @@ from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, load_tables, settings_error_at, settings_of_log
+from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
+from lockgate.delivery.errors import WebhookInvalidError
+from lockgate.delivery.reading import EventReader
+from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
+from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.delivery.worker import Job
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
@@ -53,6 +58,9 @@ class Services:
     trust: TrustFolder
     readiness: Readiness
     reloader: Reloader
+    database: Engine
+    events: EventReader
+    deliveries: Deliveries
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -65,7 +73,9 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         engine=database,
         signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
+        catalogue=KindCatalogue(
+            {**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS, **DELIVERY_KINDS}
+        ),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
         former_signer=load_former_signer(settings),
@@ -214,6 +224,9 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
+        database=database,
+        events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
+        deliveries=Deliveries(database=database, log=log, clock=clock),
     )
 
 
@@ -227,8 +240,16 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
     Raises:
         LockgateError: A setting cannot be used.
     """
-    del settings, services
-    return ()
+    clock, database, logs = SystemClock(), services.database, services.logs
+    webhooks = [webhook for webhook in read_webhooks(settings) if not webhook.disabled]
+    public_url = settings.public_url.rstrip("/")
+    return (
+        *(
+            WebhookJob(webhook=webhook, database=database, logs=logs, clock=clock, public_url=public_url)
+            for webhook in webhooks
+        ),
+        UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
+    )
 
 
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
@@ -263,6 +284,19 @@ def read_registries(settings: Settings) -> tuple[RegistrySettings, ...]:
     try:
         return parse_registries(settings.tables["registry"], folder)
     except RegistryInvalidError as exc:
+        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
+
+
+def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
+    """Read the `[[webhook]]` tables of the settings.
+
+    Raises:
+        SettingsError: One of them cannot be used; the message has its line.
+    """
+    folder = Path() if settings.config_file is None else settings.config_file.parent
+    try:
+        return parse_webhooks(settings.tables["webhook"], folder)
+    except WebhookInvalidError as exc:
         raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
 
 

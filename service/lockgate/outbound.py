@@ -34,6 +34,12 @@ class OutboundError(LockgateError):
     code: ClassVar[str] = "outbound.failed"
 
 
+class PeerPrivateError(OutboundError):
+    """What a name stands for is an address of a private network, where none may be asked. Nothing was sent."""
+
+    code: ClassVar[str] = "outbound.peer_private"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundRequest:
     """What is sent, and what of an answer is taken."""
@@ -178,7 +184,7 @@ class _Exchange(threading.Thread):
             OutboundError: The peer's address is not public where it must be, or nobody waits any more.
         """
         if self._request.public_only and not is_public(sock.getpeername()[0]):
-            raise OutboundError("want a peer with a public address, got one of a private network")
+            raise PeerPrivateError("want a peer with a public address, got one of a private network")
         with self._lock:
             if self._hung_up:
                 raise OutboundError("connected too late")

@@ -16,6 +16,8 @@ from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S
 from lockgate.config import MAIN_LOG
+from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
+from lockgate.delivery.reading import EventReader
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import TrustFolder
@@ -35,6 +37,7 @@ from support.clocks import FixedClock
 
 DAY_NS = 86_400 * NS_PER_S
 ORIGIN = "test.lockgate.example/audit"
+PUBLIC_URL = "https://test.lockgate.example"
 ARTIFACT = sha256_of(b"the model")
 WORKFLOW = VirtualSigner(identity="https://ci.example/release.yml@refs/heads/main", issuer="https://ci.example")
 STRANGER = VirtualSigner(identity="https://ci.example/fork.yml@refs/heads/main", issuer="https://ci.example")
@@ -246,6 +249,9 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
+        database=database,
+        events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
+        deliveries=Deliveries(database=database, log=log, clock=clock),
     )
     return GateUnderTest(
         folder=folder,
@@ -265,7 +271,9 @@ def _make_log(key_file: Path, origin: str, database: Engine, clock: FixedClock) 
         engine=database,
         signer=create_key_file(key_file, origin),
         clock=clock,
-        catalogue=KindCatalogue({**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS}),
+        catalogue=KindCatalogue(
+            {**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS, **DELIVERY_KINDS}
+        ),
         instance="test",
     )
     log.create()

@@ -35,7 +35,13 @@ from support.gates import DAY_NS, PEOPLE, GateUnderTest, make_gate
 ANY_ID = "01a1ee56-5e00-7cf9-af7f-e207b52d6636"
 ROLES_PAGE = Path(__file__).parents[2] / "docs" / "roles.md"
 TRACE = "01a1ee56-5e00-7cf9-af7f-e207b52d0001"
-PARAMETERS = {"{promotion_id}": ANY_ID, "{seq}": "0", "{tile}": "0/000.p/1", "{environment}": "production"}
+PARAMETERS = {
+    "{promotion_id}": ANY_ID,
+    "{delivery_id}": ANY_ID,
+    "{seq}": "0",
+    "{tile}": "0/000.p/1",
+    "{environment}": "production",
+}
 QUERIES = {"/v1/audit/proofs/inclusion": "?seq=0&size=1", "/v1/audit/proofs/consistency": "?old=1&new=1"}
 
 
@@ -554,7 +560,7 @@ def test_the_matrix_shows_what_the_security_team_decided() -> None:
     cells = dict.fromkeys(ROLES, "no") | {"requester": "yes", "admin": "by requester"}
     row = MatrixRow(method="GET", path="/x", operation="x.read", cells=cells)  # type: ignore[arg-type]
 
-    assert "| `GET /x` | `x.read` | yes |  |  |  |  | by requester |  |\n" in matrix_markdown((row,))
+    assert "| `GET /x` | `x.read` | yes |  |  |  |  |  | by requester |  |\n" in matrix_markdown((row,))
 
 
 def test_denials_are_told_apart_by_whoever_reads_the_log(gate: GateUnderTest) -> None:

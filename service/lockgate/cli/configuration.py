@@ -10,7 +10,7 @@ import click
 
 from lockgate.audit import load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, parse_log_policy
-from lockgate.bootstrap import read_issuers, read_registries
+from lockgate.bootstrap import read_issuers, read_registries, read_webhooks
 from lockgate.cli.audit.settings import load_timestamp_trust
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
@@ -178,6 +178,7 @@ _TRIALS: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], Any]], ...
 _TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
     lambda settings: read_issuers(settings, settings.tables["issuer"]),
     read_registries,
+    read_webhooks,
 )
 """Each reads the arrays of tables of one room."""
 

@@ -6,6 +6,7 @@ from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
+from lockgate.web.api.events import events_blueprint
 from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.people import people_blueprint
 from lockgate.web.api.policy import policy_blueprint
@@ -67,6 +68,7 @@ def create_app(
         promotions_blueprint(services, metrics),
         audit_blueprint(services),
         audit_records_blueprint(services),
+        events_blueprint(services),
         policy_blueprint(services),
         health_blueprint(services, metrics),
         people_blueprint(services),

@@ -16,6 +16,7 @@ from lockgate.audit import (
     RecordUnknownError,
 )
 from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
+from lockgate.delivery.errors import DeliveryUnknownError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
 from lockgate.identity import IssuerUnavailableError, NotPermittedError
@@ -84,6 +85,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),
     (LogBusyError, 503, "Too many at once"),
+    (DeliveryUnknownError, 404, "No such delivery"),
     (LoginNotConfiguredError, 404, "Nobody logs in here"),
     (ProviderUnavailableError, 503, "The login's provider does not answer"),
     (ProviderInvalidError, 503, "The login's provider cannot be used"),

@@ -2,39 +2,31 @@
 
 import copy
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
+from lockgate.web.api.operation import Operation
+from lockgate.web.api.operations_events import EVENT_OPERATIONS
 
 API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
 _DROPPED: Final = ("$schema", "$id")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path."""
-
-    method: str
-    path: str
-    summary: str
-    answers: dict[int, str]  # HTTP status -> schema name, or a media type where there is no schema
-    operation: str = ""  # as the policy knows it; none where the resource is open to all
-    problems: tuple[int, ...] = ()
-    body: str = ""  # schema name
-    query: dict[str, str] = field(default_factory=dict)  # parameter -> description
-    required_query: tuple[str, ...] = ()
-    idempotent: bool = False
-    open: bool = False
-    page: bool = False  # for people: what goes wrong is HTML too
+_UUID: Final = {"type": "string", "format": "uuid"}
+_PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "promotion_id": _UUID,
+    "delivery_id": _UUID,
+    "seq": {"type": "integer", "minimum": 0},
+    "environment": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
+    "tile": {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]},
+}
 
 
 _ID: Final = "/v1/promotions/{promotion_id}"
 _LOG: Final = {"log": "The environment whose own log it is about; without it the main log"}
-OPERATIONS: Final = (
+OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         method="post",
         path="/v1/promotions",
@@ -314,6 +306,7 @@ OPERATIONS: Final = (
         open=True,
         page=True,
     ),
+    *EVENT_OPERATIONS,
 )
 
 
@@ -408,19 +401,10 @@ def _response(schema: str | None, *, problem: bool, page: bool) -> dict[str, Any
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    if "{promotion_id}" in operation.path:
-        schema = {"type": "string", "format": "uuid"}
-        parameters.append({"name": "promotion_id", "in": "path", "required": True, "schema": schema})
-    if "{seq}" in operation.path:
-        number = {"type": "integer", "minimum": 0}
-        parameters.append({"name": "seq", "in": "path", "required": True, "schema": number})
-    if "{environment}" in operation.path:
-        name = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"}
-        parameters.append({"name": "environment", "in": "path", "required": True, "schema": name})
-    if "{tile}" in operation.path:
-        tile = {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]}
-        parameters.append({"name": "tile", "in": "path", "required": True, "schema": tile})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": dict(_PATH_PARAMETERS[name])}
+        for name in re.findall(r"{([a-z_]+)}", operation.path)
+    ]
     parameters.extend(
         {
             "name": name,
@@ -431,6 +415,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         }
         for name, description in operation.query.items()
     )
+    if operation.conditional:
+        tag = {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'}
+        parameters.append({"name": "If-Match", "in": "header", "required": True, "schema": tag})
     if operation.idempotent:
         key = {"type": "string", "minLength": 1, "maxLength": 255}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
