@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -14,7 +15,6 @@ from lockgate.canonical_json import MalformedJSONError, parse_json
 from lockgate.outbound import OutboundError, OutboundRequest, download, exchange
 from lockgate.registry.answers import Fields, quote_detail
 from lockgate.registry.errors import RegistryAnswerError, RegistryRefusedError, RegistryUnavailableError
-from lockgate.registry.settings import RegistrySettings
 
 PERMIT_HEADER: Final = "Lockgate-Permit"
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a page of a hundred models with all their tags; usually some kilobytes
@@ -40,10 +40,38 @@ class Reply:
         return self.status in _GOOD
 
 
+class Server(Protocol):
+    """How a server is reached: what the settings of a registry and of a feature store have in common."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Without a slash at the end."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificate authorities to trust instead of the usual ones."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """For all exchanges of one call."""
+        ...
+
+    def read_token(self) -> str | None:
+        """Return the bearer token; None where none is wanted."""
+        ...
+
+
 class Conversation:
     """The exchanges behind one call of the port; together they take no longer than the registry's time-out."""
 
-    def __init__(self, settings: RegistrySettings) -> None:
+    def __init__(self, settings: Server) -> None:
         self._settings = settings
         self._deadline_s = time.monotonic() + settings.timeout_s
 

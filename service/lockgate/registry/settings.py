@@ -117,7 +117,7 @@ def _parse_registry(table: Mapping[str, Any], path: str, folder: Path) -> Regist
     try:
         check_schema("v1/config/registry", table)
     except SchemaError as exc:
-        raise RegistryInvalidError(str(exc), path + _dotted(exc.pointer)) from exc
+        raise RegistryInvalidError(str(exc), path + dotted(exc.pointer)) from exc
     url = table.get("url", "")
     if url and (fault := find_url_fault(url)):
         raise RegistryInvalidError(fault, f"{path}.url")
@@ -162,6 +162,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _dotted(pointer: str) -> str:
+def dotted(pointer: str) -> str:
+    """Return a JSON pointer as paths of settings are written, `.url` or `.aliases[0]`."""
     steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
     return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)
