@@ -36,7 +36,18 @@ from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
-from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
+from lockgate.registration import REGISTRATION_KINDS, Registration
+from lockgate.registry import (
+    BUILTIN,
+    RegistryInvalidError,
+    RegistryPort,
+    RegistrySettings,
+    parse_registries,
+)
+from lockgate.registry.builtin import BuiltinRegistry
+from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
+from lockgate.registry.mlflow import MLflowRegistry
+from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
@@ -58,6 +69,10 @@ class Services:
     trust: TrustFolder
     readiness: Readiness
     reloader: Reloader
+    registry_settings: tuple[RegistrySettings, ...]
+    registries: Mapping[str, RegistryPort]  # by name; the built-in one always
+    registration: Registration
+    models: ModelReader
     database: Engine
     events: EventReader
     deliveries: Deliveries
@@ -74,7 +89,14 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
         catalogue=KindCatalogue(
-            {**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS, **DELIVERY_KINDS}
+            {
+                **GATE_KINDS,
+                **IDENTITY_KINDS,
+                **AUTHORIZATION_KINDS,
+                **RELOADING_KINDS,
+                **DELIVERY_KINDS,
+                **REGISTRATION_KINDS,
+            }
         ),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
@@ -211,6 +233,8 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         log=log,
         clock=clock,
     )
+    registry_settings = read_registries(settings)
+    registries = build_registries(registry_settings, database)
     return Services(
         gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings),
         register=Register(database=database, logs=logs, clock=clock),
@@ -224,6 +248,10 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
+        registry_settings=registry_settings,
+        registries=registries,
+        registration=Registration(log=log, database=database, clock=clock, registries=registries),
+        models=ModelReader(database, registries),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
         deliveries=Deliveries(database=database, log=log, clock=clock),
@@ -298,6 +326,20 @@ def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
         return parse_webhooks(settings.tables["webhook"], folder)
     except WebhookInvalidError as exc:
         raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
+
+
+def build_registries(registries: Sequence[RegistrySettings], database: Engine) -> Mapping[str, RegistryPort]:
+    """Make an adapter for each registry of the settings, and for the built-in one; nothing is connected to."""
+    ports: dict[str, RegistryPort] = {BUILTIN: BuiltinRegistry(database)}
+    for registry in registries:
+        match registry.type:
+            case "mlflow":
+                ports[registry.name] = MLflowRegistry(registry)
+            case "kubeflow-hub":
+                ports[registry.name] = KubeflowHubRegistry(registry)
+            case "builtin":  # its table only names pointers
+                pass
+    return ports
 
 
 def _build_login(

@@ -13,7 +13,7 @@ from lockgate.administration import IDENTITY_KINDS, Administration
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
-from lockgate.bootstrap import Services
+from lockgate.bootstrap import Services, build_registries
 from lockgate.clock import NS_PER_S
 from lockgate.config import MAIN_LOG
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
@@ -29,6 +29,9 @@ from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
+from lockgate.registration import REGISTRATION_KINDS, Registration
+from lockgate.registry import parse_registries
+from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
@@ -175,6 +178,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     issuers: Sequence[Mapping[str, Any]] = (),
     login: LoginSettings | None = None,
     environment_logs: Sequence[str] = (),
+    registries: Sequence[Mapping[str, Any]] = (),
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -236,6 +240,8 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         if login is None
         else WebLogin(login, store=identities, authenticator=authenticator, administration=administration, clock=clock)
     )
+    registry_settings = parse_registries(registries, folder)
+    ports = build_registries(registry_settings, database)
     services = Services(
         gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings),
         register=Register(database=database, logs=logs, clock=clock),
@@ -249,6 +255,10 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
+        registry_settings=registry_settings,
+        registries=ports,
+        registration=Registration(log=log, database=database, clock=clock, registries=ports),
+        models=ModelReader(database, ports),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
         deliveries=Deliveries(database=database, log=log, clock=clock),
@@ -272,7 +282,14 @@ def _make_log(key_file: Path, origin: str, database: Engine, clock: FixedClock) 
         signer=create_key_file(key_file, origin),
         clock=clock,
         catalogue=KindCatalogue(
-            {**GATE_KINDS, **IDENTITY_KINDS, **AUTHORIZATION_KINDS, **RELOADING_KINDS, **DELIVERY_KINDS}
+            {
+                **GATE_KINDS,
+                **IDENTITY_KINDS,
+                **AUTHORIZATION_KINDS,
+                **RELOADING_KINDS,
+                **DELIVERY_KINDS,
+                **REGISTRATION_KINDS,
+            }
         ),
         instance="test",
     )

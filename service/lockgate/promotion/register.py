@@ -151,10 +151,10 @@ class Register:
             if before is None:
                 return None
             row = store.read_promotion_row(connection, before.promotion_id)
-        if row is None:
-            raise PromotionUnknownError("want the promotion of this Idempotency-Key, got one that is not here")
         if before.request_sha256 != body_sha256:
             raise IdempotencyKeyReusedError("want a new Idempotency-Key for another request body")
+        if row is None:
+            raise PromotionUnknownError("want the promotion of this Idempotency-Key, got one that is not here")
         answer = self._answer(replace(promotion_from_row(row, now_us(self._clock)), decision_id=before.decision_id))
         state = state_after(answer.decision.verdict, rejected=False)  # as it was then, whatever became of it since
         return replace(answer, promotion=replace(answer.promotion, state=state))

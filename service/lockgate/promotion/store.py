@@ -32,6 +32,7 @@ class PromotionFilter:
 
     state: str = ""
     model: str = ""
+    version: str = ""
     before_number: int | None = None  # exclusive; the cursor
     limit: int
 
@@ -100,6 +101,8 @@ def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list
         statement = statement.where(promotion_table.c.state == wanted.state)
     if wanted.model:
         statement = statement.where(promotion_table.c.model == wanted.model)
+    if wanted.version:
+        statement = statement.where(promotion_table.c.version == wanted.version)
     if wanted.before_number is not None:
         statement = statement.where(promotion_table.c.number < wanted.before_number)
     return list(connection.execute(statement).mappings())

@@ -6,8 +6,11 @@ from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
+from lockgate.web.api.environments import environments_blueprint
 from lockgate.web.api.events import events_blueprint
 from lockgate.web.api.health import health_blueprint
+from lockgate.web.api.model_versions import model_versions_blueprint
+from lockgate.web.api.models import models_blueprint
 from lockgate.web.api.people import people_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
@@ -66,6 +69,9 @@ def create_app(
     register_authorization(app, services.authorizer)
     for blueprint in (
         promotions_blueprint(services, metrics),
+        models_blueprint(services),
+        model_versions_blueprint(services),
+        environments_blueprint(services),
         audit_blueprint(services),
         audit_records_blueprint(services),
         events_blueprint(services),

@@ -44,6 +44,22 @@ from lockgate.promotion import (
     PromotionUnknownError,
 )
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
+from lockgate.registry.errors import (
+    DocumentUnknownError,
+    ModelMovedError,
+    ModelRetiredError,
+    ModelTakenError,
+    ModelUnknownError,
+    PointerMovedError,
+    RegistryAnswerError,
+    RegistryRefusedError,
+    RegistryUnavailableError,
+    RegistryUnknownError,
+    RegistryUnsupportedError,
+    VersionRetiredError,
+    VersionTakenError,
+    VersionUnknownError,
+)
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
 from lockgate.storage.idempotency import IdempotencyKeyInvalidError, IdempotencyKeyReusedError
@@ -81,6 +97,20 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (RecordInvalidError, 413, "Too large to record"),
     (KindNotPermittedError, 403, "Not permitted"),
     (EventIDReusedError, 409, "The id was used for another record"),
+    (ModelUnknownError, 404, "No such model"),
+    (VersionUnknownError, 404, "No such version"),
+    (DocumentUnknownError, 404, "No such document"),
+    (ModelTakenError, 409, "The model is registered"),
+    (VersionTakenError, 409, "The version is registered"),
+    (ModelRetiredError, 409, "The model is retired"),
+    (VersionRetiredError, 409, "The version is retired"),
+    (ModelMovedError, 412, "The model moved since it was looked at"),
+    (RegistryUnknownError, 422, "No such registry"),
+    (RegistryUnsupportedError, 422, "The registry has no such thing"),
+    (PointerMovedError, 409, "The pointer moved"),
+    (RegistryRefusedError, 502, "The registry refused"),
+    (RegistryAnswerError, 502, "The registry's answer is not understood"),
+    (RegistryUnavailableError, 503, "The registry does not answer"),
     (RecordUnknownError, 404, "No such record"),
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),
@@ -124,6 +154,12 @@ class MediaTypeError(LockgateError):
     code = "http.media_type"
 
 
+class ConditionMissingError(LockgateError):
+    """A change says nothing of what its caller saw before: it might undo somebody else's."""
+
+    code = "http.condition_required"
+
+
 class LengthRequiredError(LockgateError):
     """The body's length is not declared."""
 
@@ -136,6 +172,7 @@ _WEB_STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (CookieRepeatedError, 400, "A cookie came twice"),
     (CrossSiteError, 403, "Not from a page of this gate"),
     (ParameterError, 400, "A parameter is unusable"),
+    (ConditionMissingError, 428, "The condition is required"),
     (LengthRequiredError, 411, "The length is required"),
     (MediaTypeError, 415, "The content type is not supported"),
 )

@@ -10,15 +10,20 @@ from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
+from lockgate.web.api.operations_models import MODEL_OPERATIONS
 
 API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
 _DROPPED: Final = ("$schema", "$id")
 _UUID: Final = {"type": "string", "format": "uuid"}
+_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "promotion_id": _UUID,
     "delivery_id": _UUID,
     "seq": {"type": "integer", "minimum": 0},
+    "name": _NAME,
+    "version": _NAME,
+    "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     "environment": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
     "tile": {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]},
 }
@@ -307,6 +312,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         page=True,
     ),
     *EVENT_OPERATIONS,
+    *MODEL_OPERATIONS,
 )
 
 
