@@ -15,11 +15,13 @@ Written from its published OpenAPI document and tested against a fake made from 
 Source: kubeflow/model-registry, api/openapi/model-registry.yaml, version v1alpha3.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
+from lockgate.canonical_json import SAFE_INTEGER_MAX
 from lockgate.registry.answers import LIST_ITEMS_MAX, Fields
 from lockgate.registry.calls import Conversation, Reply
 from lockgate.registry.errors import (
@@ -121,7 +123,7 @@ class KubeflowHubRegistry:
         if found is None or (version is not None and self._find_version(talk, model, version) is None):
             raise RegistryRefusedError(f"registry {self.name}: want a model and a version that are there")
         # (2) Write all of the model's own properties, with this one changed.
-        properties: dict[str, Any] = dict(found.object("customProperties").values)
+        properties = _properties_to_send(found)
         properties[POINTER_PREFIX + alias] = {"metadataType": _STRING, "string_value": version or ""}
         reply = talk.ask(
             "PATCH",
@@ -223,6 +225,19 @@ def _read_properties(fields: Fields) -> tuple[NamedValue, ...]:
         value = properties.object(name)
         values += [NamedValue(name=name, value=value.scalar(key)) for key in _VALUE_KEYS if key in value.values]
     return tuple(values)
+
+
+def _properties_to_send(fields: Fields) -> dict[str, Any]:
+    # As they came, if we can be sure to write what we read: a number that is not exact would change on the way.
+    properties = fields.object("customProperties")
+    for name in properties.values:
+        for key, value in properties.object(name).values.items():
+            exact = math.isfinite(value) and abs(value) <= SAFE_INTEGER_MAX if type(value) in {int, float} else True
+            if not exact or not isinstance(value, str | int | float | bool):
+                raise RegistryAnswerError(
+                    f"{properties.where}: want values that can be sent back, got others at {key!r:.80}"
+                )
+    return dict(properties.values)
 
 
 def _read_model(fields: Fields) -> RegistryModel:
