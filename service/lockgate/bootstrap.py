@@ -16,7 +16,7 @@ from lockgate.audit import AuditLog, KindCatalogue, Signer, load_signer
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings, load_tables, settings_error_at, settings_of_log
+from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_error_at, settings_of_log
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
 from lockgate.delivery.errors import WebhookInvalidError
 from lockgate.delivery.reading import EventReader
@@ -109,15 +109,18 @@ def open_logs(settings: Settings, clock: Clock, database: Engine) -> Logs:
 
     Raises:
         AuditError: A key's file is unusable.
-        ConfigError: An environment's key is another log's.
+        ConfigError: An environment's key is another log's, or clients could not tell whose it is.
     """
     main = open_log(settings, clock, database)
+    if settings.environment_logs and not is_main_origin(main.origin):
+        raise ConfigError(f"LOCKGATE_ENVIRONMENT_LOGS: want a main log named HOST/NAME, got {main.origin[:80]!r}")
     by_environment = {}
     for environment in settings.environment_logs:
         its_own = settings_of_log(settings, environment)
         log = open_log(its_own, clock, database)
-        if log.origin != f"{main.origin}/{environment}":
-            raise ConfigError(f"want the key of {main.origin}/{environment} in {its_own.log_key_file}")
+        origin = origin_of_log(main.origin, environment)
+        if log.origin != origin:
+            raise ConfigError(f"want the key of {origin} in {its_own.log_key_file}")
         by_environment[environment] = log
     return Logs(main=main, by_environment=by_environment)
 

@@ -200,6 +200,18 @@ def test_a_gate_without_its_logs_does_not_start(bare: Run, data_dir: Path) -> No
     assert "want the key of gate.test/audit/production" in str(mistaken.exception)
 
 
+def test_environments_need_a_main_log_of_two_words(bare: Run, data_dir: Path) -> None:
+    """Else clients could take an environment's log for a main one, which may speak for all."""
+    bare("init", "--origin", ORIGIN, ENVIRONMENT_LOGS="")
+    (data_dir / "log.key").unlink()
+    create_key_file(data_dir / "log.key", "gate.test")
+    create_key_file(data_dir / "log-production.key", "gate.test/production")
+    done = bare("serve", ENVIRONMENT_LOGS="production")
+
+    assert isinstance(done.exception, ConfigError)
+    assert "want a main log named HOST/NAME, got 'gate.test'" in str(done.exception)
+
+
 def test_the_doctor_looks_at_each_log(run: Run, data_dir: Path) -> None:
     """Keys, endings and clocks of all; and it says which name the policy does not know."""
     well = run("doctor").output

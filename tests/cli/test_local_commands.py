@@ -110,10 +110,13 @@ def test_init_of_an_upgraded_database(local: Run, data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("origin", "named"),
     [
-        ("https://gate.test", "scheme"),
-        ("gate.test/my log", "white space"),
-        ("gate.test\t", "white space"),
-        ("a+b", "'+'"),
+        ("https://gate.test", "a name without scheme"),
+        ("gate.test", "HOST/NAME"),
+        ("gate.test/", "HOST/NAME"),
+        ("gate.test/audit/staging", "HOST/NAME"),
+        ("gate.test/my log", "a name without white space"),
+        ("gate.test\t", "a name without white space"),
+        ("a+b", "a name without '+'"),
     ],
 )
 def test_init_under_a_bad_name(origin: str, named: str, local: Run, data_dir: Path) -> None:
@@ -121,7 +124,7 @@ def test_init_under_a_bad_name(origin: str, named: str, local: Run, data_dir: Pa
     ended = local("init", "--origin", origin)
 
     assert (ended.code, ended.out) == (2, "")
-    assert f"want a name without {named}" in ended.err
+    assert f"want {named}" in ended.err
     assert not data_dir.exists()
 
 

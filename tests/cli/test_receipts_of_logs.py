@@ -61,6 +61,19 @@ def test_another_environments_log_is_not_believed(
     assert "want a record of the log of production or the main one" in ended.err
 
 
+@pytest.mark.parametrize("known", [("staging",), ("staging", "production"), ("production", "staging")])
+@pytest.mark.parametrize("command", [REQUEST, ("status", PROMOTION_ID)])
+def test_it_is_not_believed_where_the_main_key_is_unknown_either(
+    run: Run, gate: GateServer, logs: dict[str, GateLog], command: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    """A client of the environments alone, or of staging alone, is told as little about production by staging's log."""
+    _answer_from(gate, logs["staging"])
+    ended = run(*command, environment=_keys(*(logs[name] for name in known)))
+
+    assert ended.code == UNTRUSTED
+    assert "want a record of the log of production or the main one" in ended.err
+
+
 def test_a_log_whose_key_is_not_known_is_not_believed(run: Run, gate: GateServer, logs: dict[str, GateLog]) -> None:
     """The main log's key does not stand for those of the environments."""
     _answer_from(gate, logs["production"])
@@ -69,7 +82,7 @@ def test_a_log_whose_key_is_not_known_is_not_believed(run: Run, gate: GateServer
 
 
 def test_a_log_that_merely_ends_alike_is_another(run: Run, gate: GateServer, tmp_path: Path, gate_log: GateLog) -> None:
-    """A key whose name continues no other is that of a main log, whatever its last word."""
+    """A log named by two words is a main one, whatever the second word is."""
     log = GateLog(tmp_path, "else.test/staging")
     _answer_from(gate, log)
     assert run(*REQUEST, environment=_keys(gate_log, log)).code == 0

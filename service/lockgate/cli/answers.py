@@ -10,6 +10,7 @@ from typing import Any, Final
 from lockgate.audit import AuditError, Receipt, VerifierKey, verify_receipt
 from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.cli.errors import AnswerInvalidError, PromotionClosedError, ReceiptInvalidError
+from lockgate.config import MAIN_LOG, log_of_origin
 from lockgate.rendering import RecordPlace
 
 _BOUND_FIELDS: Final = ("model", "version", "digest", "kind", "from", "to")
@@ -148,13 +149,12 @@ def _check_record(
         raise ReceiptInvalidError(f"want the receipt of a {kind} record, got another kind")
     if record["body"] != body or record["id"] != body["id"]:
         raise ReceiptInvalidError("the receipt is of another document than the one shown")
-    _check_log(record["log"], keys, environment)
+    _check_log(record["log"], environment)
     return RecordPlace(log=record["log"], seq=receipt["seq"])
 
 
-def _check_log(log: str, keys: Sequence[VerifierKey], environment: str) -> None:
-    # An environment's log continues the main log's name. Its key vouches for nothing in another environment: whoever
-    # got hold of that of staging must not be able to let anything into production.
-    main, _, own = log.rpartition("/")
-    if own != environment and any(key.name == main for key in keys):
+def _check_log(log: str, environment: str) -> None:
+    # The key of an environment's log vouches for nothing in another environment: whoever got hold of that of staging
+    # must not be able to let anything into production. That holds whichever keys this client was given.
+    if log_of_origin(log) not in {MAIN_LOG, environment}:
         raise ReceiptInvalidError(f"want a record of the log of {environment} or the main one, got one of {log}")

@@ -13,7 +13,7 @@ from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.listening import check_address
 from lockgate.cli.local_settings import settings_options
 from lockgate.cli.standard_output import emit
-from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, log_names, settings_of_log
+from lockgate.config import MAIN_LOG, WORKERS_MAX, Settings, is_main_origin, log_names, origin_of_log, settings_of_log
 from lockgate.errors import ConfigError
 from lockgate.permits import create_permit_key, find_permit_key
 from lockgate.storage import database_exists, open_engine, read_transaction
@@ -29,6 +29,8 @@ def _origin(_context: click.Context, _parameter: click.Parameter, value: str) ->
     for wrong, name in ((r"://", "scheme"), (r"\s", "white space"), (r"\+", "'+'")):
         if re.search(wrong, value):
             raise click.BadParameter(f"want a name without {name}, as gate.example.org/audit, got {value[:80]!r}")
+    if not is_main_origin(value):
+        raise click.BadParameter(f"want HOST/NAME, as gate.example.org/audit, got {value[:80]!r}")
     return value
 
 
@@ -58,7 +60,7 @@ def init(settings: Settings, origin: str) -> int:
         raise ConfigError(
             f"LOCKGATE_DATA_DIR: want a folder of the gate's own, got a witness's: it holds {_OF_A_WITNESS}"
         )
-    origins = {name: f"{origin}/{name}" if name else origin for name in log_names(settings)}
+    origins = {name: origin_of_log(origin, name) for name in log_names(settings)}
     of_logs = {name: settings_of_log(settings, name) for name in origins}
     for name, its_own in of_logs.items():
         if not its_own.log_key_file.exists():

@@ -9,7 +9,14 @@ May be imported from here: `Settings`, `load_settings`, and what `lockgate confi
 
 from lockgate.config.errors import Place, Problem, SettingsError
 from lockgate.config.loading import LoadedSettings, SetValue, load, load_settings, load_tables, settings_error_at
-from lockgate.config.log_files import MAIN_LOG, log_names, settings_of_log
+from lockgate.config.log_files import (
+    MAIN_LOG,
+    is_main_origin,
+    log_names,
+    log_of_origin,
+    origin_of_log,
+    settings_of_log,
+)
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
 from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, WORKERS_MAX, Setting, is_address
@@ -28,10 +35,13 @@ __all__ = [
     "Settings",
     "SettingsError",
     "is_address",
+    "is_main_origin",
     "load",
     "load_settings",
     "load_tables",
     "log_names",
+    "log_of_origin",
+    "origin_of_log",
     "settings_error_at",
     "settings_of_log",
     "share_counters",

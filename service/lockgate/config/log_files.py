@@ -1,4 +1,4 @@
-"""Where the files of each log lie: what is set for the main log, as it is for the log of an environment."""
+"""The logs of a gate: what each is called, and where its files lie. The main one, and those of environments."""
 
 from dataclasses import replace
 from typing import Final
@@ -8,11 +8,34 @@ from lockgate.errors import ConfigError
 
 MAIN_LOG: Final = ""
 """The name of the main log; another log has the name of its environment."""
+_MAIN_WORDS: Final = (
+    2  # of a main log's origin, HOST/NAME; a third one is an environment: it must not depend on a guess
+)
 
 
 def log_names(settings: Settings) -> tuple[str, ...]:
     """Return the names of the gate's logs, the main one first, each once."""
     return (MAIN_LOG, *dict.fromkeys(settings.environment_logs))
+
+
+def is_main_origin(origin: str) -> bool:
+    """Tell whether a log of this origin can be the main log of a gate whose environments have logs."""
+    words = origin.split("/")
+    return len(words) == _MAIN_WORDS and all(words)
+
+
+def origin_of_log(main: str, name: str) -> str:
+    """Return the origin of a log by its name, where the main log's origin is `main`."""
+    return main if name == MAIN_LOG else f"{main}/{name}"
+
+
+def log_of_origin(origin: str) -> str:
+    """Return the name of the log that has an origin: its environment, or `MAIN_LOG`.
+
+    The origin alone decides, so that whoever verifies a record needs no other log's key to tell what it may speak for.
+    """
+    words = origin.split("/")
+    return words[-1] if len(words) > _MAIN_WORDS else MAIN_LOG
 
 
 def settings_of_log(settings: Settings, name: str) -> Settings:
