@@ -6,8 +6,10 @@ transactions locks one log; and another setting later moves nothing that is unde
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lockgate.audit import AuditLog
+from lockgate.canonical_json import parse_canonical
 from lockgate.config import MAIN_LOG
 from lockgate.promotion.errors import LogNotConfiguredError
 
@@ -40,6 +42,18 @@ class Logs:
         if log is None:
             raise LogNotConfiguredError(f"want an environment with a log of its own, got {name[:80]!r}")
         return log
+
+    def body(self, name: str, record_id: str) -> Mapping[str, Any]:
+        """Return the body of a record.
+
+        Raises:
+            LogNotConfiguredError: There is no such log.
+            RecordUnknownError: It has no such record.
+            RecordPrunedError: It has no such record any more.
+            StorageError: The database cannot be read.
+        """
+        body: Mapping[str, Any] = parse_canonical(self.named(name).record_by_id(record_id).body)["body"]
+        return body
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all, the main one first."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, select
 
 from lockgate.clock import EpochNs
+from lockgate.permits import Permit
 from lockgate.storage.tables import rollout as rollout_table
 
 
@@ -24,27 +25,26 @@ class Rollout:
     row_version: int
 
 
-def put_permitted(connection: Connection, rollout: Rollout, now: EpochNs) -> None:
-    """Keep a promotion's newest permit: a rollout that begins, or begins anew because a permit ran out."""
+def put_permitted(connection: Connection, permit: Permit, model: str, target: str) -> None:
+    """Keep a promotion's newest permit: a rollout begins, or begins anew with another permit.
+
+    Who carries it out stays who it was at first.
+    """
     values = {
         "under_way": 1,
         "step": 0,
         "percent": 0,
-        "permit_id": rollout.permit_id,
+        "permit_id": permit.id,
         "permit_used_ns": None,
         "attempts": 0,
-        "due_ns": now,
+        "due_ns": permit.issued,
         "code": "",
-        "row_version": rollout.row_version,
     }
     columns = rollout_table.c
-    changed = connection.execute(
-        rollout_table.update().where(columns.promotion_id == rollout.promotion_id).values(values)
-    )
-    if changed.rowcount == 0:
-        names = {"promotion_id": rollout.promotion_id, "model": rollout.model}
-        where = {"environment": rollout.environment, "target": rollout.target}
-        connection.execute(rollout_table.insert().values({**names, **where, **values}))
+    begun = {"promotion_id": permit.promotion, "model": model, "environment": permit.environment, "target": target}
+    again = rollout_table.update().where(columns.promotion_id == permit.promotion)
+    if connection.execute(again.values(row_version=columns.row_version + 1, **values)).rowcount == 0:
+        connection.execute(rollout_table.insert().values(row_version=1, **begun, **values))
 
 
 def use_permit(connection: Connection, rollout: Rollout, *, percent: int, now: EpochNs) -> bool:

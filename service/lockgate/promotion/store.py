@@ -178,6 +178,32 @@ def _same_arrival(promotion: Promotion) -> ColumnElement[bool]:
     )
 
 
+def older_allowed(connection: Connection, promotion: Promotion, limit: int) -> list[RowMapping]:
+    """Return the rows of allowed promotions in the same log, of the same arrival, asked for before; newest first."""
+    columns, request = promotion_table.c, promotion.request
+    number = select(columns.number).where(columns.id == promotion.id).scalar_subquery()
+    statement = select(promotion_table).where(
+        columns.model == request.model,
+        columns.to_environment == request.transition.to_environment,
+        columns.log == promotion.log,
+        columns.state == PromotionState.ALLOWED.value,
+        columns.number < number,
+    )
+    return list(connection.execute(statement.order_by(columns.number.desc()).limit(limit)).mappings())
+
+
+def newest_allowed(connection: Connection, model: str, environment: str, now: EpochNs) -> RowMapping | None:
+    """Return the row of the newest promotion of a model into an environment that is allowed and has time left."""
+    columns = promotion_table.c
+    statement = select(promotion_table).where(
+        columns.model == model,
+        columns.to_environment == environment,
+        columns.state == PromotionState.ALLOWED.value,
+        columns.expires_ns > now,
+    )
+    return connection.execute(statement.order_by(columns.number.desc()).limit(1)).mappings().first()
+
+
 def insert_approval(connection: Connection, approval: Approval) -> None:
     """Keep an approval."""
     connection.execute(

@@ -62,6 +62,21 @@ class LogReader:
                 raise self._absent(connection, "record with this id")
             return self._receipt(connection, seq)
 
+    def record_by_id(self, event_id: str) -> StoredRecord:
+        """Return the record with this id, without proof that it is in the log.
+
+        Raises:
+            RecordUnknownError: There is no such record.
+            RecordPrunedError: There is none any more; of a pruned log nobody can tell whether there was one.
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._engine) as connection:
+            seq = store.find_seq(connection, self.origin, event_id)
+            entry = None if seq is None else store.read_entry(connection, self.origin, seq)
+            if entry is None:
+                raise self._absent(connection, "record with this id")
+            return StoredRecord(seq=entry.columns.seq, body=entry.body, leaf=entry.columns.leaf)
+
     def records(
         self, *, after: int | None = None, limit: int = 100, kind: str | None = None, actor: str | None = None
     ) -> tuple[StoredRecord, ...]:

@@ -1,0 +1,245 @@
+"""What was seen to run: it confirms a promotion, or shows that something is there which nobody promoted.
+
+An allow is no deployment until it is observed; and what is observed is what is live, whoever brought it there.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from sqlalchemy import Connection, Engine
+
+from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.clock import Clock, EpochNs, is_expired, parse_timestamp
+from lockgate.ids import new_id
+from lockgate.policy import PolicyInForce
+from lockgate.promotion import live_store, rollout_store, store
+from lockgate.promotion.errors import EnvironmentUnknownError
+from lockgate.promotion.events import Occasion
+from lockgate.promotion.intervals import LiveInterval, begin_after
+from lockgate.promotion.logs import Logs
+from lockgate.promotion.pointers import Pointers
+from lockgate.promotion.register import MovedError, now_us, promotion_from_row, settle
+from lockgate.promotion.rollout_parsing import Observation, parse_observation
+from lockgate.promotion.rollout_records import (
+    confirmation_event,
+    live_event,
+    pointer_event,
+    seconds_between,
+    supersession_event,
+)
+from lockgate.promotion.rollout_store import Rollout
+from lockgate.promotion.types import Promotion, PromotionState
+from lockgate.storage import read_transaction
+
+SUPERSEDED_MAX: Final = 50  # older promotions that one confirmation closes; the log takes 64 events in one transaction
+WHOLE_PERCENT: Final = 100  # of traffic: whoever sees it run sees it all
+
+ObservationResult: TypeAlias = Literal["confirmed", "unchanged", "out_of_band"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationAnswer:
+    """What became of an observation.
+
+    Attributes:
+        result: It confirmed a promotion; it is what was live already; or nobody promoted what was seen.
+        interval: What is live since.
+        promotion: The one that was confirmed, or None.
+        seconds: From its request to now, or None.
+        receipt: Of the record; None where nothing changed.
+    """
+
+    result: ObservationResult
+    interval: LiveInterval
+    promotion: Promotion | None = None
+    seconds: int | None = None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What stood in the database when an observation came in."""
+
+    live: LiveInterval | None
+    awaited: Promotion | None  # carried out now, with exactly this digest
+    rollout: Rollout | None  # the one under way, whatever its digest
+
+
+class Observations:
+    """Takes observations."""
+
+    def __init__(
+        self, *, database: Engine, logs: Logs, policy: PolicyInForce, pointers: Pointers, clock: Clock
+    ) -> None:
+        self._database = database
+        self._logs = logs
+        self._policy = policy
+        self._pointers = pointers
+        self._clock = clock
+
+    def observe(
+        self, actor: Actor, model: str, environment: str, body: bytes, *, trace: str | None
+    ) -> ObservationAnswer:
+        """Take down what somebody saw running.
+
+        The steps, of which the first that fits is the answer:
+          (1) The digest of the promotion that is being carried out confirms it. Seen while its permit holds, that
+              also says that the permit was used.
+          (2) The digest that is live already changes nothing.
+          (3) Any other digest is out of band, whatever its history.
+
+        Args:
+            actor: Who saw it.
+            model: The model, as promotions name it.
+            environment: Where.
+            body: As `v1/api/observation`.
+            trace: The HTTP request's id.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` breaks its schema.
+            EnvironmentUnknownError: The policy in force knows no such environment.
+            LogNotConfiguredError: The log that holds the promotion is not one of this gate.
+            ContendedError: Others kept changing what is live.
+            AuditError: It could not be recorded.
+            StorageError: The database failed.
+        """
+        seen = parse_observation(body)
+        if environment not in self._policy.engine.catalogue().environments:
+            raise EnvironmentUnknownError(f"want an environment of the policy, got {environment[:64]!r}")
+
+        def attempt() -> ObservationAnswer:
+            now = now_us(self._clock)
+            occasion = Occasion(actor=actor, model=model, now=now, trace=trace)
+            stands = self._look(model, environment, str(seen.digest), now)
+            # (1) What is being carried out.
+            if stands.awaited is not None and stands.rollout is not None:
+                return self._confirm(stands.awaited, stands.rollout, stands.live, occasion)
+            # (2) What is live already.
+            if stands.live is not None and stands.live.digest == str(seen.digest):
+                return ObservationAnswer(result="unchanged", interval=stands.live)
+            # (3) Anything else.
+            return self._begin_out_of_band(environment, seen, stands, occasion)
+
+        return settle(attempt)
+
+    def _look(self, model: str, environment: str, digest: str, now: EpochNs) -> _Seen:
+        with read_transaction(self._database) as connection:
+            live = live_store.read_open(connection, model, environment)
+            rollout = rollout_store.rollout_under_way(connection, model, environment)
+            row = None if rollout is None else store.read_promotion_row(connection, rollout.promotion_id)
+        if rollout is None or row is None:
+            return _Seen(live=live, awaited=None, rollout=rollout)
+        promotion = promotion_from_row(row, now)
+        fits = str(promotion.request.digest) == digest and (
+            promotion.state is PromotionState.EXECUTING
+            or (promotion.state is PromotionState.PERMITTED and self._permit_holds(promotion, rollout, now))
+        )
+        return _Seen(live=live, awaited=promotion if fits else None, rollout=rollout)
+
+    def _permit_holds(self, promotion: Promotion, rollout: Rollout, now: EpochNs) -> bool:
+        return not is_expired(parse_timestamp(self._logs.body(promotion.log, rollout.permit_id)["expires_at"]), now)
+
+    def _confirm(
+        self, promotion: Promotion, rollout: Rollout, live: LiveInterval | None, occasion: Occasion
+    ) -> ObservationAnswer:
+        request, now = promotion.request, occasion.now
+        interval = LiveInterval(
+            model=request.model,
+            environment=request.transition.to_environment,
+            version=request.version,
+            digest=str(request.digest),
+            begins=begin_after(live, now),
+            ends=None,
+            promotion_id=promotion.id,
+            log=promotion.log,
+            record_id=new_id(now),
+        )
+        pointer = self._pointers.find(interval.model, interval.environment)
+
+        def work(connection: Connection) -> Outcome[None]:
+            events: tuple[Event, ...] = ()
+            executing = promotion.row_version
+            if promotion.state is PromotionState.PERMITTED:
+                _move(connection, promotion, executing, PromotionState.PERMITTED, PromotionState.EXECUTING)
+                executing += 1
+                events += (
+                    pointer_event(
+                        occasion,
+                        promotion,
+                        pointer,
+                        permit_id=rollout.permit_id,
+                        former_version="",
+                        percent=WHOLE_PERCENT,
+                        told_by="observation",
+                    ),
+                )
+            _move(connection, promotion, executing, PromotionState.EXECUTING, PromotionState.CONFIRMED)
+            rollout_store.end_rollout(connection, promotion.id)
+            if not live_store.replace_open(connection, live, interval):
+                raise MovedError
+            events += (confirmation_event(occasion, promotion, interval, rollout.permit_id),)
+            events += _supersede_older(connection, promotion, occasion)
+            return Outcome(value=None, events=events)
+
+        committed = self._logs.named(promotion.log).transact(work)
+        receipt = next(each for each in committed.receipts if interval.record_id.encode() in each.record)
+        return ObservationAnswer(
+            result="confirmed",
+            interval=interval,
+            promotion=promotion,
+            seconds=seconds_between(promotion.created, now),
+            receipt=receipt,
+        )
+
+    def _begin_out_of_band(
+        self, environment: str, seen: Observation, stands: _Seen, occasion: Occasion
+    ) -> ObservationAnswer:
+        log = self._logs.name_for(environment)
+        interval = LiveInterval(
+            model=occasion.model,
+            environment=environment,
+            version=seen.version,
+            digest=str(seen.digest),
+            begins=begin_after(stands.live, occasion.now),
+            ends=None,
+            promotion_id="",
+            log=log,
+            record_id=new_id(occasion.now),
+        )
+
+        def work(connection: Connection) -> Outcome[None]:
+            if rollout_store.rollout_under_way(connection, occasion.model, environment) != stands.rollout:
+                raise MovedError  # what was seen may be what somebody brings at this moment
+            if not live_store.replace_open(connection, stands.live, interval):
+                raise MovedError
+            return Outcome(value=None, events=(live_event(occasion, interval),))
+
+        receipt = self._logs.named(log).transact(work).receipts[0]
+        return ObservationAnswer(result="out_of_band", interval=interval, receipt=receipt)
+
+
+def _move(
+    connection: Connection, promotion: Promotion, row_version: int, before: PromotionState, after: PromotionState
+) -> None:
+    if not store.move_promotion(
+        connection,
+        promotion.id,
+        row_version=row_version,
+        before=before,
+        after=after,
+        decision_id=promotion.decision_id,
+    ):
+        raise MovedError
+
+
+def _supersede_older(connection: Connection, confirmed: Promotion, occasion: Occasion) -> tuple[Event, ...]:
+    # Of the same log: one transaction writes to one. What another log holds from before ends with its time.
+    events = []
+    for row in store.older_allowed(connection, confirmed, SUPERSEDED_MAX):
+        older = promotion_from_row(row, occasion.now)
+        if older.state is not PromotionState.ALLOWED:
+            continue  # its time ran out: that is recorded when somebody looks
+        _move(connection, older, older.row_version, PromotionState.ALLOWED, PromotionState.SUPERSEDED)
+        events.append(supersession_event(occasion, older, confirmed.id))
+    return tuple(events)

@@ -1,0 +1,104 @@
+"""Rolling back: finds the last good version, and asks for it by the gate's own way, with its own evidence again.
+
+The gate decides by its own, smaller row of the matrix; signatures are verified afresh, so that what was revoked since
+does not come back.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import Connection, Engine, RowMapping
+
+from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
+from lockgate.identity import Principal
+from lockgate.promotion import live_store, rollout_store, store
+from lockgate.promotion.errors import EvidenceErasedError, NoGoodVersionError
+from lockgate.promotion.gate import Gate
+from lockgate.promotion.logs import Logs
+from lockgate.promotion.parsing import request_from_row
+from lockgate.promotion.rollout_parsing import RollbackRequest, parse_rollback_request
+from lockgate.promotion.types import PromotionAnswer, PromotionState, ReceivedRequest, Transition
+from lockgate.storage import read_transaction
+
+INTERVALS_MAX: Final = 1000  # looked back at: a change an hour for six weeks
+
+
+class Rollbacks:
+    """Asks for rollbacks."""
+
+    def __init__(self, *, database: Engine, logs: Logs, gate: Gate) -> None:
+        self._database = database
+        self._logs = logs
+        self._gate = gate
+
+    def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
+        """Ask for the last good version of a model in an environment, or for a named earlier one.
+
+        Args:
+            requester: Who asks; authenticated, and permitted to ask.
+            body: As `v1/api/rollback_request`.
+            idempotency_key: As `Gate.request`.
+            trace: The HTTP request's id.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` breaks its schema.
+            NoGoodVersionError: There is nothing to roll back to.
+            EvidenceErasedError: Its evidence was erased or pruned.
+            LogNotConfiguredError: The log that holds its evidence is not one of this gate.
+            LockgateError: As `Gate.request`.
+        """
+        wanted = parse_rollback_request(body)
+        return self._gate.take_in(
+            requester, lambda: self._receive(wanted), body=body, idempotency_key=idempotency_key, trace=trace
+        )
+
+    def _receive(self, wanted: RollbackRequest) -> ReceivedRequest:
+        with read_transaction(self._database) as connection:
+            row = _find_good(connection, wanted)
+        if row is None:
+            raise NoGoodVersionError(
+                "want an earlier version that was confirmed there and was not rolled back; there is none"
+            )
+        transition = Transition(kind="rollback", from_environment=wanted.environment, to_environment=wanted.environment)
+        request = replace(request_from_row(row["request"]), transition=transition, reason=wanted.reason)
+        bundles = {item.bundle_sha256: self._bundle(row["log"], item.bundle_sha256) for item in request.evidence}
+        return ReceivedRequest(request=request, bundles=bundles)
+
+    def _bundle(self, log: str, sha256: str) -> bytes:
+        try:
+            return self._logs.named(log).attachment(sha256)
+        except (ErasedError, RecordUnknownError, RecordPrunedError) as exc:
+            raise EvidenceErasedError(
+                "the evidence of the version to roll back to is in the log no more; promote it with its evidence"
+            ) from exc
+
+
+def _find_good(connection: Connection, wanted: RollbackRequest) -> RowMapping | None:
+    """Return the row of the promotion that brought the version to go back to, or None.
+
+    The steps:
+      (1) What is to be left: what is being carried out and was moved already; else what is live.
+      (2) Back in time, the newest that a promotion brought and that is not to be left; nor was it ever replaced by a
+          rollback, unless a person names its version.
+    """
+    model, environment = wanted.model, wanted.environment
+    page = live_store.list_intervals(connection, model, environment, before=None, limit=INTERVALS_MAX)
+    # (1) What is to be left.
+    left = page[0][1].digest if page else ""
+    rollout = rollout_store.rollout_under_way(connection, model, environment)
+    moved = None if rollout is None else store.read_promotion_row(connection, rollout.promotion_id)
+    if moved is not None and moved["state"] == PromotionState.EXECUTING.value:
+        left = moved["digest"]
+    # (2) Back in time.
+    bad: set[str] = set()
+    replaced_by = ""
+    for _, interval in page:
+        if replaced_by == "rollback":
+            bad.add(interval.digest)
+        row = store.read_promotion_row(connection, interval.promotion_id) if interval.promotion_id else None
+        replaced_by = "" if row is None else row["kind"]
+        fits = interval.version == wanted.version if wanted.version else interval.digest not in bad
+        if row is not None and fits and interval.digest != left:
+            return row
+    return None
