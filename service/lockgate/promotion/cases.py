@@ -8,12 +8,14 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs
-from lockgate.digests import Sha256Hex
+from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
 from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.events import DECISION
+from lockgate.promotion.holds import is_held
+from lockgate.promotion.lineage import find_snapshot
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
@@ -29,24 +31,32 @@ class CaseReader:
         self._logs = logs
 
     def new(self, promotion: Promotion, received: ReceivedRequest, *, now: EpochNs, dry_run: bool) -> Case:
-        """Gather the case of a request that just came in.
+        """Gather the case of a request that just came in, and freeze the newest lineage of what it is about.
 
         A dry run is answered as if its caller were a requester: who else wants to know what a request would get?
 
+        Returns:
+            The case; its promotion names the lineage.
+
         Raises:
+            AuditError: The main log cannot be read.
             StorageError: The database failed.
         """
+        request = promotion.request
         allowed_in_target = self._was_allowed(promotion)
+        lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
             if dry_run:
                 requester = replace(requester, roles=tuple(sorted({*requester.roles, REQUESTER})))
             return Case(
-                promotion=promotion,
+                promotion=replace(promotion, lineage=sha256_hex(lineage) if lineage else ""),
                 requester=requester,
                 bundles=received.bundles,
                 approvals=(),
                 allowed_in_target=allowed_in_target,
+                held=is_held(connection, request.model, request.transition.to_environment),
+                lineage=lineage,
                 now=now,
                 dry_run=dry_run,
             )
@@ -56,13 +66,14 @@ class CaseReader:
 
         Raises:
             LogNotConfiguredError: The log that holds its records is not one of this gate.
-            EvidenceErasedError: A bundle of the request was erased on purpose.
-            LogInconsistentError: The log does not hold a bundle of the request any more.
+            EvidenceErasedError: A bundle of the request, or its lineage, was erased on purpose.
+            LogInconsistentError: The log does not hold a bundle of the request, or its lineage, any more.
             StorageError: The database failed.
         """
         bundles = {
-            item.bundle_sha256: self._bundle(promotion.log, item.bundle_sha256) for item in promotion.request.evidence
+            item.bundle_sha256: self._kept(promotion.log, item.bundle_sha256) for item in promotion.request.evidence
         }
+        lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
         allowed_in_target = self._was_allowed(promotion)
         with read_transaction(self._database) as connection:
             return Case(
@@ -71,6 +82,8 @@ class CaseReader:
                 bundles=bundles,
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
                 allowed_in_target=allowed_in_target,
+                held=is_held(connection, promotion.request.model, promotion.request.transition.to_environment),
+                lineage=lineage,
                 now=now,
                 dry_run=False,
             )
@@ -89,17 +102,20 @@ class CaseReader:
             return False  # what cannot be shown any more allows nothing
         return bool(record["kind"] == DECISION and record["body"]["verdict"] == Verdict.ALLOW.value)
 
-    def _bundle(self, log: str, sha256: Sha256Hex) -> bytes:
+    def _kept(self, log: str, sha256: Sha256Hex) -> bytes:
         try:
             return self._logs.named(log).attachment(sha256)
         except ErasedError as exc:
             raise EvidenceErasedError("the evidence of this promotion was erased; request anew with evidence") from exc
         except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned
-            raise LogInconsistentError("the log does not hold a bundle of this promotion any more") from exc
+            raise LogInconsistentError("the log does not hold what this promotion was made of any more") from exc
 
 
-def people_moved(connection: Connection, case: Case) -> bool:
-    """Tell whether anybody in the case lost or gained a role or an identity since it was gathered."""
+def has_moved(connection: Connection, case: Case) -> bool:
+    """Tell whether, since it was gathered, anybody in the case lost or gained a role or an identity, or a hold came."""
+    request = case.promotion.request
+    if is_held(connection, request.model, request.transition.to_environment) != case.held:
+        return True
     people = (case.requester, *(approver for _, approver in case.approvals))
     return any(_as_now(connection, person.subject) != person for person in people)
 

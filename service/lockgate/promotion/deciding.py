@@ -17,7 +17,7 @@ from lockgate.digests import Sha256Hex
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError, PolicyRevision
 from lockgate.promotion import store
-from lockgate.promotion.cases import CaseReader, people_moved
+from lockgate.promotion.cases import CaseReader, has_moved
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.events import DECISION, FAILURE, Occasion, make_event
@@ -122,7 +122,7 @@ class Decider:
         case = self._cases.new(promotion, received, now=occasion.now, dry_run=False)
         evaluation = self._evaluator.evaluate(case)
         decision = evaluation.decision
-        decided = replace(promotion, state=state_after(decision.verdict, rejected=False))
+        decided = replace(case.promotion, state=state_after(decision.verdict, rejected=False))
         answer = IdempotentAnswer(
             request_sha256=body_sha256, promotion_id=promotion.id, decision_id=promotion.decision_id
         )
@@ -134,7 +134,8 @@ class Decider:
                 raise MovedError  # another call with this key was faster: answer as it was answered
             self._check_fresh(connection, case, evaluation)
             store.insert_promotion(connection, decided)
-            attachments = (evaluation.input_bytes, *received.bundles.values())
+            lineage = (case.lineage,) if case.lineage else ()
+            attachments = (evaluation.input_bytes, *lineage, *received.bundles.values())
             event = make_event(DECISION, decided.decision_id, occasion, decision.document, *attachments)
             return Outcome(value=None, events=(event,))
 
@@ -203,5 +204,5 @@ class Decider:
         policy_moved = evaluation.policy_revision != self._evaluator.policy_revision()
         denied = evaluation.decision.verdict is Verdict.DENY  # it counts on nothing that could run out
         expired = age < 0 or (is_expired(evaluation.good_until, now) and not denied)
-        if expired or trust_moved or policy_moved or people_moved(connection, case):
+        if expired or trust_moved or policy_moved or has_moved(connection, case):
             raise MovedError

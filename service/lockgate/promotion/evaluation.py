@@ -25,6 +25,7 @@ from lockgate.policy import (
     input_bytes,
 )
 from lockgate.promotion.decisions import DRY_RUN_PROMOTION_ID, decision_document
+from lockgate.promotion.lineage import lineage_facts
 from lockgate.promotion.types import Approval, Decision, Promotion, VerifiedEvidence
 
 
@@ -37,7 +38,8 @@ class Case:
     bundles: Mapping[Sha256Hex, bytes]
     approvals: tuple[tuple[Approval, Principal], ...]  # each with its approver as they are now
     allowed_in_target: bool  # this artifact was allowed into the target environment before
-    held: bool = False  # a hold on the model in the target environment is in force
+    held: bool  # a hold on the model in the target environment is in force
+    lineage: bytes  # the snapshot that was frozen with the request; empty where there was none
     now: EpochNs
     dry_run: bool
 
@@ -168,7 +170,7 @@ def _policy_input(case: Case, evidence: VerifiedEvidence, revision: PolicyRevisi
             ),
         ),
         approvals=tuple(_approval(approval, approver) for approval, approver in case.approvals),
-        lineage=None,
+        lineage=lineage_facts(case.lineage),
         allowed_in_target=case.allowed_in_target,
         held=case.held,
     )

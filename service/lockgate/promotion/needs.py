@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select
 from lockgate.audit.keeping.pruning import Needs
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
-from lockgate.promotion.parsing import request_from_row
+from lockgate.promotion.parsing import lineage_from_row, request_from_row
 from lockgate.promotion.types import PromotionState
 from lockgate.storage.tables import approval, idempotency, promotion
 
@@ -13,8 +13,8 @@ from lockgate.storage.tables import approval, idempotency, promotion
 def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
     """Return the records and attachments of a log without which a promotion that can still be decided could not be.
 
-    That is: its newest decision, its approvals, the answer to its idempotency key, and its bundles. What is closed
-    needs nothing: asked for later, its decision is in the archive.
+    That is: its newest decision, its approvals, the answer to its idempotency key, its bundles and its
+    lineage. What is closed needs nothing: asked for later, its decision is in the archive.
 
     Args:
         connection: In the transaction that prunes.
@@ -28,6 +28,7 @@ def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
     for row in connection.execute(select(promotion.c.decision_id, promotion.c.request).where(is_open)):
         records.add(row.decision_id)
         bundles.update(item.bundle_sha256 for item in request_from_row(row.request).evidence)
+        bundles.update(filter(None, [lineage_from_row(row.request)]))
     opened = select(promotion.c.id).where(is_open)
     records.update(connection.scalars(select(approval.c.id).where(approval.c.promotion_id.in_(opened))))
     records.update(connection.scalars(select(idempotency.c.decision_id).where(idempotency.c.promotion_id.in_(opened))))

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from lockgate.canonical_json import canonicalize, parse_canonical, parse_json
 from lockgate.clock import format_timestamp, parse_timestamp
@@ -79,8 +79,11 @@ def parse_withdrawal_request(body: bytes) -> str:
     return reason
 
 
-def request_row(request: PromotionRequest) -> bytes:
-    """Write a request as it is kept: canonical JSON, bundles by digest (the log keeps their bytes as attachments)."""
+def request_row(request: PromotionRequest, lineage: Sha256Hex | Literal[""]) -> bytes:
+    """Write a request as it is kept: canonical JSON; bundles, and the lineage that was frozen with it, by digest.
+
+    The log keeps their bytes as attachments.
+    """
     return canonicalize(
         {
             "kind": request.transition.kind,
@@ -92,6 +95,7 @@ def request_row(request: PromotionRequest) -> bytes:
             "contributors": [{"subject": made.subject, "role": made.role} for made in request.contributors],
             "evidence": _evidence_list(request.evidence),
             "reason": request.reason,
+            "lineage": lineage,
         }
     )
 
@@ -99,6 +103,12 @@ def request_row(request: PromotionRequest) -> bytes:
 def request_from_row(row: bytes) -> PromotionRequest:
     """Read what `request_row` wrote."""
     return _request(parse_canonical(row))
+
+
+def lineage_from_row(row: bytes) -> Sha256Hex | Literal[""]:
+    """Read which lineage was frozen with a request; requests from before there was any have none."""
+    lineage: Sha256Hex | Literal[""] = parse_canonical(row).get("lineage", "")
+    return lineage
 
 
 def approval_document(approval: Approval) -> dict[str, Any]:

@@ -30,7 +30,12 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
 from lockgate.promotion.logs import Logs
-from lockgate.promotion.parsing import approval_document, parse_withdrawal_request, request_from_row
+from lockgate.promotion.parsing import (
+    approval_document,
+    lineage_from_row,
+    parse_withdrawal_request,
+    request_from_row,
+)
 from lockgate.promotion.states import EXPIRING, state_after
 from lockgate.promotion.types import (
     Approval,
@@ -331,6 +336,7 @@ def promotion_from_row(row: RowMapping, now: EpochNs) -> Promotion:
         state=state,
         row_version=row["row_version"],
         request=request_from_row(row["request"]),
+        lineage=lineage_from_row(row["request"]),
         requester=row["requester"],
         created=row["created_ns"],
         expires=row["expires_ns"],

@@ -54,7 +54,7 @@ def insert_promotion(connection: Connection, promotion: Promotion) -> None:
             requester=promotion.requester,
             created_ns=promotion.created,
             expires_ns=promotion.expires,
-            request=request_row(request),
+            request=request_row(request, promotion.lineage),
             decision_id=promotion.decision_id,
             log=promotion.log,
         )

@@ -1,6 +1,6 @@
 """Feast's feature services and views, over the REST interface of its registry server: read by hand, no Feast in here.
 
-Whether a view is deprecated or holds personal data is said by tags, `deprecated` and `pii`, of the view or of one of its
+Tags say whether a view is deprecated or holds personal data, `deprecated` and `pii`, of the view or of one of its
 features; any value but `false`, `no`, `0` and nothing means that it is so.
 
 Source: `feast serve_registry --rest-api` of Feast 0.67, routes `feature_services/{name}` and `feature_views/{name}`, as

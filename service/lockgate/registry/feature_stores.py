@@ -6,7 +6,7 @@ A version's feature service is looked for in this order, and never guessed from 
 (2) the tag of this name on the run that made it;
 (3) the mapping of the settings.
 
-Its project is what the tag `feast.project` says beside it, of the version or else of its run; a mapping names it itself.
+Its project is what the tag `feast.project` says, of the version or else of its run; a mapping names it itself.
 """
 
 import re

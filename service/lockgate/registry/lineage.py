@@ -4,6 +4,7 @@ A snapshot is canonical JSON (schema `v1/registry/lineage`); its SHA-256 names i
 store said, and what could not be found out; whether that is enough is the policy's to say.
 """
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from lockgate.canonical_json import CanonicalJSONError, MalformedJSONError, canonicalize, parse_canonical
 from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
-from lockgate.digests import DigestError, parse_digest
+from lockgate.digests import DigestError, Sha256Hex, parse_digest
 from lockgate.registry.errors import RegistryAnswerError
 from lockgate.registry.metadata import named_list
 from lockgate.registry.types import Dataset, NamedValue, RegistryVersion, Run
@@ -289,6 +290,19 @@ def parse_lineage(body: bytes) -> Lineage:
         problems=tuple(document["problems"]),
         score=document["score"],
     )
+
+
+def record_id(sha256: Sha256Hex) -> str:
+    """Return the id of the record that says that a snapshot was collected: whoever has one finds the other.
+
+    A UUID of version 8 made of the first 128 bits of the snapshot's SHA-256.
+
+    Source: RFC 9562, section 5.8.
+    """
+    value = int(sha256[:32], 16)
+    value = value & ~(0xF << 76) | 0x8 << 76
+    value = value & ~(0x3 << 62) | 0b10 << 62
+    return str(uuid.UUID(int=value))
 
 
 def same_finding(one: Lineage, other: Lineage) -> bool:
