@@ -27,8 +27,8 @@ from lockgate.registry.errors import (
 )
 from lockgate.registry.feature_stores import FeatureStorePort, declared_service
 from lockgate.registry.lineage import (
-    FeatureService,
     Features,
+    FeatureService,
     Lineage,
     LineageProblem,
     lineage_bytes,

@@ -6,6 +6,7 @@ from lockgate.audit.keeping.pruning import Needs
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
 from lockgate.promotion.parsing import lineage_from_row, request_from_row
+from lockgate.promotion.states import EXPIRING
 from lockgate.promotion.types import PromotionState
 from lockgate.storage.tables import approval, idempotency, promotion
 
@@ -18,17 +19,20 @@ def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
 
     Args:
         connection: In the transaction that prunes.
-        now: Whatever is pending and has not run out by then is open.
+        now: Whatever may still be decided, and has not run out by then, is open; what is being carried out is, anyway.
         log: The name of the log that is pruned.
     """
-    is_pending = (promotion.c.state == PromotionState.PENDING.value) & (promotion.c.expires_ns > now)
-    is_open = is_pending & (promotion.c.log == log)
+    waits = promotion.c.state.in_([state.value for state in EXPIRING]) & (promotion.c.expires_ns > now)
+    runs = promotion.c.state == PromotionState.EXECUTING.value
+    is_open = (waits | runs) & (promotion.c.log == log)
     records: set[str] = set()
     bundles: set[Sha256Hex] = set()
     for row in connection.execute(select(promotion.c.decision_id, promotion.c.request).where(is_open)):
         records.add(row.decision_id)
         bundles.update(item.bundle_sha256 for item in request_from_row(row.request).evidence)
-        bundles.update(filter(None, [lineage_from_row(row.request)]))
+        lineage = lineage_from_row(row.request)
+        if lineage:
+            bundles.add(lineage)
     opened = select(promotion.c.id).where(is_open)
     records.update(connection.scalars(select(approval.c.id).where(approval.c.promotion_id.in_(opened))))
     records.update(connection.scalars(select(idempotency.c.decision_id).where(idempotency.c.promotion_id.in_(opened))))
