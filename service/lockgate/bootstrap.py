@@ -16,7 +16,7 @@ from lockgate.audit import AuditLog, KindCatalogue, Signer, load_signer
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_error_at, settings_of_log
+from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_of_log
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
 from lockgate.delivery.errors import WebhookInvalidError
 from lockgate.delivery.reading import EventReader
@@ -25,32 +25,29 @@ from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.delivery.worker import Job
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
-from lockgate.identity import IdentityStore, Issuer, IssuerInvalidError, JWKSSource, parse_issuers
+from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
+from lockgate.permits import find_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.registration import REGISTRATION_KINDS, Registration
-from lockgate.registry import (
-    BUILTIN,
-    RegistryInvalidError,
-    RegistryPort,
-    RegistrySettings,
-    parse_registries,
-)
+from lockgate.registry import BUILTIN, RegistryPort, RegistrySettings
 from lockgate.registry.builtin import BuiltinRegistry
 from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.mlflow import MLflowRegistry
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
+from lockgate.settings_tables import read_issuers, read_registries, read_usage_sources, read_webhooks
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
+from lockgate.usage import UsageCounts, UsageJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +70,11 @@ class Services:
     registries: Mapping[str, RegistryPort]  # by name; the built-in one always
     registration: Registration
     models: ModelReader
+    lifecycle: Lifecycle
     database: Engine
     events: EventReader
     deliveries: Deliveries
+    usage: UsageCounts
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -150,6 +149,7 @@ def check_settings(settings: Settings) -> Accepted:
     for log in open_logs(settings, SystemClock(), database):
         log.check_head()
     database.dispose()
+    find_permit_key(settings.permit_key_file)
     domains = load_trust_domains(settings.trust_dir)
     if settings.default_trust_domain not in domains.by_name:
         raise ConfigError(
@@ -190,7 +190,7 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         instance: What its processes share.
 
     Raises:
-        LockgateError: The log's key is unusable.
+        LockgateError: The log's key or the permit key is unusable.
     """
     followed = instance.changed
     accepted = instance.get()
@@ -238,8 +238,9 @@ def build_services(settings: Settings, instance: Instance) -> Services:
     )
     registry_settings = read_registries(settings)
     registries = build_registries(registry_settings, database)
+    gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings)
     return Services(
-        gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings),
+        gate=gate,
         register=Register(database=database, logs=logs, clock=clock),
         log=log,
         logs=logs,
@@ -255,9 +256,20 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         registries=registries,
         registration=Registration(log=log, database=database, clock=clock, registries=registries),
         models=ModelReader(database, registries),
+        lifecycle=Lifecycle.build(
+            database=database,
+            logs=logs,
+            gate=gate,
+            evaluator=evaluator,
+            policy=policy,
+            registries=registry_settings,
+            clock=clock,
+            permit_key=find_permit_key(settings.permit_key_file),
+        ),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
         deliveries=Deliveries(database=database, log=log, clock=clock),
+        usage=UsageCounts(database, clock),
     )
 
 
@@ -280,6 +292,7 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
             for webhook in webhooks
         ),
         UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
+        *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
     )
 
 

@@ -24,10 +24,11 @@ from lockgate.evidence import TrustFolder
 from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
 from lockgate.login.web_login import LoginSettings, WebLogin
+from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.registration import REGISTRATION_KINDS, Registration
 from lockgate.registry import parse_registries
@@ -35,6 +36,7 @@ from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
+from lockgate.usage import UsageCounts
 from lockgate.web.app import create_app
 from support.clocks import FixedClock
 
@@ -242,8 +244,9 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     )
     registry_settings = parse_registries(registries, folder)
     ports = build_registries(registry_settings, database)
+    the_gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings)
     services = Services(
-        gate=Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings),
+        gate=the_gate,
         register=Register(database=database, logs=logs, clock=clock),
         log=log,
         logs=logs,
@@ -259,9 +262,20 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         registries=ports,
         registration=Registration(log=log, database=database, clock=clock, registries=ports),
         models=ModelReader(database, ports),
+        lifecycle=Lifecycle.build(
+            database=database,
+            logs=logs,
+            gate=the_gate,
+            evaluator=evaluator,
+            policy=policy,
+            registries=registry_settings,
+            clock=clock,
+            permit_key=create_permit_key(folder / "permit.key"),
+        ),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
         deliveries=Deliveries(database=database, log=log, clock=clock),
+        usage=UsageCounts(database, clock),
     )
     return GateUnderTest(
         folder=folder,
