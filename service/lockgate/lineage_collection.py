@@ -236,7 +236,7 @@ class LineageCollector:
 
     def _is_recorded(self, sha256: Sha256Hex) -> bool:
         try:
-            self._log.receipt_by_id(record_id(sha256))
+            self._log.record_by_id(record_id(sha256))
         except (RecordUnknownError, RecordPrunedError):
             return False
         return True

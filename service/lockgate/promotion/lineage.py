@@ -36,7 +36,7 @@ def find_snapshot(database: Engine, log: AuditLog, model: str, version: str) -> 
     if stored is None:
         return b""
     try:
-        record = parse_canonical(log.receipt_by_id(record_id(stored.sha256)).record)
+        record = parse_canonical(log.record_by_id(record_id(stored.sha256)).body)
     except (RecordUnknownError, RecordPrunedError):
         return b""
     body = record["body"]
