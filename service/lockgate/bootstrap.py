@@ -6,7 +6,7 @@ The web application and the command line see the rooms through what this makes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
@@ -18,10 +18,8 @@ from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
 from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_of_log
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
-from lockgate.delivery.errors import WebhookInvalidError
 from lockgate.delivery.reading import EventReader
 from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
-from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.delivery.worker import Job
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
@@ -48,6 +46,16 @@ from lockgate.settings_tables import read_issuers, read_registries, read_usage_s
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 from lockgate.usage import UsageCounts, UsageJob
+
+# Every kind of record that Lockgate writes beside the log's own, each with the schema of its body.
+RECORD_KINDS: Final[Mapping[str, str]] = {
+    **GATE_KINDS,
+    **IDENTITY_KINDS,
+    **AUTHORIZATION_KINDS,
+    **RELOADING_KINDS,
+    **DELIVERY_KINDS,
+    **REGISTRATION_KINDS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +95,7 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         engine=database,
         signer=load_signer(settings.log_key_file, settings.log_signer_command),
         clock=clock,
-        catalogue=KindCatalogue(
-            {
-                **GATE_KINDS,
-                **IDENTITY_KINDS,
-                **AUTHORIZATION_KINDS,
-                **RELOADING_KINDS,
-                **DELIVERY_KINDS,
-                **REGISTRATION_KINDS,
-            }
-        ),
+        catalogue=KindCatalogue(RECORD_KINDS),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
         former_signer=load_former_signer(settings),
@@ -294,54 +293,6 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
         UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
         *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
     )
-
-
-def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
-    """Read the `[[issuer]]` tables of the settings.
-
-    Raises:
-        SettingsError: One of them cannot be used, or people are to log in with one that is not there or has another
-            audience; the message has its line.
-    """
-    folder = Path() if settings.config_file is None else settings.config_file.parent
-    try:
-        issuers = parse_issuers(tables, folder)
-    except IssuerInvalidError as exc:
-        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
-    if settings.login_issuer:
-        audiences = {issuer.name: issuer.audience for issuer in issuers}
-        if settings.login_issuer not in audiences:
-            raise settings_error_at(settings.config_file, "login_issuer", "want the name of an [[issuer]]")
-        if audiences[settings.login_issuer] != settings.login_client_id:
-            want = f"want the audience of the issuer {settings.login_issuer}: its tokens are for its client"
-            raise settings_error_at(settings.config_file, "login_client_id", want)
-    return issuers
-
-
-def read_registries(settings: Settings) -> tuple[RegistrySettings, ...]:
-    """Read the `[[registry]]` tables of the settings.
-
-    Raises:
-        SettingsError: One of them cannot be used; the message has its line.
-    """
-    folder = Path() if settings.config_file is None else settings.config_file.parent
-    try:
-        return parse_registries(settings.tables["registry"], folder)
-    except RegistryInvalidError as exc:
-        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
-
-
-def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
-    """Read the `[[webhook]]` tables of the settings.
-
-    Raises:
-        SettingsError: One of them cannot be used; the message has its line.
-    """
-    folder = Path() if settings.config_file is None else settings.config_file.parent
-    try:
-        return parse_webhooks(settings.tables["webhook"], folder)
-    except WebhookInvalidError as exc:
-        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
 
 
 def build_registries(registries: Sequence[RegistrySettings], database: Engine) -> Mapping[str, RegistryPort]:

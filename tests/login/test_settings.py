@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.bootstrap import read_issuers
 from lockgate.config import SettingsError, load
+from lockgate.settings_tables import read_issuers
 
 ISSUER = """
 [[issuer]]

@@ -11,8 +11,8 @@ from lockgate.canonical_json import MalformedJSONError
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.errors import LockgateError
 from lockgate.schemas import SchemaError
-from lockgate.usage import UsageDayError, UsageKey, UsageRow, parse_usage_report
-from lockgate.usage.reports import DAYS_BACK_MAX, ROWS_MAX
+from lockgate.usage import UsageDayError, UsageKey, UsageRow
+from lockgate.usage.reports import DAYS_BACK_MAX, ROWS_MAX, parse_usage_report
 from lockgate.usage.types import day_at, read_day, write_day
 
 NOW = parse_timestamp("2026-11-23T09:00:00.000000Z")

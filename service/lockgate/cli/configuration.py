@@ -10,7 +10,6 @@ import click
 
 from lockgate.audit import load_public_key
 from lockgate.audit.formats.log_policy import POLICY_CHARS_MAX, parse_log_policy
-from lockgate.bootstrap import read_issuers, read_registries, read_webhooks
 from lockgate.cli.audit.settings import load_timestamp_trust
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import SettingsSource, source_options
@@ -22,6 +21,7 @@ from lockgate.config.secret_files import is_open_to_all
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.rendering import plain
+from lockgate.settings_tables import read_issuers, read_registries, read_usage_sources, read_webhooks
 from lockgate.storage import open_engine
 
 
@@ -179,6 +179,7 @@ _TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
     lambda settings: read_issuers(settings, settings.tables["issuer"]),
     read_registries,
     read_webhooks,
+    read_usage_sources,
 )
 """Each reads the arrays of tables of one room."""
 

@@ -7,7 +7,6 @@ apart from what is not used. Counts are no evidence: no decision reads them, and
 from lockgate.usage.counts import UsageCounts
 from lockgate.usage.errors import UsageDayError, UsageError, UsageSourceError
 from lockgate.usage.job import UsageJob
-from lockgate.usage.reports import parse_usage_report
 from lockgate.usage.settings import UsageSettingsError, UsageSource, parse_usage_sources
 from lockgate.usage.types import IdleVersion, UsageFilter, UsageKey, UsageRow
 
@@ -23,6 +22,5 @@ __all__ = [
     "UsageSettingsError",
     "UsageSource",
     "UsageSourceError",
-    "parse_usage_report",
     "parse_usage_sources",
 ]

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from lockgate.clock import Clock, EpochNs
 from lockgate.storage import read_transaction, write_transaction
 from lockgate.usage import store
+from lockgate.usage.reports import parse_usage_report
 from lockgate.usage.types import DAY_NS, IdleVersion, UsageFilter, UsageKey, UsageRow
 
 
@@ -16,6 +17,19 @@ class UsageCounts:
     def __init__(self, database: Engine, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    def take_report(self, body: bytes) -> int:
+        """Keep the counts of a report as callers send it; return how many rows it has.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: It is no report.
+            UsageDayError: A day is in the future, or too long ago.
+            StorageError: The database cannot be written; nothing was kept.
+        """
+        rows = parse_usage_report(body, self._clock.now_ns())
+        self.take(rows)
+        return len(rows)
 
     def take(self, rows: Iterable[UsageRow]) -> None:
         """Keep counts; of two with one key the greatest holds, so that one sent twice or late changes nothing.

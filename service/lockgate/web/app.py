@@ -14,6 +14,7 @@ from lockgate.web.api.models import models_blueprint
 from lockgate.web.api.people import people_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
+from lockgate.web.api.usage import usage_blueprint
 from lockgate.web.authentication import register_authentication
 from lockgate.web.authorization import register_authorization
 from lockgate.web.cookies import Cookies
@@ -72,6 +73,7 @@ def create_app(
         models_blueprint(services),
         model_versions_blueprint(services),
         environments_blueprint(services),
+        usage_blueprint(services),
         audit_blueprint(services),
         audit_records_blueprint(services),
         events_blueprint(services),

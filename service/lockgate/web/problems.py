@@ -63,6 +63,7 @@ from lockgate.registry.errors import (
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
 from lockgate.storage.idempotency import IdempotencyKeyInvalidError, IdempotencyKeyReusedError
+from lockgate.usage import UsageDayError
 from lockgate.web.cookies import CookieRepeatedError, CrossSiteError
 from lockgate.web.limits import LimitedError
 from lockgate.web.responses import json_response
@@ -111,6 +112,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (RegistryRefusedError, 502, "The registry refused"),
     (RegistryAnswerError, 502, "The registry's answer is not understood"),
     (RegistryUnavailableError, 503, "The registry does not answer"),
+    (UsageDayError, 422, "The day is out of range"),
     (RecordUnknownError, 404, "No such record"),
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),

@@ -11,6 +11,7 @@ from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
+from lockgate.web.api.operations_usage import USAGE_OPERATIONS
 
 API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
@@ -313,6 +314,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     *EVENT_OPERATIONS,
     *MODEL_OPERATIONS,
+    *USAGE_OPERATIONS,
 )
 
 

@@ -1,0 +1,64 @@
+"""The arrays of tables in the settings, `[[issuer]]` and the like, each read by the room that it is for.
+
+What is wrong with one is said with its file and line, as of every other setting.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lockgate.config import Settings, settings_error_at
+from lockgate.delivery.errors import WebhookInvalidError
+from lockgate.delivery.webhooks import Webhook, parse_webhooks
+from lockgate.identity import Issuer, IssuerInvalidError, parse_issuers
+from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
+from lockgate.usage import UsageSettingsError, UsageSource, parse_usage_sources
+
+T = TypeVar("T")
+
+
+def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
+    """Read the `[[issuer]]` tables.
+
+    Raises:
+        SettingsError: One of them cannot be used, or people are to log in with one that is not there or has another
+            audience; the message has its line.
+    """
+    issuers = _read(settings, tables, parse_issuers)
+    if settings.login_issuer:
+        audiences = {issuer.name: issuer.audience for issuer in issuers}
+        if settings.login_issuer not in audiences:
+            raise settings_error_at(settings.config_file, "login_issuer", "want the name of an [[issuer]]")
+        if audiences[settings.login_issuer] != settings.login_client_id:
+            want = f"want the audience of the issuer {settings.login_issuer}: its tokens are for its client"
+            raise settings_error_at(settings.config_file, "login_client_id", want)
+    return issuers
+
+
+def read_registries(settings: Settings) -> tuple[RegistrySettings, ...]:
+    """Read the `[[registry]]` tables.
+
+    Raises:
+        SettingsError: One of them cannot be used; the message has its line.
+    """
+    return _read(settings, settings.tables["registry"], parse_registries)
+
+
+def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
+    """Read the `[[webhook]]` tables. Raises as `read_registries`."""
+    return _read(settings, settings.tables["webhook"], parse_webhooks)
+
+
+def read_usage_sources(settings: Settings) -> tuple[UsageSource, ...]:
+    """Read the `[[usage_source]]` tables. Raises as `read_registries`."""
+    return _read(settings, settings.tables["usage_source"], parse_usage_sources)
+
+
+def _read(
+    settings: Settings, tables: Sequence[Mapping[str, Any]], parse: Callable[[Sequence[Mapping[str, Any]], Path], T]
+) -> T:
+    folder = Path() if settings.config_file is None else settings.config_file.parent
+    try:
+        return parse(tables, folder)
+    except (IssuerInvalidError, RegistryInvalidError, UsageSettingsError, WebhookInvalidError) as exc:
+        raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc
