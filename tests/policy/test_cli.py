@@ -77,3 +77,22 @@ def test_a_refused_policy_is_an_error(tmp_path: Path) -> None:
 
     assert isinstance(ended.exception, PolicyBuildError)
     assert str(ended.exception) == "lockgate/config/matrix/data.json at /: want the field 'schema_version'"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("matrix/data.json", "{}", "matrix/data.json at /: want the field 'schema_version'"),
+        ("matrix/data.json", "{", "matrix/data.json: "),
+        ("notes.txt", "", "notes.txt: want only <name>/data.json of "),
+    ],
+)
+def test_a_refused_file_is_named_where_it_lies(tmp_path: Path, name: str, text: str, message: str) -> None:
+    """Data that were read from a folder of their own are named there, not in the policy's own folder."""
+    own = tmp_path / "own"
+    shutil.copytree(shipped_folder("policies") / CONFIG, own)
+    (own / name).write_text(text)
+    ended = CliRunner().invoke(policy, ["check", "--config-dir", str(own)])
+
+    assert isinstance(ended.exception, PolicyBuildError)
+    assert str(ended.exception).startswith(f"{own}/{message}")

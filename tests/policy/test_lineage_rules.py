@@ -191,5 +191,5 @@ def test_the_configuration_folder_needs_the_document(tmp_path: Path) -> None:
     config = config_asking(())
     del config["lineage"]
 
-    with pytest.raises(PolicyBuildError, match=r"lockgate/config/lineage/data\.json: cannot read it"):
+    with pytest.raises(PolicyBuildError, match=r"/lineage/data\.json: cannot read it"):
         compile_config(tmp_path, config)

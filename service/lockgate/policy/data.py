@@ -22,9 +22,7 @@ from lockgate.policy.errors import PolicyBuildError
 from lockgate.policy.types import PolicyCatalogue, PolicyRevision, RuleInfo, TransitionInfo
 from lockgate.schemas import SchemaError, check_schema
 
-CONFIG: Final = (
-    "lockgate/config"  # where the data lie in a policy folder; messages name them so wherever they were read
-)
+CONFIG: Final = "lockgate/config"  # where the data lie in a policy folder
 
 # Who signed, where the certificate does not name one identity: numeric identifiers, which are never given out again.
 PINNING_CLAIMS: Final = frozenset({"source_repository_identifier"})
@@ -33,7 +31,7 @@ PRIVACY_ROLE: Final = "privacy"  # as rule LG-053 names it
 
 
 def config_path(name: str) -> str:
-    """Return the path of one of the policy's documents, as every message spells it."""
+    """Return the path of one of the policy's documents, as messages about such a folder spell it."""
     return f"{CONFIG}/{name}/data.json"
 
 

@@ -77,13 +77,19 @@ def read_sources(folder: Path, config: Path | None = None) -> PolicySources:
     for schema in SCHEMA_NAMES:
         name = f"schemas/{SCHEMA_AREA}/{schema}.json"
         rules[name] = _read(schemas_root() / SCHEMA_AREA / f"{schema}.json", name)
-    documents = _read_config(config or own_config)
-    parsed = {name: _parse(name, text) for name, text in documents.items()}
+    try:
+        documents = _read_config(config or own_config)
+        data = parse_data({name: _parse(name, text) for name, text in documents.items()})
+    except PolicyBuildError as exc:
+        if config is None:
+            raise
+        # The message names the file as a policy folder has it; whoever mends it must be told where it was read.
+        raise PolicyBuildError(str(exc).replace(CONFIG, str(config), 1)) from exc
     return PolicySources(
         rules=rules,
         tests=tests,
         config={config_path(name): text for name, text in documents.items()},
-        data={"lockgate": {"config": parse_data(parsed)}},
+        data={"lockgate": {"config": data}},
     )
 
 
