@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
-from lockgate.administration import IDENTITY_KINDS, Administration
+from lockgate.administration import Administration
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.authentication import Authenticator
-from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
-from lockgate.bootstrap import Services, build_registries
+from lockgate.authorization import Authorizer
+from lockgate.bootstrap import RECORD_KINDS, Services, build_registries
 from lockgate.clock import NS_PER_S
 from lockgate.config import MAIN_LOG
-from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
+from lockgate.delivery.deliveries import Deliveries
 from lockgate.delivery.reading import EventReader
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
@@ -28,12 +28,12 @@ from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
+from lockgate.promotion import Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
 from lockgate.readiness import Readiness
-from lockgate.registration import REGISTRATION_KINDS, Registration
+from lockgate.registration import Registration
 from lockgate.registry import parse_registries
 from lockgate.registry.reading import ModelReader
-from lockgate.reloading import RELOADING_KINDS, Reloader
+from lockgate.reloading import Reloader
 from lockgate.shipped import shipped_folder
 from lockgate.storage import open_engine, upgrade_schema
 from lockgate.usage import UsageCounts
@@ -295,16 +295,7 @@ def _make_log(key_file: Path, origin: str, database: Engine, clock: FixedClock) 
         engine=database,
         signer=create_key_file(key_file, origin),
         clock=clock,
-        catalogue=KindCatalogue(
-            {
-                **GATE_KINDS,
-                **IDENTITY_KINDS,
-                **AUTHORIZATION_KINDS,
-                **RELOADING_KINDS,
-                **DELIVERY_KINDS,
-                **REGISTRATION_KINDS,
-            }
-        ),
+        catalogue=KindCatalogue(RECORD_KINDS),
         instance="test",
     )
     log.create()

@@ -1,8 +1,9 @@
 """Events in the vocabulary of CDEvents, for tools that know it and not ours. Pure.
 
 A promotion is an approval: it is created when somebody asks, updated by each person's word, closed by a decision that
-ends the waiting, by a withdrawal or by its expiry. What was seen to run is a service that was deployed, upgraded or
-rolled back. Every other event of ours has no counterpart there, and is left out.
+ends the waiting, by a withdrawal or by its expiry. What was seen to run is a service that was deployed or rolled back;
+whether another version ran before, which would make it an upgrade, its record does not say. Every other event of ours
+has no counterpart there, and is left out.
 
 Approvals are a draft of CDEvents 0.6 and may change; the versions in the types say which form this is.
 
@@ -34,8 +35,13 @@ _APPROVALS: Final[Mapping[str, tuple[str, str, str]]] = {
     "dev.lockgate.promotion.withdrawn.v1": (_CLOSED, "cancelled", "cancelled"),
     "dev.lockgate.promotion.expired.v1": (_CLOSED, "expired", "expired"),
 }
+_DEPLOYED: Final = "dev.cdevents.service.deployed.0.3.0"
+_SERVICES: Final[Mapping[str, str]] = {
+    "dev.lockgate.promotion.confirmed.v1": _DEPLOYED,
+    "dev.lockgate.promotion.rolledback.v1": "dev.cdevents.service.rolledback.0.3.0",
+    "dev.lockgate.live.out_of_band.v1": _DEPLOYED,
+}
 _GATE: Final[Mapping[str, str]] = {"type": "system", "id": "lockgate"}
-CDEVENT_TYPES: Final = frozenset(type_ for type_, _, _ in _APPROVALS.values())
 
 
 def cdevent_of(stored: StoredRecord, public_url: str) -> CloudEvent | None:
@@ -49,10 +55,16 @@ def cdevent_of(stored: StoredRecord, public_url: str) -> CloudEvent | None:
         RecordInvalidError: It is no record.
     """
     event = event_of(stored)
-    if event is None or event.type not in _APPROVALS:
-        return None
     record = parse_record(stored.body)
-    type_, decision, status = _APPROVALS[event.type]
+    if event is not None and event.type in _APPROVALS:
+        return _approval(stored, record, event.type, public_url)
+    if event is not None and event.type in _SERVICES:
+        return _service(stored, record, _SERVICES[event.type])
+    return None
+
+
+def _approval(stored: StoredRecord, record: Mapping[str, Any], ours: str, public_url: str) -> CloudEvent:
+    type_, decision, status = _APPROVALS[ours]
     # Who asked, approved or withdrew is the record's actor. A decision is the gate's own, whoever was its occasion.
     actor = _GATE if type_ == _CLOSED and record["kind"] == "gate.decision" else record["actor"]
     entity = f"urn:lockgate:{actor['type']}:{quote(actor['id'], safe='')}"
@@ -65,6 +77,17 @@ def cdevent_of(stored: StoredRecord, public_url: str) -> CloudEvent | None:
         **({"status": status} if status else {}),
     }
     return _wrap(stored, record, type_, _SPEC_OF_APPROVALS, subject=promotion_id, content=content)
+
+
+def _service(stored: StoredRecord, record: Mapping[str, Any], type_: str) -> CloudEvent:
+    body = record["body"]
+    version = f"@{quote(body['version'], safe='')}" if body["version"] else ""
+    content = {
+        "environment": {"id": body["environment"]},
+        # A package URL. No registry has to be known to check what runs against it.
+        "artifactId": f"pkg:generic/{quote(body['model'], safe='')}{version}?checksum={body['digest']}",
+    }
+    return _wrap(stored, record, type_, _SPEC_OF_SERVICES, subject=body["model"], content=content)
 
 
 def _wrap(  # noqa: PLR0913 - the parts of a CDEvent
@@ -84,7 +107,8 @@ def _wrap(  # noqa: PLR0913 - the parts of a CDEvent
             "source": source,
             "type": type_,
             "timestamp": record["ts"],
-            "chainId": record["body"]["promotion_id"],  # what belongs to one promotion
+            # What belongs to one promotion; of what came out of band there is none.
+            **({"chainId": record["body"]["promotion_id"]} if record["body"]["promotion_id"] else {}),
         },
         "subject": {"id": subject, "source": source, "content": content},
         "customData": {"lockgate": event_data(stored, record)},

@@ -39,10 +39,25 @@ _EVENTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "gate.withdrawal": (_ANY, {_ANY: "promotion.withdrawn"}),
     "gate.expiry": (_ANY, {_ANY: "promotion.expired"}),
     "gate.failure": (_ANY, {_ANY: "promotion.undecided"}),
+    "gate.permit": (_ANY, {_ANY: "promotion.permitted"}),
+    "gate.pointer": (_ANY, {_ANY: "promotion.executing"}),
+    "gate.step": (_ANY, {_ANY: "promotion.advanced"}),
+    "gate.confirmation": ("kind", {"promote": "promotion.confirmed", "rollback": "promotion.rolledback"}),
+    "gate.rollout_failure": (_ANY, {_ANY: "promotion.failed"}),
+    "gate.supersession": (_ANY, {_ANY: "promotion.superseded"}),
+    "gate.hold": ("change", {"placed": "hold.placed", "lifted": "hold.lifted"}),
+    "gate.live": (_ANY, {_ANY: "live.out_of_band"}),
     "gate.policy": (_ANY, {_ANY: "policy.changed"}),
+    "registry.model": (
+        "change",
+        {"created": "registry.model_created", "updated": "registry.model_updated", "retired": "registry.model_retired"},
+    ),
+    "registry.version": ("change", {"created": "registry.version_created", "retired": "registry.version_retired"}),
+    "registry.lineage": (_ANY, {_ANY: "registry.lineage_collected"}),
 }
 EVENT_TYPES: Final = frozenset(
-    f"{_PREFIX}{name}{_SUFFIX}" for _, names in _EVENTS.values() for name in (*names.values(), _REQUESTED)
+    f"{_PREFIX}{name}{_SUFFIX}"
+    for name in (_REQUESTED, *(one for _, names in _EVENTS.values() for one in names.values()))
 )
 
 
