@@ -16,6 +16,7 @@ from lockgate.audit.verification.stretches import Attachments
 from lockgate.authorization import AUTHORIZATION_KINDS
 from lockgate.digests import sha256_hex
 from lockgate.promotion import GATE_KINDS
+from lockgate.registration import REGISTRATION_KINDS
 from lockgate.reloading import RELOADING_KINDS
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
 
@@ -26,6 +27,7 @@ _SHIPPED: Final[Mapping[str, str]] = {
     **IDENTITY_KINDS,
     **AUTHORIZATION_KINDS,
     **RELOADING_KINDS,
+    **REGISTRATION_KINDS,
 }
 _VALID: Final = BodyVerdict(status="valid")
 _OTHER_VERSION: Final = BodyVerdict(status="unchecked", detail="of a schema of another version of Lockgate")
