@@ -177,7 +177,7 @@ _JSON = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=3),
     max_leaves=5,
 )
-_WRONG: Final = (7, "text", [], {"a": 1}, True)
+_WRONG: Final[tuple[Any, ...]] = (7, "text", [], {"a": 1}, True)
 
 
 def uses(canned: CannedRegistry, registry: RegistryPort) -> list[tuple[int, str]]:
@@ -261,7 +261,7 @@ def test_more_than_was_asked_for_is_refused(adapter: Adapter) -> None:
             registry.list_models(limit=2)
 
 
-@pytest.mark.parametrize("value", [2**63, 1e999, [1], None], ids=repr)
+@pytest.mark.parametrize("value", [2**63, 10**400, 1e999, [1], None], ids=lambda value: str(value)[:9])
 def test_no_property_changes_on_its_way_back(value: Any) -> None:
     """Where another's property cannot be sent as it came, nothing is sent."""
     with canned_registry(HUB_ANSWERS) as canned:

@@ -30,7 +30,7 @@ def test_what_is_not_said_has_a_safe_default() -> None:
 
     assert (registry.token_file, registry.ca_file, registry.timeout_s) == (None, None, TIMEOUT_S)
     assert registry.aliases == {}
-    assert registry.read_token() is None
+    assert registry.read_authorization() is None
 
 
 def test_a_user_needs_a_password() -> None:
@@ -51,14 +51,14 @@ def test_the_token_is_read_anew_for_each_call(tmp_path: Path) -> None:
     """A token that is exchanged in its file counts at once; one that cannot be read is named, and shown nowhere."""
     (registry,) = parse_registries([registry_table(token_file="token")], tmp_path)
     (tmp_path / "token").write_text("first\n")
-    first = registry.read_token()
+    first = registry.read_authorization()
     (tmp_path / "token").write_text("second\n")
-    second = registry.read_token()
+    second = registry.read_authorization()
     (tmp_path / "token").write_text("s3cret\ns3cret\n")
     with pytest.raises(RegistryUnavailableError, match="want one line") as caught:
-        registry.read_token()
+        registry.read_authorization()
 
-    assert (first, second) == ("first", "second")
+    assert (first, second) == ("Bearer first", "Bearer second")
     assert "s3cret" not in str(caught.value)
 
 

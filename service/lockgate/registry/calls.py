@@ -1,6 +1,5 @@
 """Calls to a registry over HTTP: its token, one time limit, limits on what comes back, and errors by name."""
 
-import base64
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,8 +62,8 @@ class Server(Protocol):
         """For all exchanges of one call."""
         ...
 
-    def read_token(self) -> str | None:
-        """Return the bearer token; None where none is wanted."""
+    def read_authorization(self) -> str | None:
+        """Return the header of this name; None where none is wanted."""
         ...
 
 
@@ -146,7 +145,7 @@ class Conversation:
         )
 
     def _request(self, path_and_query: str, *, timeout_s: float, **more: Any) -> OutboundRequest:  # noqa: ANN401 - the request's own fields
-        secret = self._settings.read_token()
+        authorization = self._settings.read_authorization()
         if timeout_s <= 0:
             raise RegistryUnavailableError(
                 f"registry {self._settings.name}: no whole answer within {self._settings.timeout_s:g} s"
@@ -154,7 +153,7 @@ class Conversation:
         return OutboundRequest(
             url=self._settings.url + path_and_query,
             timeout_s=timeout_s,
-            authorization=_authorization(self._settings.user, secret) if secret is not None else None,
+            authorization=authorization,
             content_type="application/json" if more.get("body") is not None else None,
             ca_file=self._settings.ca_file,
             **more,
@@ -182,9 +181,3 @@ class Conversation:
             said = quote_detail(reply.fields.text("message")) or f"the status {status}"
             raise RegistryRefusedError(f"registry {name}: {said}")
         return reply
-
-
-def _authorization(user: str, secret: str) -> str:
-    if not user:
-        return f"Bearer {secret}"
-    return f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"  # RFC 7617, section 2

@@ -52,7 +52,7 @@ class FeatureStoreSettings:
     Attributes:
         name: What snapshots call it.
         url: Where its registry answers, without a slash at the end.
-        token_file: Holds the bearer token; see `read_token`.
+        token_file: Holds the bearer token; see `read_authorization`.
         ca_file: Certificate authorities to trust instead of the usual ones.
         timeout_s: For all that is asked about one version, in seconds.
         projects: That are in it; no other feature store has them.
@@ -68,8 +68,8 @@ class FeatureStoreSettings:
     projects: tuple[str, ...]
     mapping: Mapping[str, tuple[str, str]]
 
-    def read_token(self) -> str | None:
-        """Return the bearer token as its file holds it now; None where none is wanted.
+    def read_authorization(self) -> str | None:
+        """Return the header of this name, with the token as its file holds it now; None where none is wanted.
 
         Raises:
             RegistryUnavailableError: The file cannot be used at the moment.
@@ -77,7 +77,7 @@ class FeatureStoreSettings:
         if self.token_file is None:
             return None
         try:
-            return read_secret(self.token_file)
+            return f"Bearer {read_secret(self.token_file)}"
         except UnusableValueError as exc:
             raise RegistryUnavailableError(f"feature store {self.name}: {exc}") from exc
 

@@ -231,13 +231,15 @@ def _properties_to_send(fields: Fields) -> dict[str, Any]:
     # As they came, if we can be sure to write what we read: a number that is not exact would change on the way.
     properties = fields.object("customProperties")
     for name in properties.values:
-        for key, value in properties.object(name).values.items():
-            exact = math.isfinite(value) and abs(value) <= SAFE_INTEGER_MAX if type(value) in {int, float} else True
-            if not exact or not isinstance(value, str | int | float | bool):
-                raise RegistryAnswerError(
-                    f"{properties.where}: want values that can be sent back, got others at {key!r:.80}"
-                )
+        if not all(_can_be_sent(value) for value in properties.object(name).values.values()):
+            raise RegistryAnswerError(f"{properties.where}: want values that can be sent back as they came")
     return dict(properties.values)
+
+
+def _can_be_sent(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | bool) or (isinstance(value, int) and abs(value) <= SAFE_INTEGER_MAX)
 
 
 def _read_model(fields: Fields) -> RegistryModel:

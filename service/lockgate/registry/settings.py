@@ -1,5 +1,6 @@
 """Which registries there are beside the built-in one, and which pointers are the gate's: the `[[registry]]` tables."""
 
+import base64
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ class RegistrySettings:
         name: What models and records call it.
         url: Where it answers, without a slash at the end; "" for the built-in one.
         user: Whose password `token_file` holds, for HTTP Basic; "" where it holds a bearer token.
-        token_file: Holds the bearer token or the password; see `read_token`.
+        token_file: Holds the bearer token or the password; see `read_authorization`.
         ca_file: Certificate authorities to trust instead of the usual ones.
         timeout_s: For one whole exchange, in seconds.
         aliases: By environment, the alias that stands for it in this registry.
@@ -60,8 +61,8 @@ class RegistrySettings:
     timeout_s: float
     aliases: Mapping[str, str]
 
-    def read_token(self) -> str | None:
-        """Return the token or password as its file holds it now, so that it may change; None where none is wanted.
+    def read_authorization(self) -> str | None:
+        """Return the header of this name, with what the file holds now; None where none is wanted.
 
         Raises:
             RegistryUnavailableError: The file cannot be used at the moment.
@@ -69,9 +70,12 @@ class RegistrySettings:
         if self.token_file is None:
             return None
         try:
-            return read_secret(self.token_file)
+            secret = read_secret(self.token_file)
         except UnusableValueError as exc:
             raise RegistryUnavailableError(f"registry {self.name}: {exc}") from exc
+        if not self.user:
+            return f"Bearer {secret}"
+        return f"Basic {base64.b64encode(f'{self.user}:{secret}'.encode()).decode()}"  # RFC 7617, section 2
 
 
 def parse_registries(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -> tuple[RegistrySettings, ...]:
