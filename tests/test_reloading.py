@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from lockgate.audit import Actor
 from lockgate.errors import ConfigError
 from lockgate.instance import Accepted
-from lockgate.policy import CompiledPolicy, PolicyInForce
+from lockgate.policy import CompiledPolicy, PolicyInForce, PolicyStaleError
 from lockgate.policy.wasm import WasmEngine
-from lockgate.reloading import Reloader
+from lockgate.reloading import Reloader, accept_files
 from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 from support.promotions import freeze
 
@@ -80,6 +81,24 @@ def test_the_log_says_which_policy_was_in_force(gate: GateUnderTest, config: Pat
         ("lockgate", "", before.catalogue.revision),
         ("otto", before.catalogue.revision, after),
     ]
+
+
+def test_the_main_process_says_what_it_accepted(gate: GateUnderTest, before: CompiledPolicy) -> None:
+    """Whoever sent SIGHUP reads at once what came of it, before any worker has a request to follow with."""
+
+    def refuse() -> Accepted:
+        raise PolicyStaleError("the compiled policy was not built from this matrix")
+
+    with capture_logs() as lines:
+        accept_files(gate.instance, lambda: Accepted(policy=before, issuers=()))
+        accept_files(gate.instance, refuse)
+
+    assert lines[0] == {
+        "event": "reload_accepted",
+        "log_level": "info",
+        "policy_revision": before.catalogue.revision,
+    }
+    assert [(line["event"], line.get("code")) for line in lines[1:]] == [("reload_refused", "policy.stale")]
 
 
 @pytest.mark.parametrize("who", ["rita", "maya", "aude", "adam"])

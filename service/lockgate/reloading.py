@@ -36,13 +36,17 @@ Preparer: TypeAlias = Callable[[Accepted], Callable[[], None]]
 def accept_files(instance: Instance, read: Reader) -> None:
     """Let every process of an instance decide by its files as they are now; if they cannot be used, as before.
 
-    For a process that serves nobody itself. That they cannot be used is in its log: nobody waits for an answer here.
+    For a process that serves nobody itself. What came of it is in its log: nobody waits for an answer here, and those
+    that serve say so only with their next request.
     """
     try:
         with instance.turn():
-            instance.put(read())
+            accepted = read()
+            instance.put(accepted)
     except (LockgateError, OSError) as exc:
         _log_refusal(exc)
+    else:
+        structlog.get_logger().info("reload_accepted", policy_revision=accepted.policy.catalogue.revision)
 
 
 class Reloader:
