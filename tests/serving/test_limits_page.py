@@ -24,7 +24,7 @@ def test_every_row_is_held_to_the_code() -> None:
     assert len(ROWS) == len(rows)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row[2]], ids=lambda row: row[3])
+@pytest.mark.parametrize("row", [row for row in ROWS if row[2]], ids=lambda row: f"{row[2]}:{row[3]}")
 def test_a_limit_has_the_value_that_the_page_says(row: tuple[str, str, str, str, str]) -> None:
     """A constant cannot change without its row."""
     value, unit, module, name, _ = row
@@ -34,7 +34,7 @@ def test_a_limit_has_the_value_that_the_page_says(row: tuple[str, str, str, str,
     assert constant == int(value.replace(",", "")) * factor
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[3] or row[0])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[2]}:{row[3]}" if row[3] else row[0])
 def test_a_limit_names_a_test_that_is_there(row: tuple[str, str, str, str, str]) -> None:
     """Each is shown by something."""
     root = Path(__file__).parents[2]

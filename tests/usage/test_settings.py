@@ -1,9 +1,13 @@
 """The `[[usage_source]]` tables of the settings: what is refused, and where."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lockgate.config import Settings, SettingsError, load
+from lockgate.settings_tables import read_usage_sources
 from lockgate.usage import UsageSettingsError, parse_usage_sources
 from lockgate.usage.settings import SOURCES_MAX
 
@@ -60,3 +64,27 @@ def test_there_are_not_too_many() -> None:
         parse_usage_sources([{**TABLE, "name": f"s{number}"} for number in range(SOURCES_MAX + 1)])
 
     assert caught.value.path == "usage_source"
+
+
+def in_file(folder: Path, tables: str) -> Settings:
+    """Load settings that hold tables."""
+    path = folder / "lockgate.toml"
+    path.write_text(f'data_dir = "data"\n{tables}')
+    return load({}, config=path).settings
+
+
+def test_what_is_wrong_is_told_by_its_line(tmp_path: Path) -> None:
+    """As of every other setting."""
+    table = '[[usage_source]]\nname = "main"\nurl = "https://p.example.org"\nquery = "up"\ncounts = "loads"\n'
+    with pytest.raises(SettingsError, match=r"lockgate[.]toml:5:.*usage_source\[0\][.]query: want [$]window"):
+        read_usage_sources(in_file(tmp_path, table))
+
+
+def test_the_table_of_the_documentation_can_be_used(tmp_path: Path) -> None:
+    """What docs/howto/record-usage.md shows is read as it stands."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "record-usage.md").read_text()
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (source,) = read_usage_sources(in_file(tmp_path, shown))
+
+    assert (source.name, source.counts, source.interval_s) == ("main", "predictions", 300)
+    assert source.token_file == tmp_path / "prometheus.token"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lockgate.clock import format_timestamp
+from lockgate.clock import EpochNs, format_timestamp
 from lockgate.identity import parse_principal
 from lockgate.policy.wasm import WasmEngine
 from lockgate.storage import write_transaction
@@ -16,6 +16,7 @@ from support.clocks import START
 from support.gates import DAY_NS, GateUnderTest, make_gate
 
 TODAY = write_day(day_at(START))
+SINCE = EpochNs(START - 31 * DAY_NS)
 ROW = {
     "model": "fraud-detector",
     "version": "1.4.0",
@@ -122,7 +123,7 @@ def test_idle_versions_have_their_reason(gate: GateUnderTest) -> None:
                 environment="production",
                 version="1.4.0",
                 digest="sha256:" + "0" * 64,
-                from_ns=START - 31 * DAY_NS,
+                from_ns=SINCE,
                 is_live=1,
                 promotion_id="",
                 log="",
@@ -141,7 +142,7 @@ def test_idle_versions_have_their_reason(gate: GateUnderTest) -> None:
                 "model": "fraud-detector",
                 "version": "1.4.0",
                 "environment": "production",
-                "live_since": format_timestamp(START - 31 * DAY_NS),
+                "live_since": format_timestamp(SINCE),
                 "last_used_at": None,
                 "reason": "not_counted",
             }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 
@@ -93,6 +93,18 @@ class GateClient:
     def read_login(self) -> dict[str, Any]:
         """Return whom people log in with, a `login`. Raises as `request_promotion`."""
         return self._call("GET", "/v1/login", None, answers={HTTPStatus.OK: "login"})
+
+    def record_usage(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell how often versions were used; return a `usage_answer`. Raises as `request_promotion`."""
+        return self._call("POST", "/v1/usage", document, answers={HTTPStatus.OK: "usage_answer"})
+
+    def list_usage(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of counts, a `usage_list`. Raises as `request_promotion`."""
+        return self._call("GET", f"/v1/usage?{urlencode(query)}", None, answers={HTTPStatus.OK: "usage_list"})
+
+    def list_idle(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of versions that nobody seems to use, an `idle_list`. Raises as `request_promotion`."""
+        return self._call("GET", f"/v1/usage/idle?{urlencode(query)}", None, answers={HTTPStatus.OK: "idle_list"})
 
     def _call(
         self,

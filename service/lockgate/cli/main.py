@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "serve": "operations:serve",
     "status": "promotions:status",
     "token": "tokens:token",
+    "usage": "usage:usage",
     "whoami": "login:whoami",
     "withdraw": "promotions:withdraw",
     "witness": "witness:witness",
