@@ -28,21 +28,30 @@ from lockgate.instance import Accepted, Instance
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import find_permit_key
+from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector, LineageJob
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
+from lockgate.promotion.lineage_reading import LineageReader
 from lockgate.readiness import Readiness
 from lockgate.registration import REGISTRATION_KINDS, Registration
 from lockgate.registry import BUILTIN, RegistryPort, RegistrySettings
 from lockgate.registry.builtin import BuiltinRegistry
+from lockgate.registry.feast import FeastStore
 from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.mlflow import MLflowRegistry
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
-from lockgate.settings_tables import read_issuers, read_registries, read_usage_sources, read_webhooks
+from lockgate.settings_tables import (
+    read_feature_stores,
+    read_issuers,
+    read_registries,
+    read_usage_sources,
+    read_webhooks,
+)
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 from lockgate.usage import UsageCounts, UsageJob
@@ -55,6 +64,7 @@ RECORD_KINDS: Final[Mapping[str, str]] = {
     **RELOADING_KINDS,
     **DELIVERY_KINDS,
     **REGISTRATION_KINDS,
+    **LINEAGE_KINDS,
 }
 
 
@@ -83,6 +93,8 @@ class Services:
     events: EventReader
     deliveries: Deliveries
     usage: UsageCounts
+    lineage: LineageCollector
+    lineage_reader: LineageReader
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -238,9 +250,10 @@ def build_services(settings: Settings, instance: Instance) -> Services:
     registry_settings = read_registries(settings)
     registries = build_registries(registry_settings, database)
     gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings)
+    register = Register(database=database, logs=logs, clock=clock)
     return Services(
         gate=gate,
-        register=Register(database=database, logs=logs, clock=clock),
+        register=register,
         log=log,
         logs=logs,
         identities=identities,
@@ -269,6 +282,14 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
         deliveries=Deliveries(database=database, log=log, clock=clock),
         usage=UsageCounts(database, clock),
+        lineage=LineageCollector(
+            registries=registries,
+            feature_stores=[FeastStore(store) for store in read_feature_stores(settings)],
+            database=database,
+            log=log,
+            clock=clock,
+        ),
+        lineage_reader=LineageReader(database=database, logs=logs, register=register),
     )
 
 
@@ -292,6 +313,7 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
         ),
         UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
         *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
+        LineageJob(services.lineage),
     )
 
 

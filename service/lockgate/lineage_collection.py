@@ -109,6 +109,18 @@ class LineageCollector:
             return None
         return Collected(lineage=parse_lineage(stored.body), sha256=stored.sha256, fresh=False)
 
+    def find_upstream(self, registry: str, registry_model: str, version: str) -> Lineage | None:
+        """Return the newest snapshot of a version by its names in its registry, or None.
+
+        Raises:
+            AuditError: The log cannot be read.
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            model = store.read_model_of(connection, registry, registry_model)
+        found = None if model is None else self.newest(model.name, version)
+        return None if found is None else found.lineage
+
     def collect(self, actor: Actor, model: str, version: str, *, trace: str | None) -> Collected:
         """Ask registry and feature store what a version was made of, and keep what they say if it is news.
 

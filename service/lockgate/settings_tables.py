@@ -5,16 +5,25 @@ What is wrong with one is said with its file and line, as of every other setting
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from lockgate.config import Settings, settings_error_at
 from lockgate.delivery.errors import WebhookInvalidError
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.identity import Issuer, IssuerInvalidError, parse_issuers
 from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
+from lockgate.registry.feature_stores import FeatureStoreInvalidError, FeatureStoreSettings, parse_feature_stores
 from lockgate.usage import UsageSettingsError, UsageSource, parse_usage_sources
 
 T = TypeVar("T")
+
+_INVALID: Final = (
+    FeatureStoreInvalidError,
+    IssuerInvalidError,
+    RegistryInvalidError,
+    UsageSettingsError,
+    WebhookInvalidError,
+)
 
 
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
@@ -44,6 +53,11 @@ def read_registries(settings: Settings) -> tuple[RegistrySettings, ...]:
     return _read(settings, settings.tables["registry"], parse_registries)
 
 
+def read_feature_stores(settings: Settings) -> tuple[FeatureStoreSettings, ...]:
+    """Read the `[[feature_store]]` tables. Raises as `read_registries`."""
+    return _read(settings, settings.tables["feature_store"], parse_feature_stores)
+
+
 def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
     """Read the `[[webhook]]` tables. Raises as `read_registries`."""
     return _read(settings, settings.tables["webhook"], parse_webhooks)
@@ -60,5 +74,5 @@ def _read(
     folder = Path() if settings.config_file is None else settings.config_file.parent
     try:
         return parse(tables, folder)
-    except (IssuerInvalidError, RegistryInvalidError, UsageSettingsError, WebhookInvalidError) as exc:
+    except _INVALID as exc:
         raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc

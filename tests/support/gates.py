@@ -23,15 +23,18 @@ from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import TrustFolder
 from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
+from lockgate.lineage_collection import LineageCollector
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
+from lockgate.promotion.lineage_reading import LineageReader
 from lockgate.readiness import Readiness
 from lockgate.registration import Registration
 from lockgate.registry import parse_registries
+from lockgate.registry.feature_stores import FeatureStorePort
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import Reloader
 from lockgate.shipped import shipped_folder
@@ -181,6 +184,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     login: LoginSettings | None = None,
     environment_logs: Sequence[str] = (),
     registries: Sequence[Mapping[str, Any]] = (),
+    feature_stores: Sequence[FeatureStorePort] = (),
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -245,9 +249,10 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     registry_settings = parse_registries(registries, folder)
     ports = build_registries(registry_settings, database)
     the_gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings)
+    register = Register(database=database, logs=logs, clock=clock)
     services = Services(
         gate=the_gate,
-        register=Register(database=database, logs=logs, clock=clock),
+        register=register,
         log=log,
         logs=logs,
         identities=identities,
@@ -276,6 +281,10 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
         deliveries=Deliveries(database=database, log=log, clock=clock),
         usage=UsageCounts(database, clock),
+        lineage=LineageCollector(
+            registries=ports, feature_stores=feature_stores, database=database, log=log, clock=clock
+        ),
+        lineage_reader=LineageReader(database=database, logs=logs, register=register),
     )
     return GateUnderTest(
         folder=folder,

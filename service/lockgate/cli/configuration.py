@@ -21,7 +21,13 @@ from lockgate.config.secret_files import is_open_to_all
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.rendering import plain
-from lockgate.settings_tables import read_issuers, read_registries, read_usage_sources, read_webhooks
+from lockgate.settings_tables import (
+    read_feature_stores,
+    read_issuers,
+    read_registries,
+    read_usage_sources,
+    read_webhooks,
+)
 from lockgate.storage import open_engine
 
 
@@ -180,6 +186,7 @@ _TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
     read_registries,
     read_webhooks,
     read_usage_sources,
+    read_feature_stores,
 )
 """Each reads the arrays of tables of one room."""
 

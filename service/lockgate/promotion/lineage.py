@@ -9,7 +9,7 @@ from lockgate.canonical_json import parse_canonical
 from lockgate.digests import sha256_hex, sha256_of
 from lockgate.policy import DatasetFact, FeatureServiceFact, FeatureViewFact, LineageFacts
 from lockgate.registry.errors import RegistryAnswerError
-from lockgate.registry.lineage import parse_lineage, record_id
+from lockgate.registry.lineage import Lineage, parse_lineage, record_id
 from lockgate.registry.lineage_store import newest_snapshot
 from lockgate.storage import read_transaction
 
@@ -45,13 +45,20 @@ def find_snapshot(database: Engine, log: AuditLog, model: str, version: str) -> 
     return stored.body if recorded else b""
 
 
-def lineage_facts(snapshot: bytes) -> LineageFacts | None:
-    """Return what policy is told of a snapshot; None where there is none that this version of Lockgate can read."""
+def parse_snapshot(snapshot: bytes) -> Lineage | None:
+    """Read a snapshot; None where there is none that this version of Lockgate can read."""
     if not snapshot:
         return None
     try:
-        lineage = parse_lineage(snapshot)
+        return parse_lineage(snapshot)
     except RegistryAnswerError:
+        return None
+
+
+def lineage_facts(snapshot: bytes) -> LineageFacts | None:
+    """Return what policy is told of a snapshot; None where there is none that this version of Lockgate can read."""
+    lineage = parse_snapshot(snapshot)
+    if lineage is None:
         return None
     service = lineage.feature_service
     return LineageFacts(

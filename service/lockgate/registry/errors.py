@@ -87,6 +87,12 @@ class RegistryUnknownError(RegistryError):
     code = "registry.unknown"
 
 
+class LineageUnknownError(RegistryError):
+    """Nobody collected the lineage of this version yet."""
+
+    code = "registry.lineage_unknown"
+
+
 class DocumentUnknownError(RegistryError):
     """The model has no document with this digest now."""
 

@@ -9,6 +9,7 @@ from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.environments import environments_blueprint
 from lockgate.web.api.events import events_blueprint
 from lockgate.web.api.health import health_blueprint
+from lockgate.web.api.lineage import lineage_blueprint
 from lockgate.web.api.model_versions import model_versions_blueprint
 from lockgate.web.api.models import models_blueprint
 from lockgate.web.api.people import people_blueprint
@@ -72,6 +73,7 @@ def create_app(
         promotions_blueprint(services, metrics),
         models_blueprint(services),
         model_versions_blueprint(services),
+        lineage_blueprint(services),
         environments_blueprint(services),
         usage_blueprint(services),
         audit_blueprint(services),

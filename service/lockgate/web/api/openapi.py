@@ -10,6 +10,7 @@ from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
+from lockgate.web.api.operations_lineage import LINEAGE_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
 from lockgate.web.api.operations_usage import USAGE_OPERATIONS
 
@@ -314,6 +315,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     *EVENT_OPERATIONS,
     *MODEL_OPERATIONS,
+    *LINEAGE_OPERATIONS,
     *USAGE_OPERATIONS,
 )
 
