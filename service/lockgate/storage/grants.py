@@ -26,7 +26,7 @@ SERVICE_PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit_node": _APPEND,
     "principal": (*_APPEND, "UPDATE (type, roles, identities, issuer, issued_ns, disabled_ns)"),
     "token": (*_APPEND, "UPDATE (revoked_ns, used_ns)"),
-    "promotion": (*_APPEND, "UPDATE (state, row_version, decision_id)"),
+    "promotion": (*_APPEND, "UPDATE (state, row_version, decision_id, allowed_ns)"),
     "approval": _APPEND,
     "idempotency": _APPEND,
     "model": (*_APPEND, "UPDATE (owner, tier, document, row_version, changed_ns, retired_ns)"),

@@ -150,6 +150,7 @@ promotion = Table(
     Column(
         "log", String(255), nullable=False, server_default=""
     ),  # the environment whose log has its records; "" = main
+    Column("allowed_ns", BigInteger),  # when it was first allowed, whatever became of it since; NULL = never
     Index(None, "state", "expires_ns"),
     Index(None, "model", "digest", "to_environment"),
 )

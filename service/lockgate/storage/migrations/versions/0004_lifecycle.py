@@ -28,6 +28,8 @@ LOST_ON_THE_WAY_BACK: Final = {
 
 def upgrade() -> None:
     """Go up to this revision."""
+    op.add_column("promotion", sa.Column("allowed_ns", sa.BigInteger(), nullable=True))
+    op.execute("UPDATE promotion SET allowed_ns = created_ns WHERE state = 'allowed'")  # the best that is known
     op.create_table(
         "delivery",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -209,3 +211,4 @@ def downgrade() -> None:
         "delivery",
     ):
         op.drop_table(table)
+    op.drop_column("promotion", "allowed_ns")
