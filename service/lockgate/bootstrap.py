@@ -25,10 +25,10 @@ from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
+from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector, LineageJob
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import find_permit_key
-from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector, LineageJob
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer

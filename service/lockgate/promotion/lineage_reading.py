@@ -1,11 +1,12 @@
-"""What became of a version: its promotions with their ends, and when it was live; for whoever asks about its lineage."""
+"""What became of a version: its promotions with their ends, and when it was live; for those who ask for its lineage."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Engine, select
 
-from lockgate.audit import ErasedError, RecordFilter, RecordPrunedError, RecordUnknownError
+from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
+from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.promotion.errors import LogNotConfiguredError

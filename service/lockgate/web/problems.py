@@ -46,10 +46,10 @@ from lockgate.promotion import (
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.registry.errors import (
     DocumentUnknownError,
+    LineageUnknownError,
     ModelMovedError,
     ModelRetiredError,
     ModelTakenError,
-    LineageUnknownError,
     ModelUnknownError,
     PointerMovedError,
     RegistryAnswerError,
