@@ -107,6 +107,9 @@ def test_what_an_open_promotion_needs_is_not_pruned(gate: GateUnderTest) -> None
         _prune(gate, 256)
 
     assert verdict_of(gate.approve("maya", "risk", asked).json) == "allow"
+    with pytest.raises(RetentionRefusedError):  # allowed, it is decided again before it is carried out
+        _prune(gate, 256)
+    gate.clock.advance(7 * DAY_NS)
     assert _prune(gate, 256).before == 256
 
 
@@ -132,6 +135,7 @@ def test_a_closed_promotion_whose_decision_was_pruned_says_so(gate: GateUnderTes
     gate.approve("maya", "risk", asked)
     for _ in range(5):
         _fill(gate, 60)
+    gate.clock.advance(7 * DAY_NS)
     _prune(gate, 256)
     shown = gate.call("GET", _path(asked), "rita")
     repeated = gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k")
@@ -141,16 +145,17 @@ def test_a_closed_promotion_whose_decision_was_pruned_says_so(gate: GateUnderTes
     assert (repeated.status_code, repeated.json["code"]) == (410, "audit.record_pruned")
     assert (approved.status_code, approved.json["code"]) == (409, "promotion.closed")
     listed = gate.call("GET", "/v1/promotions", "rita").json["items"]
-    assert [item["state"] for item in listed] == ["allowed"]
+    assert [item["state"] for item in listed] == ["expired"]
 
 
 def test_the_gate_goes_on_behind_a_pruned_log(gate: GateUnderTest) -> None:
-    """New requests are decided, and what was allowed before still counts as allowed."""
+    """New requests are decided as ever."""
     first = gate.request()
     gate.approve("leo", "ml-lead", first)
     gate.approve("maya", "risk", first)
     for _ in range(5):
         _fill(gate, 60)
+    gate.clock.advance(7 * DAY_NS)
     _prune(gate, 256)
     again = gate.request()
 

@@ -8,14 +8,14 @@ from lockgate.digests import Sha256Hex
 from lockgate.promotion.parsing import lineage_from_row, request_from_row
 from lockgate.promotion.states import EXPIRING
 from lockgate.promotion.types import PromotionState
-from lockgate.storage.tables import approval, idempotency, promotion
+from lockgate.storage.tables import approval, idempotency, promotion, rollout
 
 
 def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
     """Return the records and attachments of a log without which a promotion that can still be decided could not be.
 
-    That is: its newest decision, its approvals, the answer to its idempotency key, its bundles and its
-    lineage. What is closed needs nothing: asked for later, its decision is in the archive.
+    That is: its newest decision, its approvals, the answer to its idempotency key, its newest permit, its bundles and
+    its lineage. What is closed needs nothing: asked for later, its decision is in the archive.
 
     Args:
         connection: In the transaction that prunes.
@@ -36,6 +36,7 @@ def open_needs(connection: Connection, now: EpochNs, log: str) -> Needs:
     opened = select(promotion.c.id).where(is_open)
     records.update(connection.scalars(select(approval.c.id).where(approval.c.promotion_id.in_(opened))))
     records.update(connection.scalars(select(idempotency.c.decision_id).where(idempotency.c.promotion_id.in_(opened))))
+    records.update(connection.scalars(select(rollout.c.permit_id).where(rollout.c.promotion_id.in_(opened))))
     return Needs(
         records=tuple(sorted(records)),
         attachments=tuple(sorted(bundles)),
