@@ -27,7 +27,7 @@ from lockgate.storage import (
     write_transaction,
 )
 from lockgate.storage.database import migration_transaction
-from lockgate.storage.tables import audit_cosigned, audit_erased, audit_head, metadata, principal, token
+from lockgate.storage.tables import audit_cosigned, audit_erased, audit_head, hold, metadata, principal, token
 from support.gates import ORIGIN, make_gate
 from support.things import run_threads
 
@@ -160,6 +160,12 @@ def made_principal(subject: str, **columns: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("table", "row", "revision", "want"),
     [
+        (
+            hold,
+            {"model": "m", "environment": "production", "promotion_id": "p", "placed_ns": 1},
+            "0003",
+            "1 holds in force",
+        ),
         (principal, made_principal("rita", disabled_ns=1), "0002", "1 principals who are disabled"),
         (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "0001", "1 logs that were pruned"),
         (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "base", "1 logs that were pruned"),
@@ -197,12 +203,12 @@ def test_a_scoped_token_in_force_refuses_the_way_back(database_url: str) -> None
     assert read_revisions(engine) == ("0002", read_revisions(engine)[1])
 
 
-@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0003", "000", "0002;"])
+@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0004", "000", "0002;"])
 def test_a_revision_that_is_no_older_one_is_refused(database_url: str, revision: str) -> None:
     """Only a number of an older revision, or `base`; nothing relative, nothing else that Alembic would understand."""
     engine = open_engine(database_url)
     for refused in (plan_downgrade, downgrade_schema):
-        with pytest.raises(StorageDowngradeError, match=r"want one of \['0002', '0001', 'base'\]") as caught:
+        with pytest.raises(StorageDowngradeError, match=r"want one of \['0003', '0002', '0001', 'base'\]") as caught:
             refused(engine, revision)
 
         assert caught.value.code == "storage.downgrade_refused"
