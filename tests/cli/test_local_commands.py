@@ -447,6 +447,15 @@ def test_doctor_with_a_broken_check(initialised: Run, monkeypatch: pytest.Monkey
     assert "the check broke: IndexError" in found["trust domains"][1]
 
 
+def test_doctor_says_where_the_policys_data_come_from(initialised: Run, tmp_path: Path) -> None:
+    """The folder that is read is named, so that nobody edits another one: the policy's own, or that of the settings."""
+    config = tmp_path / "config"
+    shutil.copytree(shipped_folder("policies") / "lockgate" / "config", config)
+
+    assert _doctor(initialised)["policy"][1].endswith(f"data from {shipped_folder('policies')}/lockgate/config")
+    assert _doctor(initialised, policy_config_dir=config)["policy"][1].endswith(f"data from {config}")
+
+
 def test_doctor_unreadable_policy(initialised: Run, tmp_path: Path) -> None:
     """A policy folder without a policy is found."""
     (tmp_path / "policies").mkdir()

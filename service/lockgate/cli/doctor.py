@@ -23,6 +23,7 @@ from lockgate.evidence import load_trust_domains
 from lockgate.instance import Instance
 from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
+from lockgate.policy.data import CONFIG
 from lockgate.policy.opa_binary import find_opa
 from lockgate.promotion import Logs
 from lockgate.rendering import plain
@@ -249,7 +250,8 @@ def _policy(settings: Settings) -> str:
         raise _UnfitError(str(exc), "run 'lockgate policy build', and commit what it makes") from exc
     unknown = set(settings.environment_logs) - set(compiled.catalogue.environments)
     warning = f"; warning: LOCKGATE_ENVIRONMENT_LOGS names {sorted(unknown)}, which it does not know" if unknown else ""
-    return f"compiled module is that of its sources, revision {compiled.catalogue.revision}{warning}"
+    data = settings.policy_config_dir or settings.policy_dir / CONFIG
+    return f"module is of its sources, revision {compiled.catalogue.revision}, data from {data}{warning}"
 
 
 def _opa(settings: Settings) -> str:

@@ -105,5 +105,7 @@ def _write_policy_config(folder: Path) -> Path:
     }
     for name, document in documents.items():
         (folder / name).mkdir(parents=True)
-        (folder / name / "data.json").write_bytes(orjson.dumps({"schema_version": 1, **document}))
+        # In lines: whoever keeps the folder is invited to edit it.
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        (folder / name / "data.json").write_bytes(orjson.dumps({"schema_version": 1, **document}, option=options))
     return folder
