@@ -160,3 +160,25 @@ def test_idle_takes_days_within_reason(gate: GateUnderTest, query: str) -> None:
     refused = gate.call("GET", f"/v1/usage/idle?{query}", "leo")
 
     assert (refused.status_code, refused.json["code"]) == (400, "http.parameter")
+
+
+def test_models_and_versions_tell_their_last_use(gate: GateUnderTest) -> None:
+    """In the documents and in the lists; nothing where nobody counted a use."""
+    model = {"schema_version": 1, "name": "fraud-detector", "owner": "payments", "tier": "high", "purpose": "Fraud."}
+    made = gate.call("POST", "/v1/models", "rita", model)
+    assert made.status_code == 201, made.text
+    for version, digest in (("1.4.0", "0"), ("1.5.0", "1")):
+        document = {"schema_version": 1, "version": version, "digest": "sha256:" + digest * 64}
+        made = gate.call("POST", "/v1/models/fraud-detector/versions", "rita", document)
+        assert made.status_code == 201, made.text
+    before = gate.call("GET", "/v1/models/fraud-detector", "leo").json["last_used_at"]
+    tell(gate, ROW, {**ROW, "version": "1.5.0", "loads": 0, "predictions": 0})
+
+    used = format_timestamp(START)
+    assert before is None
+    assert gate.call("GET", "/v1/models/fraud-detector", "leo").json["last_used_at"] == used
+    assert [one["last_used_at"] for one in gate.call("GET", "/v1/models", "leo").json["items"]] == [used]
+    versions = gate.call("GET", "/v1/models/fraud-detector/versions", "leo").json["items"]
+    assert {one["version"]: one["last_used_at"] for one in versions} == {"1.4.0": used, "1.5.0": None}
+    one = gate.call("GET", "/v1/models/fraud-detector/versions/1.4.0", "leo").json
+    assert one["version"]["last_used_at"] == used

@@ -14,7 +14,9 @@ TAG_CHARS_MAX: Final = 5000  # MLflow's own limit
 POINTERS_MAX: Final = 256
 
 
-def model_document(model: Model, pointers: tuple[NamedValue, ...] | None = None) -> dict[str, Any]:
+def model_document(
+    model: Model, pointers: tuple[NamedValue, ...] | None = None, *, last_used: EpochNs | None = None
+) -> dict[str, Any]:
     """Write a model that is registered (schema `v1/api/model`); with its pointers where its registry was asked."""
     metadata = model.metadata
     return {
@@ -35,6 +37,7 @@ def model_document(model: Model, pointers: tuple[NamedValue, ...] | None = None)
         "created_at": format_timestamp(model.created),
         "changed_at": format_timestamp(model.changed),
         "retired_at": _time(model.retired),
+        "last_used_at": _time(last_used),
     }
 
 
@@ -58,10 +61,11 @@ def foreign_model_document(registry: str, model: RegistryModel) -> dict[str, Any
         "created_at": None,
         "changed_at": None,
         "retired_at": None,
+        "last_used_at": None,
     }
 
 
-def version_document(model: Model, version: ModelVersion) -> dict[str, Any]:
+def version_document(model: Model, version: ModelVersion, *, last_used: EpochNs | None = None) -> dict[str, Any]:
     """Write a version (schema `v1/api/model_version`)."""
     return {
         "schema_version": 1,
@@ -75,6 +79,7 @@ def version_document(model: Model, version: ModelVersion) -> dict[str, Any]:
         "row_version": version.row_version,
         "created_at": format_timestamp(version.created),
         "retired_at": _time(version.retired),
+        "last_used_at": _time(last_used),
     }
 
 

@@ -42,8 +42,9 @@ def model_versions_blueprint(services: Services) -> Blueprint:
         allow_only("limit", "cursor")
         limit, cursor = page_limit(), text("cursor", _NUMBER)
         model, page = models.list_versions(model_name(name), int(cursor) if cursor else None, limit)
+        used = services.usage.last_used_versions(model.name, [version.version for _, version in page])
         document = {
-            "items": [version_document(model, version) for _, version in page],
+            "items": [version_document(model, version, last_used=used.get(version.version)) for _, version in page],
             "next_cursor": str(page[-1][0]) if len(page) == limit else "",
         }
         return json_response("v1/api/model_version_list", document)
@@ -54,8 +55,9 @@ def model_versions_blueprint(services: Services) -> Blueprint:
         allow_only()
         model, found = models.find_version(model_name(name), version_name(version))
         history = services.register.list(PromotionFilter(model=name, version=version, limit=PAGE_ITEMS_MAX))
+        used = services.usage.last_used_versions(model.name, [found.version]).get(found.version)
         document = {
-            "version": version_document(model, found),
+            "version": version_document(model, found, last_used=used),
             "promotions": [stage_document(promotion) for _, promotion in history],
         }
         return tagged(json_response("v1/api/model_version_history", document), found.row_version)

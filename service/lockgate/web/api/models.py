@@ -56,9 +56,10 @@ def models_blueprint(services: Services) -> Blueprint:
             limit=page_limit(),
         )
         page = models.list(wanted, text("cursor", _CURSOR))
+        used = services.usage.last_used([model.name for model in page.registered])
         document = {
             "items": [
-                *(model_document(model) for model in page.registered),
+                *(model_document(model, last_used=used.get(model.name)) for model in page.registered),
                 *(foreign_model_document(wanted.registry, model) for model in page.others),
             ],
             "next_cursor": page.next_cursor,
@@ -71,7 +72,9 @@ def models_blueprint(services: Services) -> Blueprint:
         allow_only("pointers")
         model = models.find(model_name(name))
         pointers = models.pointers(model) if text("pointers", _TRUTH) == "true" else None
-        return tagged(json_response("v1/api/model", model_document(model, pointers)), model.row_version)
+        used = services.usage.last_used([model.name]).get(model.name)
+        document = model_document(model, pointers, last_used=used)
+        return tagged(json_response("v1/api/model", document), model.row_version)
 
     @blueprint.put(_MODEL)
     @operation("models.update")
