@@ -30,6 +30,7 @@ from support.models import BOM, CARD, FRAUD, MODELS, RETIRE, VERSIONS, model_req
 from support.promotions import in_parallel
 
 RACERS = 4
+Sent = tuple[str, str, dict[str, Any], dict[str, str]]  # method, path, document, headers
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def gate(tmp_path: Path, engine: WasmEngine, database_url: str) -> GateUnderTest
     return make_gate(tmp_path, engine, database_url=database_url)
 
 
-def at_once(gate: GateUnderTest, *calls: tuple[str, str, dict[str, Any], dict[str, str]]) -> list[tuple[int, str]]:
+def at_once(gate: GateUnderTest, *calls: Sent) -> list[tuple[int, str]]:
     """Make calls at the same moment, each through a client of its own; return status and code of each."""
     app = gate.client.application
 
@@ -52,7 +53,7 @@ def at_once(gate: GateUnderTest, *calls: tuple[str, str, dict[str, Any], dict[st
 
 def test_one_of_many_registers_a_name(gate: GateUnderTest) -> None:
     """The others are told that it is taken; there is one record."""
-    calls = [("POST", MODELS, model_request(owner=f"team-{number}"), {}) for number in range(RACERS)]
+    calls: list[Sent] = [("POST", MODELS, model_request(owner=f"team-{number}"), {}) for number in range(RACERS)]
     answers = at_once(gate, *calls)
 
     assert sorted(answers) == [(201, ""), *[(409, "registry.model_taken")] * (RACERS - 1)]
@@ -62,7 +63,9 @@ def test_one_of_many_registers_a_name(gate: GateUnderTest) -> None:
 
 def test_one_of_many_registers_a_model_of_a_registry(gate: GateUnderTest) -> None:
     """No model of a registry is registered twice under different names."""
-    calls = [("POST", MODELS, model_request(f"m{number}", registry_model="same"), {}) for number in range(RACERS)]
+    calls: list[Sent] = [
+        ("POST", MODELS, model_request(f"m{number}", registry_model="same"), {}) for number in range(RACERS)
+    ]
 
     assert sorted(at_once(gate, *calls)) == [(201, ""), *[(409, "registry.model_taken")] * (RACERS - 1)]
 

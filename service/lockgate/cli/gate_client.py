@@ -60,7 +60,7 @@ class GateClient:
             ProblemError: The gate made no decision.
             AnswerInvalidError: The answer is not one of a gate.
         """
-        return self._call(
+        return self.call(
             "POST",
             "/v1/promotions",
             document,
@@ -70,43 +70,43 @@ class GateClient:
 
     def forecast(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Ask what would be decided; return a `dry_run_answer`. Raises as `request_promotion`."""
-        return self._call("POST", "/v1/decisions:dry-run", document, answers={HTTPStatus.OK: "dry_run_answer"})
+        return self.call("POST", "/v1/decisions:dry-run", document, answers={HTTPStatus.OK: "dry_run_answer"})
 
     def read_promotion(self, promotion_id: str) -> dict[str, Any]:
         """Return the `promotion_answer` of one promotion. Raises as `request_promotion`."""
-        return self._call("GET", f"/v1/promotions/{promotion_id}", None, answers={HTTPStatus.OK: "promotion_answer"})
+        return self.call("GET", f"/v1/promotions/{promotion_id}", None, answers={HTTPStatus.OK: "promotion_answer"})
 
     def approve(self, promotion_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Approve or reject; return an `approval_answer`. Raises as `request_promotion`."""
         path = f"/v1/promotions/{promotion_id}/approvals"
-        return self._call("POST", path, document, answers={HTTPStatus.CREATED: "approval_answer"})
+        return self.call("POST", path, document, answers={HTTPStatus.CREATED: "approval_answer"})
 
     def withdraw(self, promotion_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Take a request back; return a `promotion_answer`. Raises as `request_promotion`."""
         path = f"/v1/promotions/{promotion_id}/withdraw"
-        return self._call("POST", path, document, answers={HTTPStatus.OK: "promotion_answer"})
+        return self.call("POST", path, document, answers={HTTPStatus.OK: "promotion_answer"})
 
     def read_me(self) -> dict[str, Any]:
         """Return who the token stands for, a `me`. Raises as `request_promotion`."""
-        return self._call("GET", "/v1/me", None, answers={HTTPStatus.OK: "me"})
+        return self.call("GET", "/v1/me", None, answers={HTTPStatus.OK: "me"})
 
     def read_login(self) -> dict[str, Any]:
         """Return whom people log in with, a `login`. Raises as `request_promotion`."""
-        return self._call("GET", "/v1/login", None, answers={HTTPStatus.OK: "login"})
+        return self.call("GET", "/v1/login", None, answers={HTTPStatus.OK: "login"})
 
     def record_usage(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Tell how often versions were used; return a `usage_answer`. Raises as `request_promotion`."""
-        return self._call("POST", "/v1/usage", document, answers={HTTPStatus.OK: "usage_answer"})
+        return self.call("POST", "/v1/usage", document, answers={HTTPStatus.OK: "usage_answer"})
 
     def list_usage(self, query: Mapping[str, str]) -> dict[str, Any]:
         """Return a page of counts, a `usage_list`. Raises as `request_promotion`."""
-        return self._call("GET", f"/v1/usage?{urlencode(query)}", None, answers={HTTPStatus.OK: "usage_list"})
+        return self.call("GET", f"/v1/usage?{urlencode(query)}", None, answers={HTTPStatus.OK: "usage_list"})
 
     def list_idle(self, query: Mapping[str, str]) -> dict[str, Any]:
         """Return a page of versions that nobody seems to use, an `idle_list`. Raises as `request_promotion`."""
-        return self._call("GET", f"/v1/usage/idle?{urlencode(query)}", None, answers={HTTPStatus.OK: "idle_list"})
+        return self.call("GET", f"/v1/usage/idle?{urlencode(query)}", None, answers={HTTPStatus.OK: "idle_list"})
 
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
@@ -115,6 +115,20 @@ class GateClient:
         answers: Mapping[int, str],
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
+        """Make one exchange.
+
+        Args:
+            method: Of HTTP.
+            path: Of the resource, with its query.
+            document: What is sent; None: nothing.
+            answers: By status, the schema of the answer, below `v1/api/`.
+            headers: Further ones.
+
+        Raises:
+            GateUnreachableError: No whole answer came in time.
+            ProblemError: The gate says what is wrong.
+            AnswerInvalidError: The answer is not one of a gate.
+        """
         response = _within(self.timeout_s, self.url, _Exchange(self, method, path, document, headers or {}))
         schema = answers.get(response.status)
         if schema is not None and response.content_type == "application/json":

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "init": "operations:init",
     "login": "login:login",
     "logout": "login:logout",
+    "model": "models:model",
     "policy": "policy:policy",
     "principal": "principals:principal",
     "request": "promotions:request",
