@@ -198,7 +198,7 @@ def make_lineage(  # noqa: PLR0913 - what was found where
         feature_service=service,
         feature_views=views,
         truncated=tuple(sorted(bounds.truncated)),
-        problems=tuple(sorted(found)),
+        problems=tuple(sorted(problem.value for problem in found)),
         score=_score(bounded_run, service, views, bounds.truncated),
     )
 

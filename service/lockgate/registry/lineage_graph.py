@@ -98,7 +98,9 @@ class Graph:
             self.truncated = True
             return False
         self.nodes.setdefault(node.id, node)
-        if edge is not None:
+        if (
+            edge is not None and {edge.source, edge.target} <= self.nodes.keys()
+        ):  # the other end may be beyond the limit
             self.edges.setdefault(edge)
         return is_new
 
