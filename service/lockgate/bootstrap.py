@@ -168,6 +168,7 @@ def check_settings(settings: Settings) -> Accepted:
             f"got {settings.default_trust_domain[:80]!r}"
         )
     read_registries(settings)
+    _subscribers(settings)
     return _read_files(settings, find_opa())
 
 
@@ -280,7 +281,7 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         ),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
-        deliveries=Deliveries(database=database, log=log, clock=clock),
+        deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=_subscribers(settings)),
         usage=UsageCounts(database, clock),
         lineage=LineageCollector(
             registries=registries,
@@ -329,6 +330,11 @@ def build_registries(registries: Sequence[RegistrySettings], database: Engine) -
             case "builtin":  # its table only names pointers
                 pass
     return ports
+
+
+def _subscribers(settings: Settings) -> tuple[str, ...]:
+    webhooks = read_webhooks(settings, secrets=False)  # only who sends needs them
+    return tuple(webhook.name for webhook in webhooks if not webhook.disabled)
 
 
 def _build_login(

@@ -4,6 +4,7 @@ What is wrong with one is said with its file and line, as of every other setting
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -58,9 +59,9 @@ def read_feature_stores(settings: Settings) -> tuple[FeatureStoreSettings, ...]:
     return _read(settings, settings.tables["feature_store"], parse_feature_stores)
 
 
-def read_webhooks(settings: Settings) -> tuple[Webhook, ...]:
-    """Read the `[[webhook]]` tables. Raises as `read_registries`."""
-    return _read(settings, settings.tables["webhook"], parse_webhooks)
+def read_webhooks(settings: Settings, *, secrets: bool = True) -> tuple[Webhook, ...]:
+    """Read the `[[webhook]]` tables; `secrets`: see that theirs can be used. Raises as `read_registries`."""
+    return _read(settings, settings.tables["webhook"], partial(parse_webhooks, secrets=secrets))
 
 
 def read_usage_sources(settings: Settings) -> tuple[UsageSource, ...]:

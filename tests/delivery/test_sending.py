@@ -389,3 +389,18 @@ def test_backlog(stand: DeliveryStand) -> None:
     assert (backlog.subscriber, backlog.waiting, backlog.dead) == ("bot", 2, 1)
     assert backlog.oldest is not None
     assert backlog.oldest > began
+
+
+def test_backlog_that_nobody_made_deliveries_of(stand: DeliveryStand) -> None:
+    """Where nothing delivers, the age of the first record that a subscriber was not told of says so."""
+    stand.job(NOBODY)
+    told = stand.deliveries.backlogs()
+    stand.note("production")
+    written = stand.clock.now_ns()
+    stand.clock.advance(3600 * NS_PER_S)
+    stand.withdraw("production")
+    (late,) = stand.deliveries.backlogs()
+
+    assert [(backlog.waiting, backlog.oldest) for backlog in told] == [(0, None)]
+    assert (late.waiting, late.dead) == (0, 0)
+    assert late.oldest == written

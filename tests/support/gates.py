@@ -279,7 +279,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         ),
         database=database,
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
-        deliveries=Deliveries(database=database, log=log, clock=clock),
+        deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=("bot",)),
         usage=UsageCounts(database, clock),
         lineage=LineageCollector(
             registries=ports, feature_stores=feature_stores, database=database, log=log, clock=clock

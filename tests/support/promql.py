@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _FUNCTIONS: Final = frozenset(
-    {"absent", "count", "histogram_quantile", "increase", "label_values", "max", "min", "rate", "sum", "time"}
+    {"absent", "count", "delta", "histogram_quantile", "increase", "label_values", "max", "min", "rate", "sum", "time"}
 )
 _GROUPINGS: Final = frozenset({"by", "without"})
 _SETS: Final = frozenset({"and", "or", "unless", "bool"})

@@ -216,5 +216,5 @@ def make_delivery_stand(folder: Path, url: str, *environments: str) -> DeliveryS
         clock=clock,
         database=database,
         logs=logs,
-        deliveries=Deliveries(database=database, log=logs.main, clock=clock),
+        deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=("bot",)),
     )

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from lockgate.audit import RecordPrunedError
+from lockgate.clock import NS_PER_S
 from lockgate.delivery.sender import WebhookJob
 from lockgate.delivery.webhooks import parse_webhooks
 from lockgate.policy.wasm import WasmEngine
 from lockgate.storage import write_transaction
+from lockgate.web import gauges
+from support.expositions import scrape, value
 from support.gates import DAY_NS, PUBLIC_URL, GateUnderTest, make_gate
 from support.receivers import SECRET_TEXT
 
@@ -129,6 +132,20 @@ def test_redelivery_is_recorded(gate: GateUnderTest) -> None:
     record = gate.records("gate.delivery")[-1]
     assert (record["body"]["change"], record["body"]["delivery_id"]) == ("redelivered", dead)
     assert record["actor"] == {"id": "otto", "roles": ["operator"], "type": "user"}
+
+
+def test_backlogs_are_metrics(gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape tells what waits for each subscriber, what was given up, and for how long somebody was not told."""
+    monkeypatch.setattr(gauges, "FRESH_S", -1.0)
+    before = scrape(gate).text
+    make_dead(gate)
+    gate.clock.advance(NS_PER_S)
+    after = scrape(gate).text
+
+    assert value(before, "lockgate_deliveries_waiting", subscriber="bot") == 0
+    assert value(before, "lockgate_delivery_oldest_seconds", subscriber="bot") is None
+    assert (value(after, "lockgate_deliveries_dead", subscriber="bot") or 0) >= 1
+    assert (value(after, "lockgate_delivery_oldest_seconds", subscriber="bot") or 0) > 0
 
 
 def test_redelivery_of_nothing(gate: GateUnderTest) -> None:

@@ -1,17 +1,19 @@
 """Deliveries for people: listing them, sending one again, and what the log says of those that were given up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Event, Outcome
-from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.audit import Actor, Event, Outcome
+from lockgate.audit.reading.query_store import read_ts
+from lockgate.clock import Clock, EpochNs, format_timestamp, parse_timestamp
 from lockgate.delivery import store
 from lockgate.delivery.errors import DeliveryUnknownError
 from lockgate.delivery.types import Backlog, Delivery, DeliveryFilter, DeliveryState
 from lockgate.ids import new_id
-from lockgate.promotion import ContendedError
+from lockgate.promotion import ContendedError, Logs
 from lockgate.storage import read_transaction
 
 DELIVERY: Final = "gate.delivery"
@@ -22,11 +24,19 @@ _TRIES_MAX: Final = 8  # a delivery moves when it is sent, which takes seconds: 
 class Deliveries:
     """The deliveries of a gate. Safe to share between threads."""
 
-    def __init__(self, *, database: Engine, log: AuditLog, clock: Clock) -> None:
-        """Take the parts; `log` is the main one, which holds all that is recorded of deliveries."""
+    def __init__(self, *, database: Engine, logs: Logs, clock: Clock, subscribers: Sequence[str]) -> None:
+        """Take the parts.
+
+        Args:
+            database: Where deliveries are.
+            logs: The gate's; the main one holds all that is recorded of deliveries.
+            clock: For records.
+            subscribers: Who is told of events now; those whom the settings no longer name are not looked after.
+        """
         self._database = database
-        self._log = log
+        self._logs = logs
         self._clock = clock
+        self._subscribers = tuple(subscribers)
 
     def list(self, wanted: DeliveryFilter) -> tuple[Delivery, ...]:
         """Return a page of deliveries, newest first.
@@ -38,13 +48,13 @@ class Deliveries:
             return store.list_deliveries(connection, wanted)
 
     def backlogs(self) -> tuple[Backlog, ...]:
-        """Count what was not delivered, by subscriber.
+        """Tell what each subscriber was not told yet.
 
         Raises:
             StorageError: The database cannot be read.
         """
         with read_transaction(self._database) as connection:
-            return store.read_backlogs(connection)
+            return tuple(self._backlog(connection, name) for name in self._subscribers)
 
     def redeliver(self, actor: Actor, delivery_id: str, *, trace: str) -> Delivery:
         """Let a delivery be sent once more, now, whatever became of it before; recorded.
@@ -82,7 +92,18 @@ class Deliveries:
             after = store.read_delivery(connection, delivery_id)
             return Outcome(value=after or seen, events=(event,))
 
-        return self._log.transact(work).value
+        return self._logs.main.transact(work).value
+
+    def _backlog(self, connection: Connection, name: str) -> Backlog:
+        backlog = store.read_backlog(connection, name)
+        oldest = [] if backlog.oldest is None else [backlog.oldest]
+        for log in self._logs.names():
+            # What did not even become a delivery counts too: else nobody would notice that 'deliver' does not run.
+            next_seq = store.read_next_seq(connection, name, log)
+            ts = None if next_seq is None else read_ts(connection, self._logs.named(log).origin, next_seq)
+            if ts is not None:
+                oldest.append(parse_timestamp(ts))
+        return replace(backlog, oldest=min(oldest, default=None))
 
 
 def delivery_event(  # noqa: PLR0913 - what a record says

@@ -121,25 +121,16 @@ def subscribers_with_waiting(connection: Connection) -> list[str]:
     return sorted(connection.scalars(query))
 
 
-def read_backlogs(connection: Connection) -> tuple[Backlog, ...]:
-    """Count what was not delivered, by subscriber."""
+def read_backlog(connection: Connection, subscriber: str) -> Backlog:
+    """Count what was made and not delivered."""
     columns = delivery_table.c
+    undelivered = [state.value for state in DeliveryState if state is not DeliveryState.DELIVERED]
     waits = columns.state == DeliveryState.WAITING.value
-    query = (
-        select(
-            columns.subscriber,
-            func.sum(case((waits, 1), else_=0)),
-            func.sum(case((waits, 0), else_=1)),
-            func.min(case((waits, columns.created_ns))),
-        )
-        .where(columns.state != DeliveryState.DELIVERED.value)
-        .group_by(columns.subscriber)
-        .order_by(columns.subscriber)
-    )
-    return tuple(
-        Backlog(subscriber=name, waiting=int(waiting), dead=int(dead), oldest=oldest)
-        for name, waiting, dead, oldest in connection.execute(query)
-    )
+    query = select(
+        func.count(), func.sum(case((waits, 1), else_=0)), func.min(case((waits, columns.created_ns)))
+    ).where(columns.state.in_(undelivered), columns.subscriber == subscriber)
+    count, waiting, oldest = connection.execute(query).one()
+    return Backlog(subscriber=subscriber, waiting=int(waiting or 0), dead=count - int(waiting or 0), oldest=oldest)
 
 
 def _delivery(row: RowMapping) -> Delivery:

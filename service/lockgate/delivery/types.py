@@ -58,9 +58,16 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What a subscriber was not told yet."""
+    """What a subscriber was not told yet.
+
+    Attributes:
+        waiting: Deliveries that are to be sent.
+        dead: Deliveries that were given up, also because the receiver wants no more.
+        oldest: When the oldest record was written that it was not told of, whether or not that is a delivery yet, or
+            even an event; None if there is none.
+    """
 
     subscriber: str
     waiting: int
-    dead: int  # and gone
-    oldest: EpochNs | None  # when the oldest that waits was made
+    dead: int
+    oldest: EpochNs | None

@@ -57,12 +57,15 @@ class Webhook:
             raise SecretInvalidError(f"webhook {self.name}: {exc}") from exc
 
 
-def parse_webhooks(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -> tuple[Webhook, ...]:
-    """Read the `[[webhook]]` tables, and their secrets once to see that they can be used.
+def parse_webhooks(
+    tables: Sequence[Mapping[str, Any]], folder: Path = Path(), *, secrets: bool = True
+) -> tuple[Webhook, ...]:
+    """Read the `[[webhook]]` tables.
 
     Args:
         tables: As they stand in the settings.
         folder: What relative paths of files are relative to.
+        secrets: Whether to see that the secrets can be used; a process that sends nothing need not be able to.
 
     Raises:
         WebhookInvalidError: One of them cannot be used; it says which part and why.
@@ -71,6 +74,8 @@ def parse_webhooks(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -
         raise WebhookInvalidError(f"want at most {WEBHOOKS_MAX} webhooks, got {len(tables)}", "webhook")
     webhooks = tuple(_parse_webhook(table, f"webhook[{index}]", folder) for index, table in enumerate(tables))
     for index, webhook in enumerate(webhooks):
+        if secrets:
+            _check_secrets(webhook, f"webhook[{index}]")
         if webhook.name in {other.name for other in webhooks[:index]}:
             raise WebhookInvalidError("want a name that no other webhook has", f"webhook[{index}].name")
     return webhooks
@@ -89,7 +94,7 @@ def _parse_webhook(table: Mapping[str, Any], path: str, folder: Path) -> Webhook
     for number, name in enumerate(table.get("events", ())):
         if name not in EVENT_TYPES:
             raise WebhookInvalidError("want a type of event of docs/formats/events.md", f"{path}.events[{number}]")
-    webhook = Webhook(
+    return Webhook(
         name=table["name"],
         url=table["url"],
         secret_file=folder / table["secret_file"],
@@ -100,11 +105,13 @@ def _parse_webhook(table: Mapping[str, Any], path: str, folder: Path) -> Webhook
         public_only=public_only,
         disabled=table.get("disabled", False),
     )
+
+
+def _check_secrets(webhook: Webhook, path: str) -> None:
     try:
         webhook.read_secrets()
     except SecretInvalidError as exc:
         raise WebhookInvalidError(str(exc), f"{path}.secret_file") from exc
-    return webhook
 
 
 def _dotted(pointer: str) -> str:

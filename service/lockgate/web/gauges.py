@@ -21,6 +21,7 @@ from lockgate.audit.formats.records import parse_record
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
 from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
+from lockgate.delivery.types import Backlog
 from lockgate.errors import LockgateError
 from lockgate.promotion import WaitingPromotions
 from lockgate.readiness import ReadinessCheck
@@ -44,6 +45,7 @@ class _Stored:
 
     waiting: tuple[WaitingPromotions, ...]
     endings: tuple[_Ending, ...]
+    backlogs: tuple[Backlog, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ class Gauges:
         if seen is not None and stored is not None:
             yield from self._waiting(stored, seen.now)
             yield from _endings(stored)
+            yield from _deliveries(stored, seen.now)
 
     def _latest(self) -> _Seen | None:
         with self._lock:
@@ -129,7 +132,11 @@ class Gauges:
                 endings.append(
                     _Ending(origin=log.origin, size=record["seq"] + 1, newest_at=parse_timestamp(record["ts"]))
                 )
-        return _Stored(waiting=self._services.register.waiting(), endings=tuple(endings))
+        return _Stored(
+            waiting=self._services.register.waiting(),
+            endings=tuple(endings),
+            backlogs=self._services.deliveries.backlogs(),
+        )
 
     def _build_info(self) -> Metric:
         try:
@@ -219,6 +226,28 @@ def _endings(stored: _Stored) -> Iterator[Metric]:
         newest.add_metric((ending.origin,), ending.newest_at / NS_PER_S)
     yield records
     yield newest
+
+
+def _deliveries(stored: _Stored, now: EpochNs) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "lockgate_deliveries_waiting", "Deliveries of events that are to be sent", labels=("subscriber",)
+    )
+    dead = GaugeMetricFamily(
+        "lockgate_deliveries_dead", "Deliveries of events that were given up", labels=("subscriber",)
+    )
+    oldest = GaugeMetricFamily(
+        "lockgate_delivery_oldest_seconds",
+        "Age of the oldest record that a subscriber was not told of",
+        labels=("subscriber",),
+    )
+    for backlog in stored.backlogs:
+        waiting.add_metric((backlog.subscriber,), backlog.waiting)
+        dead.add_metric((backlog.subscriber,), backlog.dead)
+        if backlog.oldest is not None:
+            oldest.add_metric((backlog.subscriber,), max(now - backlog.oldest, 0) / NS_PER_S)
+    yield waiting
+    yield dead
+    yield oldest
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
