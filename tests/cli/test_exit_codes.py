@@ -141,7 +141,7 @@ def test_exit_code_when_nobody_listens(verb: str, run: Run, gate: GateServer) ->
 
 def test_withdrawn(run: Run, gate: GateServer, gate_log: GateLog) -> None:
     """A withdrawal that was done ends with 0 and says so on one line."""
-    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("pending"), state="withdrawn"))
+    gate.answer = lambda _call: json_reply(gate_log.withdrawal_answer(make_decision("pending"), "wrong version"))
 
     ended = run("withdraw", PROMOTION_ID, "--reason", "wrong version")
 
@@ -151,7 +151,7 @@ def test_withdrawn(run: Run, gate: GateServer, gate_log: GateLog) -> None:
 
 def test_not_withdrawn(run: Run, gate: GateServer, gate_log: GateLog) -> None:
     """An answer that still says pending is no withdrawal."""
-    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("pending")))
+    gate.answer = lambda _call: json_reply(gate_log.withdrawal_answer(make_decision("pending"), state="pending"))
 
     assert run("withdraw", PROMOTION_ID).code == _UNDECIDED
 

@@ -17,6 +17,7 @@ from support.decisions import DIGEST, DRY_RUN_PROMOTION_ID, PROMOTION_ID, make_d
 from support.gate_log import GateLog, make_promotion
 from support.gate_server import Call, GateServer, Reply, json_reply
 
+_USAGE: Final = 2
 _UNTRUSTED: Final = 5
 _REQUEST: Final = ("request", "fraud-detector", "1.4.0", "--from", "staging", "--to", "production", "--digest", DIGEST)
 _STATUS: Final = ("status", PROMOTION_ID)
@@ -288,6 +289,63 @@ def test_approve_refuses_a_tampered_approval_receipt(run: Run, gate: GateServer,
     gate.answer = answer
 
     _refused(run, *_APPROVE)
+
+
+def _receipt_flipped(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["withdrawal_receipt"]["proof"] = _flip(answer["withdrawal_receipt"]["proof"], -10)
+
+
+def _receipt_of_the_decision(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:
+    answer["withdrawal_receipt"] = answer["receipt"]
+
+
+def _receipt_of_a_foreign_log(answer: dict[str, Any], _log: GateLog, foreign: GateLog) -> None:
+    answer["withdrawal_receipt"] = foreign.receipt(answer["withdrawal"], "gate.withdrawal")
+
+
+def _of_another_promotion(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    answer["withdrawal"] = {**answer["withdrawal"], "promotion_id": DRY_RUN_PROMOTION_ID}
+    answer["withdrawal_receipt"] = log.receipt(answer["withdrawal"], "gate.withdrawal")
+
+
+def _without_the_reason(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    answer["withdrawal"] = {**answer["withdrawal"], "reason": ""}
+    answer["withdrawal_receipt"] = log.receipt(answer["withdrawal"], "gate.withdrawal")
+
+
+def _another_reason(answer: dict[str, Any], log: GateLog, _foreign: GateLog) -> None:
+    said = commit("reason", "no longer needed", secrets.token_bytes)
+    answer["withdrawal"] = {**answer["withdrawal"], "reason": said.commitment}
+    answer["reason_disclosure"] = said.document.decode()
+    answer["withdrawal_receipt"] = log.receipt(answer["withdrawal"], "gate.withdrawal")
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        _receipt_flipped,
+        _receipt_of_the_decision,
+        _receipt_of_a_foreign_log,
+        _of_another_promotion,
+        _without_the_reason,
+        _another_reason,
+    ],
+)
+def test_withdraw_refuses_what_was_not_recorded(
+    tamper: Tamper, run: Run, gate: GateServer, gate_log: GateLog, foreign_log: GateLog
+) -> None:
+    """A gate that says withdrawn and cannot show the record of this withdrawal, as it was sent, is not believed."""
+    document = gate_log.withdrawal_answer(make_decision("pending"), "wrong version")
+    tamper(document, gate_log, foreign_log)
+    gate.answer = lambda _call: json_reply(document)
+
+    _refused(run, "withdraw", PROMOTION_ID, "--reason", "wrong version")
+
+
+def test_withdraw_needs_the_logs_key(run: Run, gate: GateServer) -> None:
+    """Without a key nothing could be believed, so nothing is sent."""
+    assert run("withdraw", PROMOTION_ID, environment={"LOCKGATE_LOG_KEY": None}).code == _USAGE
+    assert gate.calls == []
 
 
 @pytest.mark.parametrize("name", ["model", "version", "digest", "from", "to", "kind", "evidence_digest", "id"])

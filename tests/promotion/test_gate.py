@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lockgate.audit import Receipt, verify_receipt
 from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.digests import sha256_of
 from lockgate.identity import parse_principal
@@ -218,6 +219,13 @@ def test_a_lost_role_takes_its_approval_along(gate: GateUnderTest) -> None:
     assert verdict_of(answer) == "pending"
 
 
+def _recorded(receipt: dict[str, Any], gate: GateUnderTest) -> tuple[str, Any]:
+    record = verify_receipt(
+        Receipt(seq=receipt["seq"], record=receipt["record"].encode(), proof=receipt["proof"]), [gate.key]
+    )
+    return record["kind"], record["body"]
+
+
 def test_only_the_requester_withdraws(gate: GateUnderTest) -> None:
     """Somebody else's withdrawal is forbidden; one's own closes the promotion and is recorded."""
     asked = gate.request("rita")
@@ -227,6 +235,8 @@ def test_only_the_requester_withdraws(gate: GateUnderTest) -> None:
 
     assert (foreign.status_code, foreign.json["code"]) == (403, "identity.not_permitted")
     assert own.json["promotion"]["state"] == "withdrawn"
+    assert _recorded(own.json["withdrawal_receipt"], gate) == ("gate.withdrawal", own.json["withdrawal"])
+    assert own.json["withdrawal"]["promotion_id"] == asked["promotion"]["id"]
     said = gate.records("gate.withdrawal")[0]["body"]["reason"]
     kept = gate.services.log.attachment(said.removeprefix("sha256:"))
     assert open_disclosure(kept, said).value == "wrong version"

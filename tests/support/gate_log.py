@@ -27,6 +27,7 @@ class GateLog:
             {
                 "gate.decision": "v1/api/decision",
                 "gate.approval": "v1/api/approval",
+                "gate.withdrawal": "v1/api/withdrawal",
                 "test.forecast": "v1/api/decision",  # the same body, and not a decision
             }
         )
@@ -36,7 +37,8 @@ class GateLog:
     def receipt(self, body: Mapping[str, Any], kind: str = "gate.decision") -> dict[str, Any]:
         """Record a document under its own id and return the receipt."""
         actor = Actor(type="machine", id="ci@example.org")
-        return receipt_document(self._log.append(Event(id=body["id"], kind=kind, actor=actor, body=body)))
+        event_id = body.get("id", str(uuid.uuid4()))
+        return receipt_document(self._log.append(Event(id=event_id, kind=kind, actor=actor, body=body)))
 
     def promotion_answer(self, decision: Mapping[str, Any], **promotion: Any) -> dict[str, Any]:
         """Record a decision, under a fresh id, and return the `promotion_answer`."""
@@ -65,6 +67,23 @@ class GateLog:
             "comment_disclosure": said.document.decode() if said else "",
             "approval_receipt": self.receipt(recorded, "gate.approval"),
             **self.promotion_answer(decision),
+        }
+
+    def withdrawal_answer(self, decision: Mapping[str, Any], reason: str = "", **promotion: Any) -> dict[str, Any]:
+        """Record a decision and then a withdrawal, and return the `withdrawal_answer`."""
+        said = commit("reason", reason, secrets.token_bytes) if reason else None
+        before = self.promotion_answer(decision, **{"state": "withdrawn", **promotion})
+        withdrawal = {
+            "schema_version": 1,
+            "promotion_id": decision["promotion_id"],
+            "withdrawn_at": from_now(0),
+            "reason": said.commitment if said else "",
+        }
+        return {
+            "withdrawal": withdrawal,
+            "reason_disclosure": said.document.decode() if said else "",
+            "withdrawal_receipt": self.receipt(withdrawal, "gate.withdrawal"),
+            **before,
         }
 
 

@@ -117,23 +117,52 @@ def check_approval_recorded(
     """
     approval = answer["approval"]
     _check_record(answer["approval_receipt"], keys, kind="gate.approval", body=approval, environment=approval["to"])
-    _check_comment(answer, sent.get("comment", ""))
+    _check_words("comment", sent.get("comment", ""), approval["comment"], answer["comment_disclosure"])
     for name, value in {**sent, "promotion_id": promotion_id, "comment": approval["comment"]}.items():
         if approval[name] != value:
             raise ReceiptInvalidError(f"want {name} {value!r} recorded, as approved, got {approval[name]!r}")
 
 
-def _check_comment(answer: Mapping[str, Any], comment: str) -> None:
-    # The record holds a commitment to it, which the disclosure beside it opens.
-    commitment = answer["approval"]["comment"]
-    if not comment and not commitment:
+def check_withdrawal_recorded(
+    answer: Mapping[str, Any], keys: Sequence[VerifierKey], *, promotion_id: str, reason: str
+) -> RecordPlace:
+    """Make sure that a withdrawal was recorded as it was sent, and that it left the promotion withdrawn.
+
+    Args:
+        answer: Valid under `withdrawal_answer`.
+        keys: The log's public keys.
+        promotion_id: The promotion that was to be withdrawn.
+        reason: What was said; "" for nothing.
+
+    Returns:
+        Where the withdrawal's record stands.
+
+    Raises:
+        ReceiptInvalidError: It was not recorded, or otherwise.
+        AnswerInvalidError: The promotion beside it is another, or is not withdrawn.
+    """
+    withdrawal, promotion = answer["withdrawal"], answer["promotion"]
+    place = _check_record(
+        answer["withdrawal_receipt"], keys, kind="gate.withdrawal", body=withdrawal, environment=promotion["to"]
+    )
+    if withdrawal["promotion_id"] != promotion_id:
+        raise ReceiptInvalidError(f"want the withdrawal of promotion {promotion_id}, got another's")
+    _check_words("reason", reason, withdrawal["reason"], answer["reason_disclosure"])
+    if (promotion["id"], promotion["state"]) != (promotion_id, "withdrawn"):
+        raise AnswerInvalidError(f"want promotion {promotion_id} withdrawn, got it or another {promotion['state']}")
+    return place
+
+
+def _check_words(name: str, sent: str, commitment: str, disclosure: str) -> None:
+    # The record holds a commitment to a person's words, which the disclosure beside it opens.
+    if not sent and not commitment:
         return
     try:
-        said = open_disclosure(answer["comment_disclosure"].encode(), commitment)
+        said = open_disclosure(disclosure.encode(), commitment)
     except AuditError as exc:
-        raise ReceiptInvalidError(f"the comment cannot be shown to be recorded: {exc}") from exc
-    if (said.name, said.value) != ("comment", comment):
-        raise ReceiptInvalidError("want the comment recorded as it was sent, got another")
+        raise ReceiptInvalidError(f"the {name} cannot be shown to be recorded: {exc}") from exc
+    if (said.name, said.value) != (name, sent):
+        raise ReceiptInvalidError(f"want the {name} recorded as it was sent, got another")
 
 
 def _check_record(
@@ -147,7 +176,7 @@ def _check_record(
         raise ReceiptInvalidError(f"the receipt does not verify: {exc}") from exc
     if record["kind"] != kind:
         raise ReceiptInvalidError(f"want the receipt of a {kind} record, got another kind")
-    if record["body"] != body or record["id"] != body["id"]:
+    if record["body"] != body or record["id"] != body.get("id", record["id"]):  # not every body has one
         raise ReceiptInvalidError("the receipt is of another document than the one shown")
     _check_log(record["log"], environment)
     return RecordPlace(log=record["log"], seq=receipt["seq"])

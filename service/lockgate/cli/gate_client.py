@@ -82,9 +82,9 @@ class GateClient:
         return self.call("POST", path, document, answers={HTTPStatus.CREATED: "approval_answer"})
 
     def withdraw(self, promotion_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a request back; return a `promotion_answer`. Raises as `request_promotion`."""
+        """Take a request back; return a `withdrawal_answer`. Raises as `request_promotion`."""
         path = f"/v1/promotions/{promotion_id}/withdraw"
-        return self.call("POST", path, document, answers={HTTPStatus.OK: "promotion_answer"})
+        return self.call("POST", path, document, answers={HTTPStatus.OK: "withdrawal_answer"})
 
     def read_me(self) -> dict[str, Any]:
         """Return who the token stands for, a `me`. Raises as `request_promotion`."""

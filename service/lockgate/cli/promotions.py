@@ -10,11 +10,15 @@ from typing import Any, Final
 
 import click
 
-from lockgate.cli.answers import check_approval_recorded, check_forecast, check_promotion_answer
+from lockgate.cli.answers import (
+    check_approval_recorded,
+    check_forecast,
+    check_promotion_answer,
+    check_withdrawal_recorded,
+)
 from lockgate.cli.artifact import digest_given
 from lockgate.cli.connection import Connection, connection_options
 from lockgate.cli.errors import (
-    AnswerInvalidError,
     GateUnreachableError,
     NotSentError,
     PolicyChangedError,
@@ -255,18 +259,18 @@ def approve(
 def withdraw(connection: Connection, promotion_id: str, reason: str | None) -> int:
     """Take a pending request of your own back.
 
-    Exit codes: 0 withdrawn, 2 usage, 3 not withdrawn.
+    Exit codes: 0 withdrawn, 2 usage, 3 not withdrawn, 5 untrusted answer.
 
     \b
     Example:
       lockgate withdraw 0199c0de-... --reason "wrong version"
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    keys = connection.need_log_keys()
     document: dict[str, Any] = {"schema_version": 1}
     if reason is not None:
         document["reason"] = reason
-    promotion = connection.client.withdraw(promotion_id, document)["promotion"]
-    if (promotion["id"], promotion["state"]) != (promotion_id, "withdrawn"):
-        raise AnswerInvalidError(f"want promotion {promotion_id} withdrawn, got it or another {promotion['state']}")
+    answer = connection.client.withdraw(promotion_id, document)
+    check_withdrawal_recorded(answer, keys, promotion_id=promotion_id, reason=reason or "")
     emit(f"WITHDRAWN {promotion_id}\n")
     return ExitCode.ALLOW
 

@@ -35,6 +35,7 @@ from lockgate.promotion.types import (
     PromotionState,
     Verdict,
     WaitingPromotions,
+    WithdrawalAnswer,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Register",
     "Verdict",
     "WaitingPromotions",
+    "WithdrawalAnswer",
     "approval_document",
     "decide",
     "open_needs",

@@ -45,6 +45,7 @@ from lockgate.promotion.types import (
     PromotionState,
     Verdict,
     WaitingPromotions,
+    WithdrawalAnswer,
 )
 from lockgate.storage import StorageError, read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError, read_idempotent_answer
@@ -205,7 +206,7 @@ class Register:
                 raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
         return promotion, approvals
 
-    def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> PromotionAnswer:
+    def withdraw(self, requester: Principal, promotion_id: str, body: bytes, *, trace: str) -> WithdrawalAnswer:
         """Take a pending promotion back; only its requester may.
 
         Raises:
@@ -220,12 +221,19 @@ class Register:
         """
         reason = parse_withdrawal_request(body)
         said = commit("reason", reason, self._draw) if reason else None  # a person's words, so they can be erased
+        kept = (said.document,) if said else ()
 
-        def attempt() -> PromotionAnswer:
+        def attempt() -> WithdrawalAnswer:
             now = now_us(self._clock)
             promotion, _ = self.pending(promotion_id, now)
             if promotion.requester != requester.subject:
                 raise NotPermittedError("want the requester of this promotion: nobody else withdraws it")
+            document = {
+                "schema_version": 1,
+                "promotion_id": promotion.id,
+                "withdrawn_at": format_timestamp(now),
+                "reason": said.commitment if said else "",
+            }
 
             def work(connection: Connection) -> Outcome[None]:
                 if not store.move_promotion(
@@ -237,18 +245,16 @@ class Register:
                     decision_id=promotion.decision_id,
                 ):
                     raise MovedError
-                document = {
-                    "schema_version": 1,
-                    "promotion_id": promotion.id,
-                    "withdrawn_at": format_timestamp(now),
-                    "reason": said.commitment if said else "",
-                }
                 occasion = Occasion(actor=actor_of(requester), model=promotion.request.model, now=now, trace=trace)
-                kept = (said.document,) if said else ()
                 return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document, *kept),))
 
-            self._logs.named(promotion.log).transact(work)
-            return self.get(promotion.id)
+            receipt = self._logs.named(promotion.log).transact(work).receipts[0]
+            return WithdrawalAnswer(
+                withdrawal=document,
+                reason_disclosure=b"".join(kept).decode(),
+                withdrawal_receipt=receipt,
+                outcome=self.get(promotion.id),
+            )
 
         return settle(attempt)
 

@@ -181,6 +181,16 @@ class PromotionAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalAnswer:
+    """A recorded withdrawal, its receipt, and where it left the promotion."""
+
+    withdrawal: dict[str, Any]  # the record's body (schema `v1/api/withdrawal`)
+    reason_disclosure: str  # of the withdrawal's reason; empty if there is none
+    withdrawal_receipt: Receipt
+    outcome: PromotionAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAnswer:
     """A recorded approval, its receipt, and what it led to."""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lockgate.audit import Receipt
 from lockgate.clock import format_timestamp
-from lockgate.promotion import ApprovalAnswer, Promotion, PromotionAnswer, approval_document
+from lockgate.promotion import ApprovalAnswer, Promotion, PromotionAnswer, WithdrawalAnswer, approval_document
 
 
 def promotion_document(promotion: Promotion, policy_revision: str) -> dict[str, Any]:
@@ -45,6 +45,16 @@ def approval_answer_document(answer: ApprovalAnswer, policy_revision: str) -> di
         "approval": approval_document(answer.approval),
         "comment_disclosure": answer.comment_disclosure,
         "approval_receipt": receipt_document(answer.approval_receipt),
+        **promotion_answer_document(answer.outcome, policy_revision),
+    }
+
+
+def withdrawal_answer_document(answer: WithdrawalAnswer, policy_revision: str) -> dict[str, Any]:
+    """Write a recorded withdrawal and where it left the promotion (schema `v1/api/withdrawal_answer`)."""
+    return {
+        "withdrawal": answer.withdrawal,
+        "reason_disclosure": answer.reason_disclosure,
+        "withdrawal_receipt": receipt_document(answer.withdrawal_receipt),
         **promotion_answer_document(answer.outcome, policy_revision),
     }
 

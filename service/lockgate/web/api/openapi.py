@@ -81,7 +81,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         operation="promotions.withdraw",
         summary="Take a pending promotion back",
         body="withdrawal_request",
-        answers={200: "promotion_answer"},
+        answers={200: "withdrawal_answer"},
         problems=(400, 404, 409, 411, 413, 415, 422, 503),
     ),
     Operation(
@@ -427,7 +427,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     )
     if operation.conditional:
         tag = {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'}
-        parameters.append({"name": "If-Match", "in": "header", "required": True, "schema": tag})
+        why = "The ETag of the answer that was looked at; 428 without"  # which no validator of parameters expects
+        parameters.append({"name": "If-Match", "in": "header", "required": False, "description": why, "schema": tag})
     if operation.idempotent:
         key = {"type": "string", "minLength": 1, "maxLength": 255}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})

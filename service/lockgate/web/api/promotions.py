@@ -9,7 +9,12 @@ from lockgate.bootstrap import Services
 from lockgate.promotion import PromotionAnswer, PromotionFilter, PromotionState, Verdict, parse_approval_request
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import authorize, operation
-from lockgate.web.documents import approval_answer_document, promotion_answer_document, promotion_document
+from lockgate.web.documents import (
+    approval_answer_document,
+    promotion_answer_document,
+    promotion_document,
+    withdrawal_answer_document,
+)
 from lockgate.web.metrics import Metrics
 from lockgate.web.parameters import allow_only, json_body, page_limit, text
 from lockgate.web.problems import ParameterError
@@ -90,8 +95,8 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         allow_only()
         authorize(requester=register.requester_of(str(promotion_id)))
         answer = register.withdraw(caller(), str(promotion_id), json_body(), trace=g.trace)
-        document = promotion_answer_document(answer, services.policy.revision())
-        return answered(answer, "v1/api/promotion_answer", document, 200)
+        document = withdrawal_answer_document(answer, services.policy.revision())
+        return answered(answer.outcome, "v1/api/withdrawal_answer", document, 200)
 
     @blueprint.post("/v1/decisions:dry-run")
     @operation("decisions.dry_run")
