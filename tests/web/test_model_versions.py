@@ -3,10 +3,12 @@
 from typing import Any, Final
 
 import orjson
+import pytest
 
 from lockgate.canonical_json import parse_canonical
 from lockgate.registration import MODEL, VERSION
 from lockgate.registry.metadata import DOCUMENT_BYTES_MAX
+from lockgate.registry.parsing import VERSION_REQUEST_BYTES_MAX
 from lockgate.schemas import check_schema
 from support.gates import ARTIFACT, GateUnderTest
 from support.models import (
@@ -62,6 +64,28 @@ def test_a_large_run_is_no_matter_to_the_record(gate: GateUnderTest) -> None:
 
     assert len(stored.body) < 2048
     assert len(gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json["version"]["run"]["params"]) == 100
+
+
+@pytest.mark.parametrize("character", ["\u0001", "\U0001f600"], ids=["escaped", "four bytes"])
+def test_the_most_that_may_be_said_is_kept(gate: GateUnderTest, character: str) -> None:
+    """Whatever a request's schema takes can be written, however long its characters become."""
+    name = "" if character < " " else character * 100
+    tags = [{"name": f"{number:02}{name}", "value": character * 1000} for number in range(64)]
+    register_model(gate, purpose=character * 4000, tags=tags)
+
+    assert gate.call("GET", FRAUD, "aude").json["tags"] == tags
+
+
+def test_a_version_of_the_longest_request_is_kept(gate: GateUnderTest) -> None:
+    """What the request left out adds to what is kept, and still fits."""
+    register_model(gate)
+    head = len(orjson.dumps(version_request(run={"params": [], "tags": []})))
+    params = [{"name": f"p{number}", "value": "\u0001" * 400} for number in range(100)]
+    room = VERSION_REQUEST_BYTES_MAX - head - len(orjson.dumps(params))
+    tags = [{"name": "t", "value": "\u0001" * min(1000, (room - 100) // 6)}]
+    register_version(gate, run={"params": params, "tags": tags})
+
+    assert gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json["version"]["run"]["params"][0]["value"] == "\u0001" * 400
 
 
 def test_a_version_shows_its_promotions(gate: GateUnderTest) -> None:

@@ -203,15 +203,12 @@ def test_the_others_problems_have_codes(gate: GateUnderTest) -> None:
     assert post(f"{MODELS}/other:retire", RETIRE) == (404, "registry.model_unknown")
     assert post(f"{VERSIONS}/9:retire", RETIRE) == (404, "registry.version_unknown")
     assert post(f"{MODELS}/other/versions/9:retire", RETIRE) == (404, "registry.model_unknown")
-    for path in (
-        f"{MODELS}/other",
-        f"{MODELS}/o%20ther",
-        f"{MODELS}/other/versions",
-        f"{MODELS}/fraud-detector:retire",
-    ):
+    for path in (f"{MODELS}/other", f"{MODELS}/other/versions"):
         assert problem(gate.call("GET", path, "otto")) == (404, "registry.model_unknown")
+    for path in (f"{MODELS}/o%20ther", f"{MODELS}/-a", f"{MODELS}/{'a' * 129}", f"{VERSIONS}/%F0%9F%92%A9"):
+        assert problem(gate.call("GET", path, "otto")) == (404, "http.not_found")
+    assert problem(gate.call("GET", f"{FRAUD}:retire", "otto")) == (405, "http.method_not_allowed")
     assert problem(gate.call("GET", f"{VERSIONS}/9", "otto")) == (404, "registry.version_unknown")
-    assert problem(gate.call("GET", f"{VERSIONS}/%F0%9F%92%A9", "otto")) == (404, "registry.version_unknown")
     assert problem(gate.call("GET", f"{MODELS}?registry=mlflow", "otto")) == (422, "registry.unknown")
     assert problem(gate.call("GET", f"{MODELS}?retired=yes", "otto")) == (400, "http.parameter")
     assert problem(gate.call("GET", f"{MODELS}?cursor=x", "otto")) == (400, "http.parameter")

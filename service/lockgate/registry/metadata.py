@@ -11,7 +11,7 @@ from lockgate.clock import EpochNs
 from lockgate.digests import Digest, parse_digest
 from lockgate.registry.types import Dataset, NamedValue, Run
 
-DOCUMENT_BYTES_MAX: Final = 256 * 1024  # a run with a hundred parameters and metrics is some thirty kilobytes
+DOCUMENT_BYTES_MAX: Final = 512 * 1024  # 64 tags of a thousand characters, each written as \uXXXX, and the purpose
 _DEPTH_MAX: Final = 8  # the schemas need four levels
 
 

@@ -4,6 +4,7 @@ from flask import Flask, request
 
 from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
+from lockgate.web.api.alerts import alerts_blueprint
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.environments import environments_blueprint
@@ -27,6 +28,7 @@ from lockgate.web.observation import register_observation
 from lockgate.web.pages.home import home_blueprint
 from lockgate.web.pages.login import login_blueprint
 from lockgate.web.problems import register_problems
+from lockgate.web.registering import NameConverter
 from lockgate.web.tracing import NoTracing, Tracing
 
 
@@ -57,6 +59,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
+    app.url_map.converters["name"] = NameConverter
     metrics = Metrics(Gauges(services), several_processes=several_processes)
     register_problems(app)
     register_observation(app, metrics, tracing or NoTracing())
@@ -76,6 +79,7 @@ def create_app(
         lineage_blueprint(services),
         environments_blueprint(services),
         usage_blueprint(services),
+        alerts_blueprint(services, metrics),
         audit_blueprint(services),
         audit_records_blueprint(services),
         events_blueprint(services),

@@ -1,18 +1,17 @@
-"""Calls that register something, read from their requests."""
-
-import re
-from typing import Final
+"""Calls that register something, read from their requests; and the names in their paths."""
 
 from flask import g, request
+from werkzeug.routing import BaseConverter
 
 from lockgate.registration import Call
-from lockgate.registry.errors import ModelUnknownError, VersionUnknownError
 from lockgate.web.authentication import caller
 from lockgate.web.parameters import json_body
 
-_NAME: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII
-)  # of models and versions, as promotions name them
+
+class NameConverter(BaseConverter):
+    """A model or version by name in a path, `<name:…>`; names have no colon, so that `:retire` is part of none."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 
 def call_of_request() -> Call:
@@ -23,25 +22,3 @@ def call_of_request() -> Call:
         idempotency_key=request.headers.get("Idempotency-Key"),
         trace=g.trace,
     )
-
-
-def model_name(name: str) -> str:
-    """Return a model's name from a path.
-
-    Raises:
-        ModelUnknownError: No model could have it.
-    """
-    if not _NAME.fullmatch(name):
-        raise ModelUnknownError("want the name of a model that is registered")
-    return name
-
-
-def version_name(version: str) -> str:
-    """Return a version's name from a path.
-
-    Raises:
-        VersionUnknownError: No version could have it.
-    """
-    if not _NAME.fullmatch(version):
-        raise VersionUnknownError("want a version of the model that is registered")
-    return version

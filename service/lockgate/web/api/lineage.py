@@ -17,10 +17,9 @@ from lockgate.registry.openlineage import run_events
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.parameters import allow_only, text
-from lockgate.web.registering import model_name, version_name
 from lockgate.web.responses import json_response
 
-_LINEAGE: Final = "/v1/models/<name>/versions/<version>/lineage"
+_LINEAGE: Final = "/v1/models/<name:name>/versions/<name:version>/lineage"
 _FORMAT: Final = re.compile(r"graph|openlineage")
 
 
@@ -36,12 +35,12 @@ def lineage_blueprint(services: Services) -> Blueprint:
     @operation("lineage.read")
     def show(name: str, version: str) -> Response:
         allow_only("format")
-        model = services.models.find(model_name(name))
+        model = services.models.find(name)
         if text("format", _FORMAT) == "openlineage":
-            runs = reader.runs(name, version_name(version), model.metadata.owner)
+            runs = reader.runs(name, version, model.metadata.owner)
             events = [event for run, snapshot in runs for event in run_events(run, parse_snapshot(snapshot))]
             return json_response("v1/api/lineage", {"model": name, "version": version, "events": events})
-        found = collector.newest(name, version_name(version))
+        found = collector.newest(name, version)
         if found is None:
             raise LineageUnknownError("want a version whose lineage was collected; POST here collects it")
         return answer(name, version, found)
@@ -51,7 +50,7 @@ def lineage_blueprint(services: Services) -> Blueprint:
     def collect(name: str, version: str) -> Response:
         allow_only()
         actor = actor_of(caller())
-        return answer(name, version, collector.collect(actor, model_name(name), version_name(version), trace=g.trace))
+        return answer(name, version, collector.collect(actor, name, version, trace=g.trace))
 
     return blueprint
 

@@ -14,12 +14,12 @@ from lockgate.web.conditions import tagged
 from lockgate.web.documents import receipt_document
 from lockgate.web.model_documents import stage_document, version_document
 from lockgate.web.parameters import PAGE_ITEMS_MAX, allow_only, page_limit, text
-from lockgate.web.registering import call_of_request, model_name, version_name
+from lockgate.web.registering import call_of_request
 from lockgate.web.responses import json_response
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
-_VERSIONS: Final = "/v1/models/<name>/versions"
-_VERSION: Final = f"{_VERSIONS}/<version>"
+_VERSIONS: Final = "/v1/models/<name:name>/versions"
+_VERSION: Final = f"{_VERSIONS}/<name:version>"
 
 
 def model_versions_blueprint(services: Services) -> Blueprint:
@@ -31,7 +31,7 @@ def model_versions_blueprint(services: Services) -> Blueprint:
     @operation("versions.create")
     def create_version(name: str) -> Response:
         allow_only()
-        made = registration.create_version(call_of_request(), model_name(name))
+        made = registration.create_version(call_of_request(), name)
         response = _version_answer(models.find(name), made, 201)
         response.headers["Location"] = f"/v1/models/{name}/versions/{made.value.version}"
         return response
@@ -41,7 +41,7 @@ def model_versions_blueprint(services: Services) -> Blueprint:
     def versions(name: str) -> Response:
         allow_only("limit", "cursor")
         limit, cursor = page_limit(), text("cursor", _NUMBER)
-        model, page = models.list_versions(model_name(name), int(cursor) if cursor else None, limit)
+        model, page = models.list_versions(name, int(cursor) if cursor else None, limit)
         used = services.usage.last_used_versions(model.name, [version.version for _, version in page])
         document = {
             "items": [version_document(model, version, last_used=used.get(version.version)) for _, version in page],
@@ -53,7 +53,7 @@ def model_versions_blueprint(services: Services) -> Blueprint:
     @operation("versions.read")
     def show_version(name: str, version: str) -> Response:
         allow_only()
-        model, found = models.find_version(model_name(name), version_name(version))
+        model, found = models.find_version(name, version)
         history = services.register.list(PromotionFilter(model=name, version=version, limit=PAGE_ITEMS_MAX))
         used = services.usage.last_used_versions(model.name, [found.version]).get(found.version)
         document = {
@@ -66,7 +66,7 @@ def model_versions_blueprint(services: Services) -> Blueprint:
     @operation("versions.retire")
     def retire_version(name: str, version: str) -> Response:
         allow_only()
-        retired = registration.retire_version(call_of_request(), model_name(name), version_name(version))
+        retired = registration.retire_version(call_of_request(), name, version)
         return _version_answer(models.find(name), retired, 200)
 
     return blueprint

@@ -16,7 +16,7 @@ from lockgate.web.conditions import matched_row_version, tagged
 from lockgate.web.documents import receipt_document
 from lockgate.web.model_documents import foreign_model_document, model_document
 from lockgate.web.parameters import allow_only, page_limit, text
-from lockgate.web.registering import call_of_request, model_name
+from lockgate.web.registering import call_of_request
 from lockgate.web.responses import json_response
 
 _OWNER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@/-]{0,127}", re.ASCII)
@@ -24,7 +24,7 @@ _TIER: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _REGISTRY: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _TRUTH: Final = re.compile(r"true|false", re.ASCII)
 _CURSOR: Final = re.compile(r"m:[A-Za-z0-9._-]{1,128}|r:[!-~]{0,2046}", re.ASCII)
-_MODEL: Final = "/v1/models/<name>"
+_MODEL: Final = "/v1/models/<name:name>"
 # Named by its digest, a document never changes; but only the caller's own cache may keep it.
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 
@@ -70,7 +70,7 @@ def models_blueprint(services: Services) -> Blueprint:
     @operation("models.read")
     def show(name: str) -> Response:
         allow_only("pointers")
-        model = models.find(model_name(name))
+        model = models.find(name)
         pointers = models.pointers(model) if text("pointers", _TRUTH) == "true" else None
         used = services.usage.last_used([model.name]).get(model.name)
         document = model_document(model, pointers, last_used=used)
@@ -80,19 +80,19 @@ def models_blueprint(services: Services) -> Blueprint:
     @operation("models.update")
     def update(name: str) -> Response:
         allow_only()
-        return _model_answer(registration.update_model(call_of_request(), model_name(name), matched_row_version()), 200)
+        return _model_answer(registration.update_model(call_of_request(), name, matched_row_version()), 200)
 
     @blueprint.post(f"{_MODEL}:retire")
     @operation("models.retire")
     def retire(name: str) -> Response:
         allow_only()
-        return _model_answer(registration.retire_model(call_of_request(), model_name(name)), 200)
+        return _model_answer(registration.retire_model(call_of_request(), name), 200)
 
     @blueprint.get(f"{_MODEL}/documents/<digest>")
     @operation("models.read")
     def document(name: str, digest: str) -> Response:
         allow_only()
-        model = models.find(model_name(name))
+        model = models.find(name)
         # Only what the model names itself: the log's other attachments are not the registry's to show.
         try:
             wanted = parse_digest(digest)
