@@ -14,7 +14,7 @@ from lockgate.registry.builtin import BuiltinRegistry
 from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.metadata import Metadata, Model, ModelVersion
 from lockgate.registry.mlflow import MLflowRegistry
-from lockgate.storage import open_engine, write_transaction
+from lockgate.storage import open_engine, upgrade_schema, write_transaction
 from registry.contract import (
     CODE_COMMIT,
     DATASETS,
@@ -23,6 +23,7 @@ from registry.contract import (
     RegistryContract,
     RemoteRegistryContract,
 )
+from support.databases import PostgreSQLServer
 from support.kubeflow_hub import FakeHub, running_hub, text_value
 from support.mlflow_server import MLflowServer
 from support.registries import registry_settings
@@ -58,7 +59,8 @@ class BuiltinSubject:
             retired=None,
         )
         with write_transaction(self._database) as connection:
-            store.insert_model(connection, model)
+            if store.read_model_of(connection, BUILTIN, name) is None:
+                store.insert_model(connection, model)
 
     def add_version(self, model: str, *, run: bool = False, tags: Mapping[str, str] = {}) -> str:
         """Register a version."""
@@ -214,15 +216,27 @@ def _properties(tags: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {key: text_value(value) for key, value in tags.items()}
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def builtin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltinSubject]:
+    """The built-in registry in one database for all tests, as others' registries are shared by them."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('builtin') / 'lockgate.db'}"
+    else:
+        server: PostgreSQLServer = request.getfixturevalue("postgresql_server")
+        url = server.new_database()
+    database = open_engine(url)
+    upgrade_schema(database)
+    yield BuiltinSubject(database)
+    database.dispose()
+
+
 class TestBuiltin(RegistryContract):
     """Our own database, on SQLite and PostgreSQL."""
 
     @pytest.fixture
-    def subject(self, database_url: str) -> Iterator[BuiltinSubject]:
+    def subject(self, builtin: BuiltinSubject) -> BuiltinSubject:
         """The registry."""
-        database = open_engine(database_url)
-        yield BuiltinSubject(database)
-        database.dispose()
+        return builtin
 
 
 class TestMLflow(RemoteRegistryContract):
