@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "doctor": "doctor:doctor",
     "events": "events:events",
     "init": "operations:init",
+    "lineage": "lineage:lineage",
     "login": "login:login",
     "logout": "login:logout",
     "model": "models:model",
