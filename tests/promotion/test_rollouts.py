@@ -30,8 +30,14 @@ UNKNOWN = "01936e1a-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
-def deployer(tmp_path: Path, engine: WasmEngine, database_url: str) -> Deployer:
-    """Somebody who carries promotions out, on either database."""
+def deployer(tmp_path: Path, engine: WasmEngine) -> Deployer:
+    """Somebody who carries promotions out."""
+    return Deployer(gate=make_gate(tmp_path, engine))
+
+
+@pytest.fixture
+def on_either(tmp_path: Path, engine: WasmEngine, database_url: str) -> Deployer:
+    """The same, on either database."""
     return Deployer(gate=make_gate(tmp_path, engine, database_url=database_url))
 
 
@@ -42,8 +48,9 @@ def code_of(raised: type[LockgateError], call: Any, *args: Any, **kwargs: Any) -
     return caught.value.code
 
 
-def test_the_whole_way_is_one_record_for_each_edge(deployer: Deployer) -> None:
+def test_the_whole_way_is_one_record_for_each_edge(on_either: Deployer) -> None:
     """Decision, pointer move and observed deployment are three facts in three records, and nothing is skipped."""
+    deployer = on_either
     promotion_id = deployer.allow("1")
     states = [deployer.state(promotion_id)]
     permitted = deployer.permit(promotion_id)
@@ -152,8 +159,9 @@ def test_an_engine_that_is_down_gives_no_permit(tmp_path: Path, engine: WasmEngi
     assert deployer.state(promotion_id) == "allowed"
 
 
-def test_an_allowed_promotion_expires(deployer: Deployer) -> None:
+def test_an_allowed_promotion_expires(on_either: Deployer) -> None:
     """What nobody carried out in time ends, with a record; and so does what got a permit and no more."""
+    deployer = on_either
     allowed, permitted = deployer.allow("1"), deployer.allow("2")
     deployer.permit(permitted)
     deployer.gate.clock.advance(7 * DAY_NS)
@@ -209,8 +217,9 @@ def test_one_rollout_at_a_time(deployer: Deployer) -> None:
     assert deployer.gate.records("gate.rollout_failure")[0]["body"]["code"] == "kserve.unready"
 
 
-def test_a_permit_that_nobody_used_blocks_nobody(deployer: Deployer) -> None:
+def test_a_permit_that_nobody_used_blocks_nobody(on_either: Deployer) -> None:
     """When its permit ran out, the promotion gives way to another one, as a failure with a record."""
+    deployer = on_either
     first, second = deployer.allow("1"), deployer.allow("2")
     deployer.permit(first)
     deployer.gate.clock.advance(61 * NS_PER_S)
@@ -220,8 +229,9 @@ def test_a_permit_that_nobody_used_blocks_nobody(deployer: Deployer) -> None:
     assert deployer.gate.records("gate.rollout_failure")[0]["body"]["code"] == "permit.expired"
 
 
-def test_each_further_step_is_decided_anew(deployer: Deployer) -> None:
+def test_each_further_step_is_decided_anew(on_either: Deployer) -> None:
     """A canary's shares only grow, and each has its own decision."""
+    deployer = on_either
     promotion_id = deployer.allow("1")
     deployer.execute(promotion_id, percent=5)
     stepped = deployer.report(promotion_id, status="step", percent=50)
@@ -286,8 +296,9 @@ def test_a_report_of_nothing_under_way_is_refused(deployer: Deployer) -> None:
     assert code_of(SchemaError, deployer.report, allowed, status="confirmed") == "schema.invalid"
 
 
-def test_two_promotions_that_race_get_one_permit(deployer: Deployer) -> None:
+def test_two_promotions_that_race_get_one_permit(on_either: Deployer) -> None:
     """Of two asked for at the same moment one is permitted, and the other is told that it is under way."""
+    deployer = on_either
     ids = [deployer.allow(version) for version in ("1", "2", "3")]
 
     def ask(promotion_id: str) -> str:
@@ -305,8 +316,9 @@ def test_two_promotions_that_race_get_one_permit(deployer: Deployer) -> None:
         ids.remove(won)
 
 
-def test_one_permit_reported_at_the_same_moment_counts_once(deployer: Deployer) -> None:
+def test_one_permit_reported_at_the_same_moment_counts_once(on_either: Deployer) -> None:
     """Of racing reports one moves the promotion."""
+    deployer = on_either
     promotion_id = deployer.allow("1")
     permit_id = deployer.permit_id(promotion_id)
 

@@ -1,0 +1,260 @@
+"""Rolling back: what is found good, what is held, and what gives way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lockgate.audit.formats.disclosures import open_disclosure
+from lockgate.audit.keeping.erasing import erase
+from lockgate.canonical_json import canonicalize
+from lockgate.clock import NS_PER_S
+from lockgate.demo.virtual_sigstore import VirtualSigstore
+from lockgate.errors import LockgateError
+from lockgate.evidence import load_trust_domains
+from lockgate.identity import parse_principal
+from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion import EvidenceErasedError
+from lockgate.promotion.errors import HoldUnknownError, NoGoodVersionError, RolloutUnderWayError
+from support.gates import make_gate
+from support.promotions import violated
+from support.rollouts import (
+    DEPLOYER,
+    MODEL,
+    PERSON,
+    PRODUCTION,
+    Deployer,
+    kinds_of,
+    rebuilt_intervals,
+    stored_intervals,
+)
+
+
+@pytest.fixture
+def deployer(tmp_path: Path, engine: WasmEngine) -> Deployer:
+    """Somebody who carries promotions out."""
+    return Deployer(gate=make_gate(tmp_path, engine))
+
+
+@pytest.fixture
+def on_either(tmp_path: Path, engine: WasmEngine, database_url: str) -> Deployer:
+    """The same, on either database."""
+    return Deployer(gate=make_gate(tmp_path, engine, database_url=database_url))
+
+
+def version_of(deployer: Deployer, promotion_id: str) -> str:
+    """Return the version that a promotion is for."""
+    version: str = deployer.gate.services.register.get(promotion_id).promotion.request.version
+    return version
+
+
+def lift(deployer: Deployer, **document: Any) -> dict[str, Any]:
+    """Lift the hold and return the record's body."""
+    body = canonicalize({"schema_version": 1, **document})
+    deployer.gate.services.lifecycle.holds.lift(PERSON, MODEL, PRODUCTION, body, trace="0" * 36)
+    record: dict[str, Any] = deployer.gate.records("gate.hold")[-1]["body"]
+    return record
+
+
+def finish(deployer: Deployer, promotion_id: str) -> str:
+    """Carry a rollback out and return what came of it."""
+    deployer.execute(promotion_id)
+    return deployer.observe(version_of(deployer, promotion_id)).result
+
+
+def test_a_rollback_brings_the_last_good_version_back(on_either: Deployer) -> None:
+    """The newest one before that was confirmed, with its own evidence; the time it took is in the record."""
+    deployer = on_either
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    promotion_id = deployer.roll_back(reason="error rate")
+    deployer.gate.clock.advance(42 * NS_PER_S)
+    result = finish(deployer, promotion_id)
+    body = deployer.gate.records("gate.confirmation")[-1]["body"]
+    promotion = deployer.gate.services.register.get(promotion_id).promotion
+
+    assert (version_of(deployer, promotion_id), result) == ("2", "confirmed")
+    assert (body["kind"], body["seconds"]) == ("rollback", 42)
+    assert promotion.request.reason == "error rate"
+    assert (promotion.requester, promotion.request.transition.from_environment) == ("rita", PRODUCTION)
+    assert rebuilt_intervals(deployer.gate) == stored_intervals(deployer.gate)
+
+
+def test_a_rollback_has_the_smaller_matrix(deployer: Deployer) -> None:
+    """One approval where a promotion wants two."""
+    deployer.deploy("1")
+    deployer.deploy("2")
+    promotion_id = deployer.roll_back()
+
+    assert kinds_of(deployer.gate, promotion_id).count("gate.approval") == 1
+    assert deployer.state(promotion_id) == "allowed"
+
+
+def test_what_was_rolled_back_is_not_good_again(deployer: Deployer) -> None:
+    """The second rollback goes further back, not to what the first one left; a person may name it all the same."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    finish(deployer, deployer.roll_back())  # to 2
+    second = deployer.roll_back()
+
+    assert version_of(deployer, second) == "1"
+    assert version_of(deployer, deployer.roll_back(version="3")) == "3"
+
+
+def test_out_of_band_is_left_and_never_returned_to(deployer: Deployer) -> None:
+    """From what nobody promoted the way back is to what was; and never the other way round."""
+    deployer.deploy("1")
+    deployer.observe("stranger")
+    promotion_id = deployer.roll_back()
+    finish(deployer, promotion_id)
+
+    assert version_of(deployer, promotion_id) == "1"
+    with pytest.raises(NoGoodVersionError):
+        deployer.roll_back()
+
+
+@pytest.mark.parametrize("document", [{}, {"version": "9"}, {"environment": "staging"}, {"model": "other"}])
+def test_no_good_version_is_said_by_name(deployer: Deployer, document: dict[str, str]) -> None:
+    """Where nothing was confirmed before, or not that version, there is nothing to go back to, and no promotion."""
+    deployer.deploy("1")
+    with pytest.raises(NoGoodVersionError) as caught:
+        deployer.roll_back(**document)
+
+    assert caught.value.code == "rollback.no_good_version"
+    assert len(deployer.gate.call("GET", "/v1/promotions", "rita").json["items"]) == 1
+
+
+def test_a_rollback_during_a_rollout_takes_its_place(on_either: Deployer) -> None:
+    """What was moved and not seen yet is left: what is live comes back, and the rollout failed, with a record."""
+    deployer = on_either
+    deployer.deploy("1")
+    moved = deployer.allow("2")
+    deployer.execute(moved, percent=5)
+    rollback = deployer.roll_back()
+    deployer.permit(rollback)
+
+    assert version_of(deployer, rollback) == "1"
+    assert (deployer.state(moved), deployer.state(rollback)) == ("failed", "permitted")
+    body = deployer.gate.records("gate.rollout_failure")[0]["body"]
+    assert (body["promotion_id"], body["code"]) == (moved, "rollout.rolled_back")
+    assert finish(deployer, rollback) == "confirmed"
+    assert [interval.version for interval in stored_intervals(deployer.gate)] == ["1", "1"]
+
+
+def test_a_promotion_does_not_take_the_place_of_a_rollback(deployer: Deployer) -> None:
+    """Only a rollback goes first."""
+    deployer.deploy("1")
+    deployer.deploy("2")
+    promotion_id = deployer.allow("3")
+    deployer.permit(deployer.roll_back())
+
+    with pytest.raises((RolloutUnderWayError, LockgateError)) as caught:
+        deployer.permit(promotion_id)
+    assert caught.value.code == "rollout.under_way"
+
+
+def test_a_permitted_rollback_places_a_hold(deployer: Deployer) -> None:
+    """While it is in force no promotion is allowed and none gets a permit; a rollback may. A person lifts it."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    waiting = deployer.allow("4")
+    finish(deployer, deployer.roll_back())
+    held = deployer.gate.services.lifecycle.holds.list()
+    denied = deployer.ask("5")
+
+    assert [(hold.model, hold.environment) for hold in held] == [(MODEL, PRODUCTION)]
+    assert deployer.gate.services.lifecycle.live.now(MODEL, PRODUCTION).held
+    assert deployer.state(waiting) == "superseded"
+    assert denied["decision"]["verdict"] == "deny"
+    assert "LG-041" in violated(denied)
+    assert deployer.state(deployer.roll_back()) == "allowed"
+    lift(deployer)
+    assert deployer.gate.services.lifecycle.holds.list() == ()
+    assert deployer.state(deployer.allow("6")) == "allowed"
+
+
+def test_a_hold_is_placed_once(deployer: Deployer) -> None:
+    """A second permit of the rollback, or a second rollback, changes nothing of a hold that is in force."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    first = deployer.roll_back()
+    deployer.permit(first)
+    finish(deployer, first)
+    finish(deployer, deployer.roll_back())
+
+    assert [record["body"]["change"] for record in deployer.gate.records("gate.hold")] == ["placed"]
+    assert deployer.gate.services.lifecycle.holds.list()[0].promotion_id == first
+
+
+def test_a_hold_is_lifted_once_and_says_why(deployer: Deployer) -> None:
+    """The reason is a commitment whose words can be erased; without a hold there is nothing to lift."""
+    deployer.deploy("1")
+    deployer.deploy("2")
+    finish(deployer, deployer.roll_back())
+    body = lift(deployer, reason="fixed in 3")
+    kept = deployer.gate.services.log.attachment(body["reason"].removeprefix("sha256:"))
+
+    assert (body["change"], open_disclosure(kept, body["reason"]).value) == ("lifted", "fixed in 3")
+    with pytest.raises(HoldUnknownError) as caught:
+        lift(deployer)
+    assert caught.value.code == "hold.unknown"
+
+
+def test_a_hold_comes_back_with_the_next_rollback(on_either: Deployer) -> None:
+    """Lifted, it is placed anew, by the rollback that did it."""
+    deployer = on_either
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    finish(deployer, deployer.roll_back())
+    lift(deployer)
+    second = deployer.roll_back()
+    deployer.permit(second)
+
+    assert deployer.gate.services.lifecycle.holds.list()[0].promotion_id == second
+    changes = [record["body"]["change"] for record in deployer.gate.records("gate.hold")]
+    assert changes == ["placed", "lifted", "placed"]
+
+
+def test_a_version_whose_evidence_was_erased_cannot_come_back(deployer: Deployer) -> None:
+    """Nothing is verified without evidence; the refusal has a name, and no promotion is made."""
+    first = deployer.deploy("1")
+    deployer.deploy("2")
+    services = deployer.gate.services
+    bundles = [item.bundle_sha256 for item in services.register.get(first).promotion.request.evidence]
+    erase(deployer.gate.database, services.log, bundles, reason="asked to", actor=DEPLOYER)
+
+    with pytest.raises(EvidenceErasedError) as caught:
+        deployer.roll_back()
+    assert caught.value.code == "promotion.evidence_erased"
+
+
+def test_a_rollback_asked_twice_with_one_key_is_one(deployer: Deployer) -> None:
+    """The same key gives the same answer, also when another version would be found by now."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    rita = parse_principal(subject="rita", type="user", roles=["requester"], identities=["rita@example.com"])
+    body = canonicalize({"schema_version": 1, "model": MODEL, "environment": PRODUCTION})
+
+    def ask() -> str:
+        answer = deployer.gate.services.lifecycle.rollbacks.request(
+            rita, body, idempotency_key="page-17", trace="0" * 36
+        )
+        return answer.promotion.id
+
+    first = ask()
+    deployer.approve(deployer.gate.call("GET", f"/v1/promotions/{first}", "rita").json)
+    finish(deployer, first)
+
+    assert ask() == first
+
+
+def test_a_signer_who_is_trusted_no_more_does_not_come_back(deployer: Deployer) -> None:
+    """The evidence is verified afresh: under a root that was replaced, the old version is denied."""
+    deployer.deploy("1")
+    deployer.deploy("2")
+    gate = deployer.gate
+    VirtualSigstore(name="test", clock=gate.clock).write_trust_domain(gate.folder / "trust")
+    gate.services.trust.verifier.replace_domains(load_trust_domains(gate.folder / "trust"))
+    promotion_id = deployer.roll_back()
+
+    assert deployer.state(promotion_id) == "denied"
