@@ -72,8 +72,11 @@ class Deployer:
         return self.gate.services.lifecycle.rollouts.report(DEPLOYER, promotion_id, body, trace=None)
 
     def execute(self, promotion_id: str, *, percent: int = 100) -> RolloutAnswer:
-        """Get a permit and report that it was used."""
-        permit_id = self.permit_id(promotion_id)
+        """Get a permit and report that it was used; where none is given, that is the end."""
+        answer = self.permit(promotion_id)
+        if not answer.permit:
+            return answer
+        permit_id: str = claims_of(answer.permit)["jti"]
         return self.report(promotion_id, status="executing", permit_id=permit_id, percent=percent, former_version="")
 
     def observe(self, version: str, *, model: str = MODEL, environment: str = PRODUCTION) -> ObservationAnswer:
