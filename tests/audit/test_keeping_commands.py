@@ -2,16 +2,18 @@
 
 import shutil
 import sqlite3
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lockgate.audit import load_key_file, load_public_key, verify_receipt
+from lockgate.audit import AuditLog, KindCatalogue, load_key_file, load_public_key, load_signer, verify_receipt
 from lockgate.audit.errors import (
     KeyChangeError,
     LogBehindError,
@@ -26,7 +28,9 @@ from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import RecordFilter
 from lockgate.cli.main import lockgate
 from lockgate.errors import ConfigError
-from lockgate.identity import IdentityStore
+from lockgate.identity import IdentityStore, parse_principal
+from lockgate.registration import REGISTRATION_KINDS, Call, Registration
+from lockgate.registry import BUILTIN
 from lockgate.storage import open_engine
 from lockgate.system_clock import SystemClock
 
@@ -169,6 +173,25 @@ def _restore(data_dir: Path, copy: Path) -> None:
     shutil.copy(copy, data_dir / "lockgate.db")
 
 
+def _register(data_dir: Path, name: str, version: str) -> None:
+    engine, clock = open_engine(f"sqlite:///{data_dir / 'lockgate.db'}"), SystemClock()
+    log = AuditLog(
+        engine=engine,
+        signer=load_signer(data_dir / "log.key"),
+        clock=clock,
+        catalogue=KindCatalogue(REGISTRATION_KINDS),
+        instance="test",
+        checkpoint_file=data_dir / "checkpoints.txt",
+    )
+    registration = Registration(log=log, database=engine, clock=clock, registries=[BUILTIN])
+    principal = parse_principal(subject="ravi", type="user", roles=["requester"], identities=[])
+    model = orjson.dumps({"schema_version": 1, "name": name, "owner": "payments-ml"})
+    made = orjson.dumps({"schema_version": 1, "version": version, "digest": "sha256:" + "a" * 64})
+    registration.create_model(Call(principal=principal, body=model, trace=str(uuid.uuid4())))
+    registration.create_version(Call(principal=principal, body=made, trace=str(uuid.uuid4())), name)
+    engine.dispose()
+
+
 def _make_token(run: Run, subject: str, *more: str) -> None:
     kind = ["--type", "machine"] if more else []
     roles = [word for role in more for word in ("--role", role)]
@@ -231,6 +254,22 @@ def test_recovery_after_the_principals_were_put_right(run: Run, data_dir: Path, 
     assert second.stderr.endswith("starts:\n  nightly\n")
     assert "principals were changed" not in third.stderr
     assert first.stdout == second.stdout == third.stdout
+
+
+def test_recovery_names_the_models_that_are_gone(run: Run, data_dir: Path, tmp_path: Path) -> None:
+    """What was registered since the backup is not there; the records put back say what it was."""
+    _back_up(data_dir, tmp_path / "backup.db")
+    _register(data_dir, "fraud-detector", "1.4.0")
+    run("audit", "export", "--out", tmp_path / "export")
+    _restore(data_dir, tmp_path / "backup.db")
+    done = run("audit", "recover", "--from", tmp_path / "export")
+
+    assert done.return_value == 0, done.exception
+    assert [line.split("  ")[2:] for line in done.stdout.splitlines()] == [
+        ["registry.model", "created model:fraud-detector"],
+        ["registry.version", "created model:fraud-detector 1.4.0"],
+    ]
+    assert "models, principals and tokens are those of the backup" in done.stderr
 
 
 def test_nothing_to_recover(run: Run, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lockgate.cli.standard_output import emit
 from lockgate.config import Settings
 from lockgate.identity.errors import TokenUnknownError
 from lockgate.promotion import GATE_KINDS
+from lockgate.registration import REGISTRATION_KINDS
 from lockgate.rendering import plain
 from lockgate.storage import check_schema, open_engine
 from lockgate.system_clock import SystemClock
@@ -48,9 +49,9 @@ def recover(settings: Settings, export: Path, reason: str) -> int:
     log.recover record says so. Stop the service before.
 
     Only the log comes back. Tokens that were revoked since the backup are revoked again, and recorded; every other
-    change to promotions, principals and tokens since is still undone. Each is listed on standard output. Ends with 3 if
-    some of them decide who may call: put those right before the service starts. Running it again lists them again, and
-    ends with 0 once each principal was put again.
+    change to promotions, models, principals and tokens since is still undone. Each is listed on standard output. Ends
+    with 3 if some of them decide who may call: put those right before the service starts. Running it again lists them
+    again, and ends with 0 once each principal was put again.
 
     \b
     Example:
@@ -108,7 +109,7 @@ def _tell_what_is_undone(log: AuditLog, administration: Administration, put_back
     emit("".join(f"{record['seq']}  {record['ts']}  {record['kind']}  {_what(record)}\n" for record in undone))
     click.echo(
         f"warning: the {len(undone)} records above are in the log again, but what they changed is not: promotions, "
-        "principals and tokens are those of the backup",
+        "models, principals and tokens are those of the backup",
         err=True,
     )
     still_old = _principals_not_put_right(log, undone, put_back)
@@ -153,7 +154,11 @@ def _revoke_again(administration: Administration, changes: list[dict[str, Any]])
 
 def _changes_outside(log: AuditLog, put_back: range) -> list[dict[str, Any]]:
     """Return the records put back that changed more than the log, by seq."""
-    found = [record for kind in (*GATE_KINDS, *IDENTITY_KINDS) for record in _records(log, kind, put_back)]
+    found = [
+        record
+        for kind in (*GATE_KINDS, *REGISTRATION_KINDS, *IDENTITY_KINDS)
+        for record in _records(log, kind, put_back)
+    ]
     return sorted(found, key=lambda record: int(record["seq"]))
 
 
@@ -173,4 +178,8 @@ def _what(record: dict[str, Any]) -> str:
         return f"{body['change']} {body['token_id']} of {plain(body['subject'])}"
     if record["kind"] == PRINCIPAL:
         return plain(body["subject"]) if body["change"] == "put" else f"{body['change']} {plain(body['subject'])}"
-    return f"promotion {plain(str(body['promotion_id']))}"
+    if record["kind"] in REGISTRATION_KINDS:
+        return f"{body['change']} {plain(record['subject'])} {body.get('version', '')}".rstrip()
+    if body.get("promotion_id"):
+        return f"promotion {plain(str(body['promotion_id']))}"
+    return plain(record.get("subject", ""))
