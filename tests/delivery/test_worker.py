@@ -13,13 +13,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from lockgate.canonical_json import parse_json
+from lockgate.cli.deliver import ALIVE
 from lockgate.delivery import worker
 from lockgate.delivery.worker import Worker
 from lockgate.storage import StorageError
-from support.served_gates import make_served_gate
+from support.served_gates import ServedGate, make_served_gate
 
 WAIT_S_MAX = 20
 LINE_BYTES_MAX = 65536
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> ServedGate:
+    """A gate in a folder, beside which the process runs."""
+    return make_served_gate(tmp_path_factory.mktemp("gate"))
 
 
 class CountingJob:
@@ -114,10 +121,33 @@ def test_job_that_hangs_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatc
     assert took < WAIT_S_MAX / 2
 
 
+def test_job_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes longer than any may is told by the job's name; one that waits for its next turn is not."""
+    monkeypatch.setattr(worker, "STUCK_S", 0.0)
+    release = threading.Event()
+
+    def hang() -> float:
+        release.wait(WAIT_S_MAX)
+        return WAIT_S_MAX
+
+    hanging, waiting = CountingJob("hangs", hang), CountingJob("waits", lambda: WAIT_S_MAX)
+    made = Worker([hanging, waiting], lambda: None)
+    with made.running():
+        assert hanging.ran.wait(WAIT_S_MAX)
+        assert waiting.ran.wait(WAIT_S_MAX)
+        deadline = time.monotonic() + WAIT_S_MAX
+        while "waits" in made.stuck() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stuck = made.stuck()
+        release.set()
+
+    assert stuck == ("hangs",)
+    assert made.stuck() == ()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_process_ends_when_told(tmp_path: Path, number: signal.Signals) -> None:
+def test_process_ends_when_told(gate: ServedGate, number: signal.Signals) -> None:
     """`lockgate deliver` says that it began, follows SIGHUP, and ends with 0 on SIGTERM and on Ctrl-C."""
-    gate = make_served_gate(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "lockgate", "deliver"],
         env=dict(gate.stage.environment),
@@ -131,13 +161,12 @@ def test_process_ends_when_told(tmp_path: Path, number: signal.Signals) -> None:
     rest = process.communicate(timeout=WAIT_S_MAX)[1]
     lines += [parse_json(line, bytes_max=LINE_BYTES_MAX) for line in rest.splitlines()]
 
+    assert (Path(gate.stage.environment["LOCKGATE_DATA_DIR"]) / ALIVE).exists()
     assert lines[0]["event"] == "delivering"
     assert [line["event"] for line in lines if line["level"] != "info"] == []
     assert process.returncode == 0
 
 
-def test_once(tmp_path: Path) -> None:
+def test_once(gate: ServedGate) -> None:
     """`lockgate deliver --once` does what is due and ends with 0."""
-    gate = make_served_gate(tmp_path)
-
     assert gate.stage.run(["deliver", "--once"]).exit_code == 0

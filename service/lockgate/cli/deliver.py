@@ -19,6 +19,8 @@ from lockgate.instance import Instance
 from lockgate.logs import configure_logs
 from lockgate.reloading import accept_files
 
+ALIVE: Final = "deliver.alive"  # in the data folder; touched while no job hangs, for a health check to look at
+ALIVE_S: Final = 10.0
 _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -53,9 +55,21 @@ def deliver(settings: Settings, *, once: bool) -> int:
             return ExitCode.ALLOW if worker.run_once() else ExitCode.UNDECIDED
         structlog.get_logger().info("delivering", jobs=[job.name for job in jobs])
         with worker.running():
-            while signal.sigwait(_SIGNALS) == signal.SIGHUP:
-                accept_files(instance, lambda: read_accepted(settings))
+            while (caught := _wait(worker, settings.data_dir / ALIVE)) is None or caught == signal.SIGHUP:
+                if caught is not None:
+                    accept_files(instance, lambda: read_accepted(settings))
         return ExitCode.ALLOW
+
+
+def _wait(worker: Worker, alive: Path) -> int | None:
+    """Say that the jobs move, if they do, and wait for a signal; return its number, or None after a while."""
+    if stuck := worker.stuck():
+        structlog.get_logger().error("jobs_stuck", jobs=stuck)
+    else:
+        with contextlib.suppress(OSError):  # then whoever looks at it finds an old one
+            alive.touch()
+    caught = signal.sigtimedwait(_SIGNALS, ALIVE_S)
+    return None if caught is None else caught.si_signo
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from lockgate.errors import LockgateError
 WAIT_S_MIN: Final = 0.1  # between two runs of a job: one that is always due must not take a whole processor
 WAIT_S_MAX: Final = 3600.0
 RETRY_S: Final = 15.0  # after a job failed: a database is back within seconds, and nobody waits for an answer
+STUCK_S: Final = 1800.0  # a run that takes longer hangs: what the longest does in one run is bounded to minutes
 STOP_S_MAX: Final = 10.0  # for what is under way when told to stop; below what systemd and Kubernetes allow
 
 
@@ -54,6 +55,7 @@ class Worker:
         self._jobs = tuple(jobs)
         self._refresh = refresh
         self._stop = threading.Event()
+        self._begun: dict[str, float] = {}  # when each run began that is not over
 
     def run_once(self) -> bool:
         """Run each job once, one after the other; tell whether none failed."""
@@ -77,6 +79,11 @@ class Worker:
             for thread in threads:
                 thread.join(max(deadline - monotonic(), 0))
 
+    def stuck(self) -> tuple[str, ...]:
+        """Return the jobs that hang: their run began `STUCK_S` seconds ago and is not over."""
+        now = monotonic()
+        return tuple(name for name, begun in self._begun.copy().items() if now - begun > STUCK_S)
+
     def _repeat(self, job: Job) -> None:
         wait_s: float | None = 0.0
         while not self._stop.wait(RETRY_S if wait_s is None else wait_s):
@@ -84,6 +91,7 @@ class Worker:
 
     def _run(self, job: Job) -> float | None:
         """Run a job; return how long to wait, or None if it failed."""
+        self._begun[job.name] = monotonic()
         try:
             self._refresh()
             return min(max(job.run(), WAIT_S_MIN), WAIT_S_MAX)
@@ -91,4 +99,6 @@ class Worker:
             structlog.get_logger().warning("job_failed", job=job.name, code=exc.code)
         except Exception as exc:  # noqa: BLE001 - a defect of one job stops no other; it goes to the operator's log
             structlog.get_logger().error("job_failed", job=job.name, code=LockgateError.code, exc_info=exc)
+        finally:
+            self._begun.pop(job.name, None)
         return None
