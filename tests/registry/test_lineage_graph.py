@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lockgate.clock import EpochNs
 from lockgate.registry.lineage import Lineage
-from lockgate.registry.lineage_graph import NODES_MAX, DeploymentFact, Graph, PromotionFact, build_graph
+from lockgate.registry.lineage_graph import EDGES_MAX, NODES_MAX, DeploymentFact, Graph, PromotionFact, build_graph
 from lockgate.schemas import check_schema
 from support.lineages import COMMIT, DATASET, NO_FEATURES, NOW, RUN, lineage_of, registry_version
 
@@ -140,6 +140,23 @@ def test_a_version_that_is_its_own_origin_ends() -> None:
     one = lineage_of(version=registry_version("one", "1", source="models:/one/1"))
 
     assert len(checked(build_graph(one, lambda *_: one)).edges) == 6
+
+
+def test_edges_are_cut_too() -> None:
+    """Versions that all read the same data have few nodes and many edges; these have a limit of their own."""
+    datasets = tuple(replace(DATASET, name=f"d{number}") for number in range(60))
+
+    def find(_: str, __: str, version: str) -> Lineage | None:
+        source = f"models:/chain/{int(version) + 1}"
+        run = replace(RUN, id=version, datasets=datasets)
+        return lineage_of(version=registry_version("chain", version, source), run=run)
+
+    start = find("", "", "1")
+    assert start is not None
+    graph = checked(build_graph(start, find))
+
+    assert (graph.truncated, len(graph.edges)) == (True, EDGES_MAX)
+    assert len(graph.nodes) < 200
 
 
 def test_ten_thousand_nodes_are_cut_and_said_to_be() -> None:

@@ -2,7 +2,7 @@
 
 Nodes have an id that tells their kind, so that what two versions share is one node. A version whose files are another
 version's (`models:/name/version`) was made of that one; such chains may be long, and may run in circles: each node is
-visited once, and the graph ends at `NODES_MAX`.
+visited once, and the graph ends at `NODES_MAX` and `EDGES_MAX`.
 """
 
 import re
@@ -16,6 +16,7 @@ from lockgate.registry.lineage import Lineage
 from lockgate.registry.types import Dataset
 
 NODES_MAX: Final = 1000  # a person reads a hundred, a drawing program a thousand
+EDGES_MAX: Final = 2000  # of usual names, an answer of a quarter of a megabyte
 _VERSION_SOURCE: Final = re.compile(r"models:/([^/:]{1,255})/([^/:]{1,128})")
 
 NodeKind: TypeAlias = Literal[
@@ -98,14 +99,15 @@ class Graph:
             self.truncated = True
             return False
         self.nodes.setdefault(node.id, node)
-        if (
-            edge is not None and {edge.source, edge.target} <= self.nodes.keys()
-        ):  # the other end may be beyond the limit
-            self.edges.setdefault(edge)
+        if edge is not None and edge not in self.edges:
+            if len(self.edges) >= EDGES_MAX or not {edge.source, edge.target} <= self.nodes.keys():
+                self.truncated = True  # the other end is beyond the limit, or the edge itself is
+            else:
+                self.edges[edge] = None
         return is_new
 
     def document(self) -> dict[str, Any]:
-        """Return nodes and edges as they are answered (schema `v1/api/lineage_graph`)."""
+        """Return nodes and edges as they are answered (schema `v1/api/lineage`)."""
         return {
             "nodes": [
                 {

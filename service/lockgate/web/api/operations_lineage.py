@@ -22,6 +22,6 @@ LINEAGE_OPERATIONS: Final = (
         operation="lineage.collect",
         summary="Ask registry and feature store now what a version was made of; recorded if it is news",
         answers={200: "lineage"},
-        problems=(400, 404, 411, 413, 415, 422, 502, 503),
+        problems=(400, 404, 422, 502, 503),
     ),
 )
