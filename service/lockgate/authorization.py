@@ -12,9 +12,16 @@ from typing import Final, TypeAlias
 
 from lockgate.audit import Actor, AuditError, AuditLog, Event
 from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp
-from lockgate.identity import NotPermittedError, Principal
+from lockgate.identity import ROLE_EXAMPLES, NotPermittedError, Principal
 from lockgate.observing import step
-from lockgate.policy import OBJECT_MISSING, AuthzResult, PolicyInForce, PolicyRevision, build_authz_input
+from lockgate.policy import (
+    OBJECT_MISSING,
+    AuthzResult,
+    PolicyFailureError,
+    PolicyInForce,
+    PolicyRevision,
+    build_authz_input,
+)
 from lockgate.storage import StorageError
 
 DENIAL: Final = "identity.denial"
@@ -24,6 +31,9 @@ ANSWERS_MAX: Final = 4096  # kept at once, a few MiB: some two hundred callers w
 REPEAT_NS: Final = 60 * NS_PER_S  # a script that retries once a second leaves a record a minute
 LISTED_MAX: Final = 30  # denials of one caller a minute with their own record; a form's every button is fewer
 DENIALS_MAX: Final = 4096  # different ones whose repetitions are counted, some four MiB
+_SOMEBODY: Final = "somebody"  # asked about to learn what a role may do; no caller
+ROLE_MISSING: Final = "role_missing"  # the policy's answer where no role of the caller is granted the operation
+ROLE_NOT_HELD: Final = "role_not_held"  # its answer where a caller approves in a role that is not theirs
 
 _Key: TypeAlias = tuple[str, str, str, tuple[tuple[str, str], ...]]
 """Caller, operation, reason, facts of the object."""
@@ -88,7 +98,27 @@ class Authorizer:
             return
         self._denials.record(principal, operation, facts, answer, trace)
         # Nobody is named: a problem is passed on, to colleagues and into the logs of pipelines.
-        raise NotPermittedError(f"want {operation} permitted, got the answer {answer.reason}")
+        wanted = self._wanted(principal, operation, facts, answer)
+        raise NotPermittedError(f"want {wanted}, got the answer {answer.reason}")
+
+    def _wanted(self, principal: Principal, operation: str, facts: Mapping[str, str], answer: AuthzResult) -> str:
+        """Say what would have been permitted, as far as the policy tells everybody (docs/roles.md)."""
+        see = "see 'lockgate whoami'"
+        if answer.reason == ROLE_NOT_HELD and "role" in facts:
+            return f"the role approver:{facts['role']} for {operation} ({see})"
+        if answer.reason == ROLE_MISSING:
+            roles = [name for name, role in ROLE_EXAMPLES.items() if self._is_granted(principal, role, operation)]
+            if roles:
+                return f"the role {' or '.join(roles)} for {operation} ({see})"
+        return f"{operation} permitted"
+
+    def _is_granted(self, principal: Principal, role: str, operation: str) -> bool:
+        # Of a principal that is nobody, so that every caller who is denied has the same answers, which are kept.
+        somebody = replace(principal, subject=_SOMEBODY, roles=(role,))
+        try:
+            return self.may_permit(somebody, operation)
+        except PolicyFailureError:  # the denial stands and is recorded; only its message says less
+            return False
 
     def _ask(self, principal: Principal, operation: str, facts: Mapping[str, str]) -> AuthzResult:
         engine = self._policy.engine  # taken once: the answer must be of the revision that it is kept under

@@ -27,6 +27,7 @@ def foreign_log(tmp_path_factory: pytest.TempPathFactory) -> GateLog:
 def gate() -> Iterator[GateServer]:
     """The peer; a test sets what it answers."""
     with serve_gate(lambda _call: Reply(status=500)) as server:
+        server.roles = ("approver:risk",)
         yield server
 
 

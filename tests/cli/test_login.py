@@ -103,7 +103,7 @@ def answered(document: object) -> Any:
 def test_commands_use_the_login(gate: GateServer, run: Run) -> None:
     """Where no token is given; one that is given wins."""
     keep_credential(gate.url, JWT, LATER, NOW)
-    gate.answer = answered(ME)
+    gate.answer, gate.roles = answered(ME), None
     by_login = run("whoami", environment={"LOCKGATE_TOKEN": None})
     by_token = run("whoami", "--output", "json")
 

@@ -18,6 +18,7 @@ from support.gate_log import GateLog, make_promotion
 from support.gate_server import Call, GateServer, Reply, json_reply
 
 _USAGE: Final = 2
+_UNDECIDED: Final = 3
 _UNTRUSTED: Final = 5
 _REQUEST: Final = ("request", "fraud-detector", "1.4.0", "--from", "staging", "--to", "production", "--digest", DIGEST)
 _STATUS: Final = ("status", PROMOTION_ID)
@@ -289,6 +290,18 @@ def test_approve_refuses_a_tampered_approval_receipt(run: Run, gate: GateServer,
     gate.answer = answer
 
     _refused(run, *_APPROVE)
+
+
+def test_approve_shows_no_sheet_to_who_may_not_approve(run: Run, gate: GateServer, gate_log: GateLog) -> None:
+    """Whoever does not hold the role is told which one it is, before they read what they would approve."""
+    gate.answer = lambda _call: json_reply(gate_log.promotion_answer(make_decision("pending")))
+    gate.roles = ("requester", "approver:ml-lead")
+    ended = run(*_APPROVE)
+
+    assert (ended.code, ended.out) == (_UNDECIDED, "")
+    assert "want the role approver:risk, got requester, approver:ml-lead of alice@example.org" in ended.err
+    assert ended.err.count("\n") == 1
+    assert [call.method for call in gate.calls] == ["GET"]
 
 
 def _receipt_flipped(answer: dict[str, Any], _log: GateLog, _foreign: GateLog) -> None:

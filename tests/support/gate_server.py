@@ -65,13 +65,22 @@ def problem_reply(status: int, code: str = "test.problem", **changes: object) ->
     return json_reply(document | changes, status=status, content_type=PROBLEM_TYPE)
 
 
+def _me_reply(roles: tuple[str, ...]) -> Reply:
+    who = {"subject": "alice@example.org", "type": "user", "issuer": "", "expires_at": "2126-11-23T09:00:00.000000Z"}
+    return json_reply({**who, "roles": list(roles)})
+
+
 @dataclass(slots=True)
 class GateServer:
-    """A running server. `answer` may be replaced at any time; `calls` holds what came."""
+    """A running server. `answer` may be replaced at any time; `calls` holds what came.
+
+    Where `roles` are given it says by itself that the caller has these, and `calls` does not tell that it was asked.
+    """
 
     url: str
     answer: Answer
     calls: list[Call] = field(default_factory=list)
+    roles: tuple[str, ...] | None = None
 
 
 @contextlib.contextmanager
@@ -92,6 +101,9 @@ def serve_gate(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None  # noqa: TID251 - the peer is not ours
             call = Call(method=self.command, path=self.path, headers=dict(self.headers.items()), body=body)
+            if gate.roles is not None and call.path == "/v1/me":
+                self._send(_me_reply(gate.roles))
+                return
             gate.calls.append(call)
             with contextlib.suppress(ConnectionError):  # a client that gave up
                 self._send(gate.answer(call))

@@ -13,8 +13,8 @@ from sqlalchemy import event
 
 from lockgate.audit.kinds import RESERVED_WORDS
 from lockgate.authorization import ANSWERS_MAX, DENIAL, LISTED_MAX, REPEAT_NS
-from lockgate.cli.role_matrix import ROLES, MatrixRow, matrix_markdown, role_matrix
-from lockgate.identity import NotPermittedError, Principal, parse_principal
+from lockgate.cli.role_matrix import MatrixRow, matrix_markdown, role_matrix
+from lockgate.identity import ROLE_EXAMPLES, NotPermittedError, Principal, parse_principal
 from lockgate.policy import (
     AuthzInput,
     AuthzResult,
@@ -41,6 +41,7 @@ PARAMETERS = {
     "{name}": "fraud-detector",
     "{version}": "1.4.0",
     "{digest}": "sha256:" + "a" * 64,
+    "{source}": "main",
     "{seq}": "0",
     "{tile}": "0/000.p/1",
     "{environment}": "production",
@@ -118,7 +119,7 @@ class OpenEngine(WatchedEngine):
 def everybody(gate: GateUnderTest) -> GateUnderTest:
     """Add a principal for each role alone, of the role's name, and one without any."""
     tokens = dict(gate.tokens)
-    for heading, role in {**ROLES, "nobody": ""}.items():
+    for heading, role in {**ROLE_EXAMPLES, "nobody": ""}.items():
         roles = [role] if role else []
         principal = parse_principal(subject=role or "nobody", type="machine", roles=roles, identities=())
         gate.services.identities.put_principal(principal)
@@ -239,7 +240,9 @@ def test_a_denial_is_recorded(gate: GateUnderTest) -> None:
     check_schema("v1/api/denial", record["body"])
 
     assert (response.status_code, response.json["code"]) == (403, "identity.not_permitted")
-    assert response.json["detail"] == "want promotions.create permitted, got the answer role_missing"
+    assert response.json["detail"] == (
+        "want the role requester for promotions.create (see 'lockgate whoami'), got the answer role_missing"
+    )
     assert record["actor"] == {"type": "user", "id": "adam", "roles": ["admin"]}
     assert (record["subject"], record["trace"]) == ("principal:adam", response.headers["X-Request-Id"])
     assert record["body"] == {
@@ -272,15 +275,20 @@ def record_beyond(gate: GateUnderTest) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "facts", "reason"),
+    ("attempt", "facts", "reason", "wanted"),
     [
-        (withdraw_anothers, {"requester": "rita"}, "not_the_requester"),
-        (approve_beyond, {"role": "risk"}, "role_not_held"),
-        (record_beyond, {"kind": "vault.opened"}, "kind_not_covered"),
+        (withdraw_anothers, {"requester": "rita"}, "not_the_requester", "promotions.withdraw permitted"),
+        (
+            approve_beyond,
+            {"role": "risk"},
+            "role_not_held",
+            "the role approver:risk for promotions.approve (see 'lockgate whoami')",
+        ),
+        (record_beyond, {"kind": "vault.opened"}, "kind_not_covered", "audit.record permitted"),
     ],
 )
 def test_an_object_of_somebody_else_is_denied(
-    gate: GateUnderTest, attempt: Callable[[GateUnderTest], Any], facts: dict[str, str], reason: str
+    gate: GateUnderTest, attempt: Callable[[GateUnderTest], Any], facts: dict[str, str], reason: str, wanted: str
 ) -> None:
     """The right role is not enough: the object decides, and the record tells which it was."""
     response = attempt(gate)
@@ -288,6 +296,7 @@ def test_an_object_of_somebody_else_is_denied(
 
     assert (response.status_code, response.json["code"]) == (403, "identity.not_permitted")
     assert (record["body"]["object"], record["body"]["reason"]) == (facts, reason)
+    assert response.json["detail"] == f"want {wanted}, got the answer {reason}"
 
 
 @pytest.mark.parametrize("word", sorted(RESERVED_WORDS))
@@ -560,7 +569,7 @@ def test_an_operation_that_the_policy_does_not_know_is_refused_to_all(gate: Gate
 
 def test_the_matrix_shows_what_the_security_team_decided() -> None:
     """The page that is generated shows a cell for each answer, and nothing where the answer is no."""
-    cells = dict.fromkeys(ROLES, "no") | {"requester": "yes", "admin": "by requester"}
+    cells = dict.fromkeys(ROLE_EXAMPLES, "no") | {"requester": "yes", "admin": "by requester"}
     row = MatrixRow(method="GET", path="/x", operation="x.read", cells=cells)  # type: ignore[arg-type]
 
     assert "| `GET /x` | `x.read` | yes |  |  |  |  |  | by requester |  |\n" in matrix_markdown((row,))

@@ -48,6 +48,12 @@ class DecisionExpiredError(ClientError):
     code: ClassVar[str] = "client.decision_expired"
 
 
+class RoleNotHeldError(ClientError):
+    """Whoever wants to approve does not hold the role that they named."""
+
+    code: ClassVar[str] = "client.role_not_held"
+
+
 class PolicyChangedError(ClientError):
     """The policy is not the one that made the decision shown, and nobody was asked whether that matters."""
 

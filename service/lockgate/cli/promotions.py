@@ -24,6 +24,7 @@ from lockgate.cli.errors import (
     PolicyChangedError,
     ProblemError,
     PromotionClosedError,
+    RoleNotHeldError,
 )
 from lockgate.cli.exit_codes import ExitCode, exit_code_of
 from lockgate.cli.promotion_request import request_options
@@ -238,6 +239,7 @@ def approve(
     if promotion["state"] != "pending":
         raise PromotionClosedError(f"promotion {promotion_id} is {promotion['state']}, not pending")
     exit_code_of(decision, SystemClock().now_ns())  # refuses what has run out
+    _check_role_held(connection.client.read_me(), role)  # before anybody reads a sheet in vain
     verdict = "reject" if reject else "approve"
     revision = promotion["policy_revision"]
     click.echo(render_approval_sheet(decision, promotion, verdict=verdict, role=role), err=True, nl=False)
@@ -273,6 +275,12 @@ def withdraw(connection: Connection, promotion_id: str, reason: str | None) -> i
     check_withdrawal_recorded(answer, keys, promotion_id=promotion_id, reason=reason or "")
     emit(f"WITHDRAWN {promotion_id}\n")
     return ExitCode.ALLOW
+
+
+def _check_role_held(me: Mapping[str, Any], role: str) -> None:
+    if f"approver:{role}" not in me["roles"]:
+        held = ", ".join(me["roles"]) or "none"
+        raise RoleNotHeldError(f"want the role approver:{role}, got {held} of {me['subject']}; see 'lockgate whoami'")
 
 
 def _asked(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from lockgate.identity import ROLE_EXAMPLES
 from lockgate.policy import PolicyEngine, build_authz_input
 from lockgate.web.api.openapi import OPERATIONS
 
@@ -11,17 +12,6 @@ Cell: TypeAlias = Literal["yes", "no", "by role", "by requester", "by kind", "pe
 
 TIMEOUT_S: Final = 5.0  # of one answer; a hundredth of a second on a small machine
 _SUBJECT: Final = "somebody"
-# Each role by its heading, with one that stands for all of its kind.
-ROLES: Final = {
-    "requester": "requester",
-    "approver:<role>": "approver:example",
-    "operator": "operator",
-    "deployer": "deployer",
-    "auditor": "auditor",
-    "policy-author": "policy-author",
-    "admin": "admin",
-    "recorder:<words>": "recorder:example",
-}
 # What an operation may depend on, with facts of an object that is the caller's.
 _OWN: Final[dict[Cell, dict[str, str]]] = {
     "by role": {"role": "example"},
@@ -69,7 +59,7 @@ def role_matrix(engine: PolicyEngine) -> tuple[MatrixRow, ...]:
             method=route.method.upper(),
             path=route.path,
             operation=route.operation,
-            cells={heading: _cell(engine, role, route.operation) for heading, role in ROLES.items()},
+            cells={heading: _cell(engine, role, route.operation) for heading, role in ROLE_EXAMPLES.items()},
         )
         for route in OPERATIONS
         if not route.open
@@ -78,7 +68,7 @@ def role_matrix(engine: PolicyEngine) -> tuple[MatrixRow, ...]:
 
 def matrix_document(rows: tuple[MatrixRow, ...]) -> dict[str, Any]:
     """Write a matrix as JSON."""
-    return {"schema_version": 1, "roles": list(ROLES), "routes": [asdict(row) for row in rows]}
+    return {"schema_version": 1, "roles": list(ROLE_EXAMPLES), "routes": [asdict(row) for row in rows]}
 
 
 def matrix_markdown(rows: tuple[MatrixRow, ...]) -> str:
@@ -87,8 +77,8 @@ def matrix_markdown(rows: tuple[MatrixRow, ...]) -> str:
 
 
 def _lines(rows: tuple[MatrixRow, ...]) -> Iterator[list[str]]:
-    headings = ["route", "operation", *ROLES]
-    yield [f"`{heading}`" if heading in ROLES else heading for heading in headings]
+    headings = ["route", "operation", *ROLE_EXAMPLES]
+    yield [f"`{heading}`" if heading in ROLE_EXAMPLES else heading for heading in headings]
     yield ["---"] * len(headings)
     for row in rows:
         cells = ["" if cell == "no" else cell for cell in row.cells.values()]

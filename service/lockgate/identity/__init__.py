@@ -18,6 +18,7 @@ from lockgate.identity.issuers import Issuer, parse_issuers
 from lockgate.identity.jwks_source import JWKSSource
 from lockgate.identity.store import IdentityStore, read_principal
 from lockgate.identity.types import (
+    ROLE_EXAMPLES,
     NewToken,
     Principal,
     PrincipalInfo,
@@ -28,6 +29,7 @@ from lockgate.identity.types import (
 )
 
 __all__ = [
+    "ROLE_EXAMPLES",
     "IdentityError",
     "IdentityStore",
     "Issuer",

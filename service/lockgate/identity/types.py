@@ -1,7 +1,7 @@
 """Principals, tokens, and why a token stands for nobody. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -20,6 +20,18 @@ _ROLE: Final = re.compile(
     r"|(?=.{1,64}\Z)recorder:[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*",
     re.ASCII,
 )
+
+ROLE_EXAMPLES: Final[Mapping[str, str]] = {
+    "requester": "requester",
+    "approver:<role>": "approver:example",
+    "operator": "operator",
+    "deployer": "deployer",
+    "auditor": "auditor",
+    "policy-author": "policy-author",
+    "admin": "admin",
+    "recorder:<words>": "recorder:example",
+}
+"""Every kind of role, as people write it, with one that stands for all of its kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
