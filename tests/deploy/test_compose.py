@@ -22,7 +22,7 @@ from support.compose_file import COMPOSE_FILE, ROOT, SITE, read_compose
 DOCUMENT: Final[dict[str, Any]] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = DOCUMENT["services"]
 ONE_SHOT: Final = {"migrate", "grants"}
-OURS: Final = {"migrate", "grants", "lockgate", "tend"}
+OURS: Final = {"migrate", "grants", "lockgate", "tend", "deliver"}
 EXACT_VERSION: Final = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?(-[a-z0-9.-]+)?")
 # What each service may reach: OPA nobody outside, and nobody but the gate and the bundle.
 NETWORKS: Final = {
@@ -30,6 +30,7 @@ NETWORKS: Final = {
     "grants": {"data"},
     "lockgate": {"front", "policy", "data", "monitoring"},
     "tend": {"front", "data"},
+    "deliver": {"front", "data"},
     "opa": {"policy"},
     "bundles": {"policy"},
     "database": {"data"},
@@ -127,6 +128,7 @@ def test_who_holds_which_secret() -> None:
         "grants": ["database_owner_url"],
         "lockgate": ["database_service_url", "opa_token"],
         "tend": ["database_service_url"],
+        "deliver": ["database_service_url"],
         "opa": ["opa_callers.json", "opa_tls_key"],
         "bundles": [],
         "database": [

@@ -138,6 +138,7 @@ def test_who_holds_which_secret() -> None:
         ("lockgate", "opa"): {"lockgate-opa/opa_callers.json"},
         ("lockgate", "lockgate"): {"lockgate-database-service", "lockgate-log-key", "lockgate-opa/opa_token"},
         ("lockgate-tend", "tend"): {"lockgate-database-service", "lockgate-log-key"},
+        ("lockgate-deliver", "deliver"): {"lockgate-database-service", "lockgate-log-key"},
         ("lockgate-migrate", "migrate"): {"lockgate-database-owner", "lockgate-log-key"},
         ("lockgate-migrate", "grants"): {"lockgate-database-owner", "lockgate-log-key"},
     }
@@ -197,7 +198,9 @@ def test_selectors_match() -> None:
         "lockgate-outside": everything,
     }
     expression = by_kind["NetworkPolicy", "lockgate-outside"]["podSelector"]["matchExpressions"]
-    assert expression == [{"key": "app.kubernetes.io/component", "operator": "In", "values": ["gate", "tend"]}]
+    assert expression == [
+        {"key": "app.kubernetes.io/component", "operator": "In", "values": ["gate", "tend", "deliver"]}
+    ]
 
 
 def test_the_network_is_shut_by_default() -> None:

@@ -39,6 +39,18 @@ def test_units_differ_in_their_command_alone() -> None:
     assert gate == tend
 
 
+def test_what_delivers_differs_from_the_gate_in_its_command_alone() -> None:
+    """It decides anew by the same policy, so it is shut in as the gate is, and reads the policy again when told."""
+    gate, deliver = (
+        read_directives(ROOT / "deploy" / "systemd" / name) for name in ("lockgate.service", "lockgate-deliver.service")
+    )
+    for name in ("Description", "After", "ExecStart"):
+        del gate[name], deliver[name]
+    del gate["KillMode"]
+
+    assert gate == deliver
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_is_shut_in(unit: Path) -> None:
     """No root, no capability, no privilege to gain, one folder to write to that is its owner's alone."""

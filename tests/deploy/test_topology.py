@@ -242,7 +242,7 @@ def test_no_log_holds_a_secret(topology: Topology, walk: Walk) -> None:
     walk.ask("lockgate", RITA, *CHECK)
     secrets = [path.read_text() for path in (topology.site / "secrets").iterdir() if "password" in path.name]
     secrets += [token(topology), *walk.tokens.values()]
-    said = {name: topology.said(name) for name in ("database", "opa", "lockgate", "lockgate-2", "tend")}
+    said = {name: topology.said(name) for name in ("database", "opa", "lockgate", "lockgate-2", "tend", "deliver")}
 
     assert [name for name, text in said.items() if any(secret in text for secret in secrets)] == []
     assert "rita" not in said["opa"]

@@ -110,8 +110,9 @@ class Topology:
         self.wait_for("opa")
         for name in ("lockgate", "lockgate-2"):
             self._start(name, self._command("lockgate", name), self.environment("lockgate", name))
-        self._start("tend", self._command("tend"), self.environment("tend"))
-        for name in ("lockgate", "lockgate-2", "tend"):
+        for name in ("tend", "deliver"):
+            self._start(name, self._command(name), self.environment(name))
+        for name in ("lockgate", "lockgate-2", "tend", "deliver"):
             self.wait_for(name)
 
     def start_opa(self) -> None:
