@@ -25,9 +25,6 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DISCARDED_BYTES_MAX: Final = (
-    64 * 1024 * 1024
-)  # of a refused upload, so that its sender hears why; beyond it the connection ends
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1
 
 _logger: Final = logging.getLogger("lockgate_mlflow_guard")
@@ -59,7 +56,6 @@ class _NativeRoutes:
             return
         judged = await anyio.to_thread.run_sync(self._judge, scope)
         if isinstance(judged, Response):
-            await _discard(receive)
             await judged(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -87,13 +83,3 @@ class _NativeRoutes:
             return None
         log.tell(act=judged.act, actor=actor, outcome=judged.outcome, **judged.facts)
         return Response(format_object(judged.outcome.document), judged.outcome.status, media_type="application/json")
-
-
-async def _discard(receive: Receive) -> None:
-    """Read what the caller still sends: a client that is cut off sees a broken connection and no reason."""
-    discarded = 0
-    while discarded < DISCARDED_BYTES_MAX:
-        message = await receive()
-        discarded += len(message.get("body", b""))
-        if not message.get("more_body", False):
-            return

@@ -1,5 +1,6 @@
 """What the guard refuses. It knows models, aliases and files, and nothing of HTTP."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,7 +9,7 @@ from typing import Final
 from lockgate_mlflow_guard.answers import Refusal
 from lockgate_mlflow_guard.locations import Location, LocationError, locate, overlap
 from lockgate_mlflow_guard.permits import Keys, KeysError, Move, Permit, PermitCode, parse_keys, verify_permit
-from lockgate_mlflow_guard.pointers import Pointer, Pointers, PointersUnavailableError
+from lockgate_mlflow_guard.pointers import POINTERS_MAX, Pointer, Pointers, PointersUnavailableError
 from lockgate_mlflow_guard.settings import Settings
 from lockgate_mlflow_guard.spent import SpentPermits, SpentPermitsError
 
@@ -116,7 +117,7 @@ class Guard:
         """
         try:
             pointers = self.pointers.of_all()
-            protected = [(locate(pointer.location, destination=self.destination), pointer) for pointer in pointers]
+            protected = [(_locate_version(pointer.location, self.destination), pointer) for pointer in pointers]
         except (PointersUnavailableError, LocationError) as exc:
             raise UnavailableError(str(exc)) from exc
         for location, pointer in protected:
@@ -177,6 +178,12 @@ def unknown_route() -> Refusal:
         message="Lockgate's guard does not know this route of MLflow's, and refuses what it cannot judge; "
         "install the guard that fits this MLflow",
     )
+
+
+# Ten thousand protected versions are looked at for each file that is written; a version's place does not change.
+@functools.lru_cache(maxsize=POINTERS_MAX)
+def _locate_version(location: str, destination: str) -> Location:
+    return locate(location, destination=destination)
 
 
 def _parse_version(version: str) -> int | None:

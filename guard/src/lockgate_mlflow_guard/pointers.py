@@ -58,9 +58,11 @@ class Pointers:
 
     def _read(self, *conditions: ColumnElement[bool]) -> list[Pointer]:
         alias, version = SqlRegisteredModelAlias, SqlModelVersion
+        # With the workspace, which is the same one everywhere here: MLflow's index begins with it.
+        same = and_(version.workspace == alias.workspace, version.name == alias.name, version.version == alias.version)
         query = (
             select(alias.name, alias.alias, alias.version, version.storage_location, version.source)
-            .outerjoin(version, and_(version.name == alias.name, version.version == alias.version))
+            .outerjoin(version, same)
             .where(func.lower(alias.alias).in_(self._aliases), *conditions)
             .limit(POINTERS_MAX + 1)
         )
