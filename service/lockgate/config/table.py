@@ -169,7 +169,7 @@ SETTINGS: Final = (
         name="promotion_ttl_s",
         kind=Seconds(at_most=90 * _DAY_S),  # a quarter: evidence older than that is evidence of something else
         group="requests",
-        help="A request that nobody decides ends after this: 7 days.",
+        help="A promotion ends so long after its request, pending or allowed, if nobody carried it out: 7 days.",
         default="604800",
     ),
     Setting(
