@@ -54,6 +54,17 @@ def test_named_tests_are_there() -> None:
     assert named - tests == set()
 
 
+def test_the_glossarys_words_are_used() -> None:
+    """A word that stands nowhere else is no word of ours; what is not built yet has none."""
+    glossary = _ROOT / "docs" / "glossary.md"
+    places = [*_DOCUMENTS, *_ROOT.glob("service/**/*.py"), *_ROOT.glob("schemas/v1/**/*.json")]
+    text = "\n".join(path.read_text() for path in places if path != glossary).lower()
+    defined = [row.split("|")[1] for row in glossary.read_text().splitlines() if row.startswith("| **")]
+    words = {word for cell in defined for term in re.findall(r"\*\*([^*]+)\*\*", cell) for word in term.split()}
+
+    assert {word for word in words if not re.search(rf"\b{re.escape(word)}", text)} == set()
+
+
 def test_each_threat_names_its_tests() -> None:
     """What meets a threat is shown by a test at least; the threat model has no row without one."""
     tables = (_ROOT / "docs" / "threat-model.md").read_text().split(_THREATS)[1:]
