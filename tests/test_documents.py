@@ -46,6 +46,14 @@ def test_paths_are_there(document: Path) -> None:
         assert any((place / path).exists() for place in (_ROOT, *_PLACES, document.parent)), path
 
 
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=_NAMES)
+def test_lines_to_copy_bind_the_deploy(document: Path) -> None:
+    """Whoever copies a deploy that waits for an allow copies what keeps it from another artifact's allow."""
+    for line in re.findall(r"lockgate status .* && .*", document.read_text()):
+        assert "--digest" in line, line
+        assert "--to" in line, line
+
+
 def test_named_tests_are_there() -> None:
     """Each test that a document names is one."""
     tests = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in _ROOT.glob("tests/**/*.py"))))
