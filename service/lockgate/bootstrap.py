@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 
 from lockgate.administration import IDENTITY_KINDS, Administration
+from lockgate.alerts import AlertReceiver
 from lockgate.audit import AuditLog, KindCatalogue, Signer, load_signer
 from lockgate.authentication import Authenticator
 from lockgate.authorization import AUTHORIZATION_KINDS, Authorizer
@@ -46,6 +47,7 @@ from lockgate.registry.mlflow import MLflowRegistry
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
 from lockgate.settings_tables import (
+    read_alert_sources,
     read_feature_stores,
     read_issuers,
     read_registries,
@@ -93,6 +95,7 @@ class Services:
     events: EventReader
     deliveries: Deliveries
     usage: UsageCounts
+    alerts: AlertReceiver
     lineage: LineageCollector
     lineage_reader: LineageReader
 
@@ -168,6 +171,7 @@ def check_settings(settings: Settings) -> Accepted:
             f"got {settings.default_trust_domain[:80]!r}"
         )
     read_registries(settings)
+    read_alert_sources(settings)
     _subscribers(settings)
     return _read_files(settings, find_opa())
 
@@ -252,6 +256,17 @@ def build_services(settings: Settings, instance: Instance) -> Services:
     registries = build_registries(registry_settings, database)
     gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings)
     register = Register(database=database, logs=logs, clock=clock)
+    authorizer = Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s)
+    lifecycle = Lifecycle.build(
+        database=database,
+        logs=logs,
+        gate=gate,
+        evaluator=evaluator,
+        policy=policy,
+        registries=registry_settings,
+        clock=clock,
+        permit_key=find_permit_key(settings.permit_key_file),
+    )
     return Services(
         gate=gate,
         register=register,
@@ -261,7 +276,7 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         authenticator=authenticator,
         login=_build_login(settings, identities, authenticator, administration, clock),
         policy=policy,
-        authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s),
+        authorizer=authorizer,
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
@@ -269,20 +284,19 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         registries=registries,
         registration=Registration(log=log, database=database, clock=clock, registries=registries),
         models=ModelReader(database, registries),
-        lifecycle=Lifecycle.build(
-            database=database,
-            logs=logs,
-            gate=gate,
-            evaluator=evaluator,
-            policy=policy,
-            registries=registry_settings,
-            clock=clock,
-            permit_key=find_permit_key(settings.permit_key_file),
-        ),
+        lifecycle=lifecycle,
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
         deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=_subscribers(settings)),
         usage=UsageCounts(database, clock),
+        alerts=AlertReceiver(
+            read_alert_sources(settings),
+            database=database,
+            logs=logs,
+            rollbacks=lifecycle.rollbacks,
+            authorizer=authorizer,
+            clock=clock,
+        ),
         lineage=LineageCollector(
             registries=registries,
             feature_stores=[FeastStore(store) for store in read_feature_stores(settings)],

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from lockgate.alerts import AlertSettingsError, AlertSource, parse_alert_sources
 from lockgate.config import Settings, settings_error_at
 from lockgate.delivery.errors import WebhookInvalidError
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
@@ -19,6 +20,7 @@ from lockgate.usage import UsageSettingsError, UsageSource, parse_usage_sources
 T = TypeVar("T")
 
 _INVALID: Final = (
+    AlertSettingsError,
     FeatureStoreInvalidError,
     IssuerInvalidError,
     RegistryInvalidError,
@@ -67,6 +69,11 @@ def read_webhooks(settings: Settings, *, secrets: bool = True) -> tuple[Webhook,
 def read_usage_sources(settings: Settings) -> tuple[UsageSource, ...]:
     """Read the `[[usage_source]]` tables. Raises as `read_registries`."""
     return _read(settings, settings.tables["usage_source"], parse_usage_sources)
+
+
+def read_alert_sources(settings: Settings) -> tuple[AlertSource, ...]:
+    """Read the `[[alert_source]]` tables. Raises as `read_registries`."""
+    return _read(settings, settings.tables["alert_source"], parse_alert_sources)
 
 
 def _read(

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Engine
 
 from lockgate.administration import Administration
+from lockgate.alerts import AlertReceiver, parse_alert_sources
 from lockgate.audit import AuditLog, KindCatalogue, VerifierKey, create_key_file
 from lockgate.authentication import Authenticator
 from lockgate.authorization import Authorizer
@@ -185,6 +186,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     environment_logs: Sequence[str] = (),
     registries: Sequence[Mapping[str, Any]] = (),
     feature_stores: Sequence[FeatureStorePort] = (),
+    alert_sources: Sequence[Mapping[str, Any]] = (),
 ) -> GateUnderTest:
     """Make a gate in an empty folder around an engine, on SQLite in that folder unless told otherwise.
 
@@ -250,6 +252,17 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     ports = build_registries(registry_settings, database)
     the_gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=settings)
     register = Register(database=database, logs=logs, clock=clock)
+    authorizer = Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s)
+    lifecycle = Lifecycle.build(
+        database=database,
+        logs=logs,
+        gate=the_gate,
+        evaluator=evaluator,
+        policy=policy,
+        registries=registry_settings,
+        clock=clock,
+        permit_key=create_permit_key(folder / "permit.key"),
+    )
     services = Services(
         gate=the_gate,
         register=register,
@@ -259,7 +272,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         authenticator=authenticator,
         login=web_login,
         policy=policy,
-        authorizer=Authorizer(policy=policy, log=log, clock=clock, timeout_s=timeout_s),
+        authorizer=authorizer,
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
@@ -267,20 +280,19 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         registries=ports,
         registration=Registration(log=log, database=database, clock=clock, registries=ports),
         models=ModelReader(database, ports),
-        lifecycle=Lifecycle.build(
-            database=database,
-            logs=logs,
-            gate=the_gate,
-            evaluator=evaluator,
-            policy=policy,
-            registries=registry_settings,
-            clock=clock,
-            permit_key=create_permit_key(folder / "permit.key"),
-        ),
+        lifecycle=lifecycle,
         database=database,
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
         deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=("bot",)),
         usage=UsageCounts(database, clock),
+        alerts=AlertReceiver(
+            parse_alert_sources(alert_sources, folder),
+            database=database,
+            logs=logs,
+            rollbacks=lifecycle.rollbacks,
+            authorizer=authorizer,
+            clock=clock,
+        ),
         lineage=LineageCollector(
             registries=ports, feature_stores=feature_stores, database=database, log=log, clock=clock
         ),

@@ -22,6 +22,7 @@ from lockgate.errors import ConfigError, LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.rendering import plain
 from lockgate.settings_tables import (
+    read_alert_sources,
     read_feature_stores,
     read_issuers,
     read_registries,
@@ -187,6 +188,7 @@ _TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
     read_webhooks,
     read_usage_sources,
     read_feature_stores,
+    read_alert_sources,
 )
 """Each reads the arrays of tables of one room."""
 

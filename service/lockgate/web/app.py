@@ -5,6 +5,7 @@ from flask import Flask, request
 from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.alerts import alerts_blueprint
+from lockgate.web.api.alerts import alerts_blueprint
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.environments import environments_blueprint
@@ -79,6 +80,7 @@ def create_app(
         lineage_blueprint(services),
         environments_blueprint(services),
         usage_blueprint(services),
+        alerts_blueprint(services, metrics),
         alerts_blueprint(services, metrics),
         audit_blueprint(services),
         audit_records_blueprint(services),

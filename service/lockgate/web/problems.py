@@ -6,6 +6,12 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from lockgate.alerts import (
+    AlertPayloadError,
+    AlertSourceUnusableError,
+    AlertTargetsError,
+    AlertUnauthenticatedError,
+)
 from lockgate.audit import (
     AuditError,
     ErasedError,
@@ -115,6 +121,10 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (RegistryAnswerError, 502, "The registry's answer is not understood"),
     (RegistryUnavailableError, 503, "The registry does not answer"),
     (UsageDayError, 422, "The day is out of range"),
+    (AlertUnauthenticatedError, 401, "Who are you?"),
+    (AlertSourceUnusableError, 503, "The alert source cannot be used"),
+    (AlertPayloadError, 422, "The notification is not understood"),
+    (AlertTargetsError, 422, "Too many models at once"),
     (RecordUnknownError, 404, "No such record"),
     (ErasedError, 410, "The attachment was erased"),
     (RecordPrunedError, 410, "The record was pruned"),

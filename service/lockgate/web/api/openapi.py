@@ -9,6 +9,7 @@ from typing import Any, Final
 from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
+from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
 from lockgate.web.api.operations_lineage import LINEAGE_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
@@ -24,6 +25,7 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "delivery_id": _UUID,
     "seq": {"type": "integer", "minimum": 0},
     "name": _NAME,
+    "source": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"},
     "version": _NAME,
     "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     "environment": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
@@ -317,6 +319,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *MODEL_OPERATIONS,
     *LINEAGE_OPERATIONS,
     *USAGE_OPERATIONS,
+    *ALERT_OPERATIONS,
 )
 
 
