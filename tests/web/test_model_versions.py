@@ -10,7 +10,7 @@ from lockgate.registration import MODEL, VERSION
 from lockgate.registry.metadata import DOCUMENT_BYTES_MAX
 from lockgate.registry.parsing import VERSION_REQUEST_BYTES_MAX
 from lockgate.schemas import check_schema
-from support.gates import ARTIFACT, GateUnderTest
+from support.gates import ARTIFACT, DAY_NS, GateUnderTest
 from support.models import (
     FRAUD,
     MODELS,
@@ -25,6 +25,7 @@ from support.models import (
     register_version,
     version_request,
 )
+from support.rollouts import Deployer, digest_of
 
 RUN: Final = {
     "id": "run-17",
@@ -52,7 +53,7 @@ def test_a_version_is_registered_with_its_run(gate: GateUnderTest) -> None:
     said = attached(gate, record["body"]["document"])
     check_schema("v1/registry/version", parse_canonical(said, bytes_max=DOCUMENT_BYTES_MAX))
     assert b"9c11" in said
-    assert gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json == {"version": version, "promotions": []}
+    assert gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json == {"version": version, "promotions": [], "live": []}
 
 
 def test_a_large_run_is_no_matter_to_the_record(gate: GateUnderTest) -> None:
@@ -99,6 +100,25 @@ def test_a_version_shows_its_promotions(gate: GateUnderTest) -> None:
 
     assert [(stage["id"], stage["state"]) for stage in shown] == [(pending, "pending"), (denied, "denied")]
     assert (shown[0]["from"], shown[0]["to"], shown[0]["kind"]) == ("staging", "production", "promote")
+
+
+def test_a_version_shows_when_it_was_live(gate: GateUnderTest) -> None:
+    """In whatever environment, newest first, each with the promotion that brought it."""
+    register_model(gate)
+    register_version(gate, digest=str(digest_of("1.4.0")))
+    deployer = Deployer(gate=gate)
+    first = deployer.deploy("1.4.0")
+    gate.clock.advance(DAY_NS)
+    deployer.deploy("1.5.0")
+    gate.clock.advance(DAY_NS)
+    again = deployer.deploy("1.4.0")
+    shown = gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json["live"]
+
+    assert [interval["promotion_id"] for interval in shown] == [again, first]
+    assert shown[0]["to"] is None
+    assert shown[1]["from"] < shown[1]["to"] < shown[0]["from"]
+    assert {interval["digest"] for interval in shown} == {str(digest_of("1.4.0"))}
+    assert {interval["environment"] for interval in shown} == {"production"}
 
 
 def test_retiring_is_an_act_with_a_record(gate: GateUnderTest) -> None:

@@ -195,6 +195,7 @@ def test_the_others_problems_have_codes(gate: GateUnderTest) -> None:
         return problem(gate.call("POST", path, "otto", document))
 
     assert post(MODELS, model_request()) == (409, "registry.model_taken")
+    assert post(MODELS, model_request(registry_model="another")) == (409, "registry.model_taken")
     assert post(MODELS, model_request("other", registry_model="fraud-detector")) == (409, "registry.model_taken")
     assert post(MODELS, model_request("other", registry="mlflow")) == (422, "registry.unknown")
     assert post(MODELS, model_request("other", card={"digest": CARD_DIGEST})) == (404, "registry.document_unknown")

@@ -139,7 +139,7 @@ def list_(
 @output_option
 @connection_options
 def show(*, connection: Connection, name: str, version: str | None, pointers: bool, output: str) -> int:
-    """Show a model; or one version of it, with its promotions.
+    """Show a model; or one version of it, with its promotions and when it was live.
 
     \b
     Example:
@@ -156,7 +156,11 @@ def show(*, connection: Connection, name: str, version: str | None, pointers: bo
         f"{stage['created_at']}  {stage['kind']} {stage['from']} to {stage['to']}  {stage['state']}  {stage['id']}"
         for stage in history["promotions"]
     ]
-    return show_document(history, output, "\n".join([fields_text(history["version"]), *stages]))
+    live = [
+        f"{interval['from']}  live in {interval['environment']} until {interval['to'] or 'now'}  {interval['promotion_id']}"
+        for interval in history["live"]
+    ]
+    return show_document(history, output, "\n".join([fields_text(history["version"]), *stages, *live]))
 
 
 @model.command()

@@ -115,6 +115,15 @@ class LiveReader:
         with read_transaction(self._database) as connection:
             return tuple(live_store.list_intervals(connection, model, environment, before=before, limit=limit))
 
+    def of_version(self, model: str, version: str, *, limit: int) -> tuple[LiveInterval, ...]:
+        """Return when one version was live, in any environment: the newest intervals, newest first.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            return tuple(live_store.list_intervals_of(connection, model, version, limit))
+
     def _let_in(self, interval: LiveInterval | None) -> LetIn | None:
         if interval is None or not interval.promotion_id:
             return None

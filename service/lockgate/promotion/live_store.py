@@ -37,6 +37,14 @@ def list_intervals(
     return [(row["number"], _interval(row)) for row in connection.execute(statement).mappings()]
 
 
+def list_intervals_of(connection: Connection, model: str, version: str, limit: int) -> list[LiveInterval]:
+    """Return the newest intervals of one version in any environment, newest first."""
+    columns = live_table.c
+    of_version = select(live_table).where(columns.model == model, columns.version == version)
+    newest = of_version.order_by(columns.number.desc()).limit(limit)
+    return [_interval(row) for row in connection.execute(newest).mappings()]
+
+
 def replace_open(connection: Connection, before: LiveInterval | None, after: LiveInterval) -> bool:
     """End the open interval and begin another; tell whether it still was the one that was read.
 

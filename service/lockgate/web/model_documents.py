@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.promotion import Promotion
+from lockgate.promotion.intervals import LiveInterval
 from lockgate.registry.metadata import Model, ModelVersion, digest_text, model_id, named_list, run_document
 from lockgate.registry.types import NamedValue, RegistryModel
 
@@ -94,6 +95,17 @@ def stage_document(promotion: Promotion) -> dict[str, Any]:
         "digest": str(request.digest),
         "state": promotion.state.value,
         "created_at": format_timestamp(promotion.created),
+    }
+
+
+def interval_document(interval: LiveInterval) -> dict[str, Any]:
+    """Write one interval in which a version was live as part of its history."""
+    return {
+        "environment": interval.environment,
+        "digest": interval.digest,
+        "from": format_timestamp(interval.begins),
+        "to": _time(interval.ends),
+        "promotion_id": interval.promotion_id,
     }
 
 

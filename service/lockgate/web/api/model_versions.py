@@ -12,7 +12,7 @@ from lockgate.registry.metadata import Model, ModelVersion
 from lockgate.web.authorization import operation
 from lockgate.web.conditions import tagged
 from lockgate.web.documents import receipt_document
-from lockgate.web.model_documents import stage_document, version_document
+from lockgate.web.model_documents import interval_document, stage_document, version_document
 from lockgate.web.parameters import PAGE_ITEMS_MAX, allow_only, page_limit, text
 from lockgate.web.registering import call_of_request
 from lockgate.web.responses import json_response
@@ -56,9 +56,11 @@ def model_versions_blueprint(services: Services) -> Blueprint:
         model, found = models.find_version(name, version)
         history = services.register.list(PromotionFilter(model=name, version=version, limit=PAGE_ITEMS_MAX))
         used = services.usage.last_used_versions(model.name, [found.version]).get(found.version)
+        live = services.lifecycle.live.of_version(name, version, limit=PAGE_ITEMS_MAX)
         document = {
             "version": version_document(model, found, last_used=used),
             "promotions": [stage_document(promotion) for _, promotion in history],
+            "live": [interval_document(interval) for interval in live],
         }
         return tagged(json_response("v1/api/model_version_history", document), found.row_version)
 

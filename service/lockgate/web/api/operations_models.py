@@ -94,7 +94,7 @@ MODEL_OPERATIONS: Final = (
         method="get",
         path=_VERSION,
         operation="versions.read",
-        summary="A version and its promotions",
+        summary="A version, its promotions, and when it was live",
         answers={200: "model_version_history"},
         problems=(400, 404, 503),
     ),
