@@ -157,8 +157,8 @@ def show(*, connection: Connection, name: str, version: str | None, pointers: bo
         for stage in history["promotions"]
     ]
     live = [
-        f"{interval['from']}  live in {interval['environment']} until {interval['to'] or 'now'}  {interval['promotion_id']}"
-        for interval in history["live"]
+        f"{one['from']}  live in {one['environment']} until {one['to'] or 'now'}  {one['promotion_id']}"
+        for one in history["live"]
     ]
     return show_document(history, output, "\n".join([fields_text(history["version"]), *stages, *live]))
 
