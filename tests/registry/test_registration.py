@@ -99,6 +99,25 @@ def test_a_version_is_registered_before_its_model_retires_or_not_at_all(gate: Ga
     assert (made, kinds) in (((201, ""), [VERSION, MODEL]), ((409, "registry.model_retired"), [MODEL]))
 
 
+def test_lists_are_alike_on_both_databases(gate: GateUnderTest) -> None:
+    """By name, each once over all pages; filters narrow the list."""
+    names = ["B", "a-b", "a.b", "a_b", "ab", "b", "Z9"]
+    for name in names:
+        gate.call("POST", MODELS, "otto", model_request(name, owner="x" if name == "ab" else "y"))
+    gate.call("POST", f"{MODELS}/b:retire", "otto", RETIRE)
+    seen, cursor = [], ""
+    while True:
+        page = gate.call("GET", f"{MODELS}?limit=3" + (f"&cursor={cursor}" if cursor else ""), "otto").json
+        seen += [item["name"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            break
+
+    assert seen == sorted(names)
+    assert [item["name"] for item in gate.call("GET", f"{MODELS}?owner=x", "otto").json["items"]] == ["ab"]
+    assert [item["name"] for item in gate.call("GET", f"{MODELS}?retired=true", "otto").json["items"]] == ["b"]
+
+
 def test_what_cannot_be_recorded_is_not_there(gate: GateUnderTest) -> None:
     """Where the log cannot write, no model is registered."""
     with gate.database.begin() as connection:
