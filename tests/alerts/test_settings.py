@@ -22,7 +22,8 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     """The label that says how bad it is; a relative file is one beside the settings."""
     (source,) = parse_alert_sources([table()], tmp_path)
 
-    assert (source.severity_label, source.severities, source.mappings) == ("severity", {"critical", "page"}, ())
+    assert (source.severity_label, source.mappings) == ("severity", ())
+    assert source.severities == {"critical", "page"}
     assert source.token_file == tmp_path / "alertmanager.token"
 
 
