@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from lockgate.permits import create_permit_key
+from lockgate.registry.errors import RegistryRefusedError
+from lockgate.registry.mlflow import MLflowRegistry
 from support.guarded_mlflow import ALIAS, CONTENT, Answer, GuardedMLflow, make_version
+from support.registries import registry_settings
 
 _TRY_EVERYTHING = """
 import json, sys
@@ -101,6 +104,20 @@ def test_permit_is_spent_before_the_move(guarded: GuardedMLflow) -> None:
 
     assert first.status == HTTPStatus.NOT_FOUND
     assert _code(guarded.set_alias("spent", "99", permit=permit)) == "permit.used"
+
+
+def test_the_gates_own_registry(guarded: GuardedMLflow) -> None:
+    """Lockgate moves the alias by the permit that it signed, and without one reads why it may not."""
+    make_version(guarded, "of-the-gate", live=False)
+    registry = MLflowRegistry(registry_settings(guarded.server.url))
+    with pytest.raises(RegistryRefusedError, match="it moves only with a permit"):
+        registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit="")
+    registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit=guarded.sign("of-the-gate", "1"))
+    there = _alias(guarded, "of-the-gate")
+    registry.move_pointer("of-the-gate", ALIAS, None, expected="1", permit=guarded.sign("of-the-gate", ""))
+
+    assert there == "1"
+    assert _alias(guarded, "of-the-gate") is None
 
 
 @pytest.mark.parametrize("alias", ["Champion", "CHAMPION", "champion-eu", "Champion-EU"])
