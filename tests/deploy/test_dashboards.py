@@ -38,7 +38,16 @@ def known(tmp_path_factory: pytest.TempPathFactory, engine: WasmEngine) -> Mappi
     issuers = {"lockgate_issuer_keys_age_seconds": {"issuer"}}  # seen with issuers: tests/web/test_observation.py
     # Seen where somebody was not told yet: tests/web/test_events.py.
     late = {"lockgate_delivery_oldest_seconds": {"subscriber"}}
-    return {**labels, **issuers, **late, **OF_PROMETHEUS, **{rule["record"]: set() for rule in rules("recording")}}
+    # Seen where promotions are carried out: tests/web/test_rollouts.py.
+    rollouts = {"lockgate_rollouts_total": {"to_env", "outcome"}, "lockgate_rollback_seconds": {"to_env"}}
+    return {
+        **labels,
+        **issuers,
+        **late,
+        **rollouts,
+        **OF_PROMETHEUS,
+        **{rule["record"]: set() for rule in rules("recording")},
+    }
 
 
 def rules(name: str) -> list[dict[str, Any]]:

@@ -5,18 +5,19 @@ from flask import Flask, request
 from lockgate.bootstrap import Services
 from lockgate.promotion import REQUEST_BYTES_MAX
 from lockgate.web.api.alerts import alerts_blueprint
-from lockgate.web.api.alerts import alerts_blueprint
 from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.environments import environments_blueprint
 from lockgate.web.api.events import events_blueprint
 from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.lineage import lineage_blueprint
+from lockgate.web.api.live import live_blueprint
 from lockgate.web.api.model_versions import model_versions_blueprint
 from lockgate.web.api.models import models_blueprint
 from lockgate.web.api.people import people_blueprint
 from lockgate.web.api.policy import policy_blueprint
 from lockgate.web.api.promotions import promotions_blueprint
+from lockgate.web.api.rollouts import rollouts_blueprint
 from lockgate.web.api.usage import usage_blueprint
 from lockgate.web.authentication import register_authentication
 from lockgate.web.authorization import register_authorization
@@ -29,7 +30,7 @@ from lockgate.web.observation import register_observation
 from lockgate.web.pages.home import home_blueprint
 from lockgate.web.pages.login import login_blueprint
 from lockgate.web.problems import register_problems
-from lockgate.web.registering import NameConverter
+from lockgate.web.registering import EnvironmentConverter, NameConverter
 from lockgate.web.tracing import NoTracing, Tracing
 
 
@@ -61,6 +62,7 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
     app.url_map.converters["name"] = NameConverter
+    app.url_map.converters["environment"] = EnvironmentConverter
     metrics = Metrics(Gauges(services), several_processes=several_processes)
     register_problems(app)
     register_observation(app, metrics, tracing or NoTracing())
@@ -75,12 +77,13 @@ def create_app(
     register_authorization(app, services.authorizer)
     for blueprint in (
         promotions_blueprint(services, metrics),
+        rollouts_blueprint(services, metrics),
+        live_blueprint(services, metrics),
         models_blueprint(services),
         model_versions_blueprint(services),
         lineage_blueprint(services),
         environments_blueprint(services),
         usage_blueprint(services),
-        alerts_blueprint(services, metrics),
         alerts_blueprint(services, metrics),
         audit_blueprint(services),
         audit_records_blueprint(services),

@@ -25,12 +25,16 @@ from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
 from lockgate.observing import Step
 from lockgate.policy import PolicyCatalogue
 from lockgate.promotion import ApprovalAnswer, Decision, PromotionAnswer, Verdict
+from lockgate.promotion.observations import ObservationAnswer
+from lockgate.promotion.rollouts import RolloutAnswer
 from lockgate.web.gauges import Gauges
 
 OTHER: Final = "other"
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+# From a pipeline that rolls back by itself to people who had to be woken.
+_ROLLBACK_S: Final = (10, 30, _MINUTE, 2 * _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 4 * _HOUR, _DAY)
 # People answer within minutes, a working day, a week; requests and approvals end after at most 90 days.
 _PEOPLE_S: Final = (
     _MINUTE,
@@ -120,6 +124,20 @@ class Metrics:
             buckets=_PEOPLE_S,
             registry=registry,
         )
+        # --- rollouts
+        self.rollouts = Counter(
+            "lockgate_rollouts",
+            "Steps after an allow: permits asked for, reports and observations, by where they led",
+            ("to_env", "outcome"),
+            registry=registry,
+        )
+        self.rollback_seconds = Histogram(
+            "lockgate_rollback_seconds",
+            "From the request of a rollback to its version seen running",
+            ("to_env",),
+            buckets=_ROLLBACK_S,
+            registry=registry,
+        )
         # --- steps
         self._policy_seconds = Histogram(
             "lockgate_opa_request_seconds",
@@ -191,6 +209,21 @@ class Metrics:
         latency = self.approval_latency.labels(to_env, _one_of(approval.role, catalogue.roles))
         latency.observe(_seconds(promotion.created, approval.approved))
         self.count_decision(answer.outcome, catalogue)
+
+    def count_rollout(self, answer: RolloutAnswer, catalogue: PolicyCatalogue) -> None:
+        """Count a permit asked for or a report taken down, and the decision that it led to."""
+        promotion = answer.outcome.promotion
+        to_env = _one_of(promotion.request.transition.to_environment, catalogue.environments)
+        self.rollouts.labels(to_env, promotion.state.value).inc()
+        self.count_decision(answer.outcome, catalogue)
+
+    def count_observation(self, answer: ObservationAnswer, catalogue: PolicyCatalogue) -> None:
+        """Count what somebody saw running; of a rollback that it confirmed, the time that it took."""
+        to_env = _one_of(answer.interval.environment, catalogue.environments)
+        self.rollouts.labels(to_env, answer.result).inc()
+        promotion = answer.promotion
+        if promotion is not None and promotion.request.transition.kind == "rollback" and answer.seconds is not None:
+            self.rollback_seconds.labels(to_env).observe(answer.seconds)
 
     def count_forecast(self, decision: Decision, catalogue: PolicyCatalogue) -> None:
         """Count what a dry run found."""

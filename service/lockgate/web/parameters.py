@@ -5,6 +5,8 @@ from typing import Final
 
 from flask import request
 
+from lockgate.audit.reading.queries import parse_bound
+from lockgate.clock import EpochNs, TimestampError
 from lockgate.web.problems import LengthRequiredError, MediaTypeError, ParameterError
 
 PAGE_ITEMS_MAX: Final = 100
@@ -61,6 +63,18 @@ def text(name: str, pattern: re.Pattern[str]) -> str:
     if value and not pattern.fullmatch(value):
         raise ParameterError(f"want {name} of the form {pattern.pattern}")
     return value
+
+
+def instant(name: str) -> EpochNs | None:
+    """Read an optional instant, for example `2026-11-23T09:00:00Z`; None when it is not given.
+
+    Raises:
+        ParameterError: It is none.
+    """
+    try:
+        return parse_bound(request.args[name]) if name in request.args else None
+    except TimestampError as exc:
+        raise ParameterError(f"{name}: {exc}") from exc
 
 
 def json_body() -> bytes:

@@ -37,6 +37,7 @@ from lockgate.login.errors import (
     StateMismatchError,
     StateMissingError,
 )
+from lockgate.permits import PermitKeyMissingError
 from lockgate.policy import PolicyBuildError, PolicyFailureError, PolicyUnavailableError
 from lockgate.promotion import (
     ApprovalRepeatedError,
@@ -48,6 +49,17 @@ from lockgate.promotion import (
     LogNotConfiguredError,
     PromotionClosedError,
     PromotionUnknownError,
+)
+from lockgate.promotion.errors import (
+    EnvironmentUnknownError,
+    HoldUnknownError,
+    NoGoodVersionError,
+    PermitExpiredError,
+    PermitUnknownError,
+    PermitUsedError,
+    RolloutStateError,
+    RolloutStepError,
+    RolloutUnderWayError,
 )
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.registry.errors import (
@@ -93,6 +105,16 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (PromotionClosedError, 409, "The promotion is closed"),
     (LogNotConfiguredError, 503, "The promotion's log is not configured"),
     (EvidenceErasedError, 409, "The evidence was erased"),
+    (RolloutStateError, 409, "Not its turn"),
+    (RolloutUnderWayError, 409, "Another rollout is under way"),
+    (RolloutStepError, 409, "No step forward"),
+    (PermitUnknownError, 409, "Not the newest permit"),
+    (PermitUsedError, 409, "The permit was used"),
+    (PermitExpiredError, 409, "The permit ran out"),
+    (PermitKeyMissingError, 503, "No permit key"),
+    (EnvironmentUnknownError, 404, "No such environment"),
+    (HoldUnknownError, 404, "No such hold"),
+    (NoGoodVersionError, 409, "No good version"),
     (ApprovalStaleError, 409, "The promotion moved since it was looked at"),
     (ApprovalRepeatedError, 409, "Already approved"),
     (ApprovalsFullError, 409, "Too many approvals"),

@@ -14,6 +14,12 @@ class NameConverter(BaseConverter):
     regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 
+class EnvironmentConverter(BaseConverter):
+    """An environment by name in a path, `<environment:…>`."""
+
+    regex = "[a-z][a-z0-9-]{0,63}"
+
+
 def call_of_request() -> Call:
     """Return who wants what changed, under which idempotency key."""
     return Call(

@@ -12,17 +12,15 @@ from flask import Blueprint, Response, g, request
 from lockgate.audit import Actor, AuditLog, RecordUnknownError
 from lockgate.audit.formats.tiles import parse_tile_path
 from lockgate.audit.keeping.recorded_reading import RecordedReader
-from lockgate.audit.reading.queries import parse_bound
 from lockgate.audit.reading.reader import RECORDS_PAGE_MAX
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
-from lockgate.clock import EpochNs, TimestampError
 from lockgate.config import MAIN_LOG
 from lockgate.promotion import LogNotConfiguredError, Logs
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.documents import receipt_document
-from lockgate.web.parameters import allow_only, integer, page_limit, text
+from lockgate.web.parameters import allow_only, instant, integer, page_limit, text
 from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
@@ -128,8 +126,8 @@ def _wanted() -> RecordFilter:
         kind=_condition("kind", _KIND),
         actor=_condition("actor", _NAME),
         subject=_condition("subject", _NAME),
-        since=_time("since"),
-        until=_time("until"),
+        since=instant("since"),
+        until=instant("until"),
     )
 
 
@@ -137,10 +135,3 @@ def _condition(name: str, form: re.Pattern[str]) -> str | None:
     if request.args.get(name) == "":  # it would match everything
         raise ParameterError(f"want {name} not to be empty")
     return text(name, form) or None
-
-
-def _time(name: str) -> EpochNs | None:
-    try:
-        return parse_bound(request.args[name]) if name in request.args else None
-    except TimestampError as exc:
-        raise ParameterError(f"{name}: {exc}") from exc

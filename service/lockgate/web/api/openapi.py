@@ -13,6 +13,7 @@ from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
 from lockgate.web.api.operations_lineage import LINEAGE_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
+from lockgate.web.api.operations_rollouts import ROLLOUT_OPERATIONS
 from lockgate.web.api.operations_usage import USAGE_OPERATIONS
 
 API_VERSION: Final = "1.0.0"
@@ -316,6 +317,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         page=True,
     ),
     *EVENT_OPERATIONS,
+    *ROLLOUT_OPERATIONS,
     *MODEL_OPERATIONS,
     *LINEAGE_OPERATIONS,
     *USAGE_OPERATIONS,
