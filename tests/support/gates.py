@@ -59,6 +59,7 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
     "aude": ("auditor",),
     "otto": ("operator",),
     "adam": ("admin",),
+    "dora": ("deployer",),
 }
 PROMOTE = {"kind": "promote", "from": "staging", "to": "production"}
 ROLLBACK = {"kind": "rollback", "from": "production", "to": "production"}
