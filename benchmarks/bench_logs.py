@@ -26,9 +26,10 @@ from lockgate.config import Settings, load_settings
 from lockgate.demo.material import MODEL, Material, make_material
 from lockgate.demo.stage import Stage
 from lockgate.evidence.model_folder import hash_model
-from lockgate.identity import IdentityStore, parse_principal
+from lockgate.identity import parse_principal
+from lockgate.identity.store import write_principal
 from lockgate.instance import Instance
-from lockgate.storage import open_engine
+from lockgate.storage import open_engine, write_transaction
 from lockgate.system_clock import SystemClock
 
 ENVIRONMENTS = ("production", "staging", "dev")
@@ -74,9 +75,12 @@ def _rate(what: str, material: Material, url: str, logs: int, seconds: float) ->
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
     environ = _environ(material, url, logs)
-    Stage(folder=material.trust_dir.parent, environment=environ).run_or_stop(["init", "--origin", "bench.example"])
-    identities = IdentityStore(open_engine(url), SystemClock())
-    identities.put_principal(parse_principal(subject="rita", type="user", roles=["requester"], identities=[]))
+    Stage(folder=material.trust_dir.parent, environment=environ).run_or_stop(
+        ["init", "--origin", "bench.example/audit"]
+    )
+    rita = parse_principal(subject="rita", type="user", roles=["requester"], identities=[])
+    with write_transaction(open_engine(url)) as connection:
+        write_principal(connection, rita, SystemClock().now_ns())
     with multiprocessing.get_context("spawn").Manager() as manager:
         ready = manager.Barrier(len(ENVIRONMENTS))
         work = [(what, environ, environment, seconds, ready, material) for environment in ENVIRONMENTS]

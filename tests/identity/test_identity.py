@@ -25,6 +25,7 @@ from lockgate.identity.store import (
 )
 from lockgate.storage import open_engine, read_transaction, upgrade_schema, write_transaction
 from support.clocks import FixedClock
+from support.identities import UnrecordedIdentities
 
 
 @pytest.fixture
@@ -42,9 +43,9 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture
-def store(engine: Engine, clock: FixedClock) -> IdentityStore:
+def store(engine: Engine, clock: FixedClock) -> UnrecordedIdentities:
     """Give an empty store."""
-    return IdentityStore(engine, clock)
+    return UnrecordedIdentities(engine, clock)
 
 
 def alice(*roles: str) -> Principal:
@@ -58,7 +59,21 @@ def holder(store: IdentityStore, secret: str) -> Principal | None:
     return None if info is None else info.principal
 
 
-def test_a_token_stands_for_its_principal(store: IdentityStore) -> None:
+def test_the_store_changes_nobody() -> None:
+    """Whoever may call is changed through the administration, which records it; the store has no way around it."""
+    ways = {name for name in vars(IdentityStore) if not name.startswith("_")}
+
+    assert ways == {
+        "authenticate",
+        "find_principal",
+        "find_token",
+        "list_principals",
+        "list_tokens",
+        "note_issued",
+    }
+
+
+def test_a_token_stands_for_its_principal(store: UnrecordedIdentities) -> None:
     """Whoever holds the secret is the principal, with the roles of now."""
     store.put_principal(alice())
     token = store.create_token("alice", 60 * NS_PER_S)
@@ -67,7 +82,7 @@ def test_a_token_stands_for_its_principal(store: IdentityStore) -> None:
     assert holder(store, token.secret) == alice("auditor")
 
 
-def test_the_secret_is_not_kept(store: IdentityStore, engine: Engine) -> None:
+def test_the_secret_is_not_kept(store: UnrecordedIdentities, engine: Engine) -> None:
     """The database holds a hash and nothing from which the secret could be read."""
     store.put_principal(alice())
     token = store.create_token("alice", 60 * NS_PER_S)
@@ -78,7 +93,7 @@ def test_the_secret_is_not_kept(store: IdentityStore, engine: Engine) -> None:
     assert not any(token.secret[4:] in str(value) for value in row)
 
 
-def test_a_token_ends_at_its_expiry_instant(store: IdentityStore, clock: FixedClock) -> None:
+def test_a_token_ends_at_its_expiry_instant(store: UnrecordedIdentities, clock: FixedClock) -> None:
     """A token is worth nothing from the instant that it names."""
     store.put_principal(alice())
     token = store.create_token("alice", NS_PER_S)
@@ -89,7 +104,7 @@ def test_a_token_ends_at_its_expiry_instant(store: IdentityStore, clock: FixedCl
     assert store.authenticate(token.secret) is None
 
 
-def test_a_revoked_token_is_nobody(store: IdentityStore) -> None:
+def test_a_revoked_token_is_nobody(store: UnrecordedIdentities) -> None:
     """Revoking ends a token at once, and again without harm."""
     store.put_principal(alice())
     token = store.create_token("alice", 60 * NS_PER_S)
@@ -134,7 +149,7 @@ def test_a_scope_of_something_else_is_refused(engine: Engine, clock: FixedClock)
     assert caught.value.code == "identity.invalid"
 
 
-def test_a_disabled_principal_is_nobody(store: IdentityStore, engine: Engine, clock: FixedClock) -> None:
+def test_a_disabled_principal_is_nobody(store: UnrecordedIdentities, engine: Engine, clock: FixedClock) -> None:
     """Its tokens are nobody's, and whoever reads it finds no role; what it had is kept for later."""
     store.put_principal(alice())
     token = store.create_token("alice", 60 * NS_PER_S)
@@ -150,7 +165,7 @@ def test_a_disabled_principal_is_nobody(store: IdentityStore, engine: Engine, cl
     assert (info.principal, info.disabled_ns) == (alice(), clock.now_ns())
 
 
-def test_the_last_use_is_noted_to_a_quarter_of_an_hour(store: IdentityStore, clock: FixedClock) -> None:
+def test_the_last_use_is_noted_to_a_quarter_of_an_hour(store: UnrecordedIdentities, clock: FixedClock) -> None:
     """A token that is used all the time costs four writes an hour."""
     store.put_principal(alice())
     token = store.create_token("alice", 7200 * NS_PER_S)
@@ -169,7 +184,7 @@ def test_a_database_that_cannot_be_written_still_says_who_asks(tmp_path: Path, c
     path = tmp_path / "lockgate.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade_schema(engine)
-    store = IdentityStore(engine, clock)
+    store = UnrecordedIdentities(engine, clock)
     store.put_principal(alice())
     token = store.create_token("alice", 60 * NS_PER_S)
     tried: list[str] = []
@@ -184,7 +199,7 @@ def test_a_database_that_cannot_be_written_still_says_who_asks(tmp_path: Path, c
     assert store.list_tokens()[0].used_ns is None
 
 
-def test_uses_do_not_fill_the_memory(store: IdentityStore, clock: FixedClock) -> None:
+def test_uses_do_not_fill_the_memory(store: UnrecordedIdentities, clock: FixedClock) -> None:
     """However many tokens there were, as many are remembered as the limit says, and each use is still noted."""
     store.put_principal(alice())
     store._noted = {str(number): clock.now_ns() for number in range(NOTED_MAX)}
@@ -195,12 +210,12 @@ def test_uses_do_not_fill_the_memory(store: IdentityStore, clock: FixedClock) ->
     assert store.list_tokens()[0].used_ns == clock.now_ns()
 
 
-def test_an_unknown_secret_is_nobody(store: IdentityStore) -> None:
+def test_an_unknown_secret_is_nobody(store: UnrecordedIdentities) -> None:
     """A guess is nobody."""
     assert store.authenticate("lgt_guess") is None
 
 
-def test_a_token_for_nobody_is_refused(store: IdentityStore) -> None:
+def test_a_token_for_nobody_is_refused(store: UnrecordedIdentities) -> None:
     """A token needs a principal."""
     with pytest.raises(PrincipalUnknownError) as caught:
         store.create_token("nobody", NS_PER_S)
@@ -209,7 +224,7 @@ def test_a_token_for_nobody_is_refused(store: IdentityStore) -> None:
     assert store.list_tokens() == ()
 
 
-def test_revoking_an_unknown_token_is_refused(store: IdentityStore) -> None:
+def test_revoking_an_unknown_token_is_refused(store: UnrecordedIdentities) -> None:
     """A mistyped id is told, not swallowed."""
     with pytest.raises(TokenUnknownError) as caught:
         store.revoke_token("0" * 36)

@@ -215,7 +215,7 @@ def test_a_role_lost_during_evaluation_takes_its_approval_along(
     def revoke_once() -> None:
         switched.before_answer = lambda: None
         nobody = parse_principal(subject="leo", type="user", roles=[], identities=[])
-        switched_gate.services.identities.put_principal(nobody)
+        switched_gate.identities.put_principal(nobody)
 
     switched.before_answer = revoke_once
     answer = switched_gate.approve("maya", "risk", asked).json

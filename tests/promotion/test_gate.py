@@ -142,7 +142,7 @@ def test_the_signer_s_approval_does_not_count(gate: GateUnderTest) -> None:
     """Whoever signed the artifact, under any identity of theirs, does not approve it."""
     from support.gates import WORKFLOW  # noqa: PLC0415 - this test alone
 
-    gate.services.identities.put_principal(
+    gate.identities.put_principal(
         parse_principal(subject="leo", type="user", roles=["approver:ml-lead"], identities=[WORKFLOW.identity])
     )
     answer = gate.approve("leo", "ml-lead", gate.request()).json
@@ -213,7 +213,7 @@ def test_a_lost_role_takes_its_approval_along(gate: GateUnderTest) -> None:
     """Roles count as they are when it is decided."""
     asked = gate.request()
     gate.approve("leo", "ml-lead", asked)
-    gate.services.identities.put_principal(parse_principal(subject="leo", type="user", roles=[], identities=[]))
+    gate.identities.put_principal(parse_principal(subject="leo", type="user", roles=[], identities=[]))
     answer = gate.approve("maya", "risk", asked).json
 
     assert verdict_of(answer) == "pending"

@@ -121,7 +121,5 @@ def make_alerted_gate(
         database_url=database_url,
         environment_logs=environment_logs,
     )
-    gate.services.identities.put_principal(
-        parse_principal(subject="alertmanager", type=kind, roles=roles, identities=())
-    )
+    gate.identities.put_principal(parse_principal(subject="alertmanager", type=kind, roles=roles, identities=()))
     return AlertedGate(gate=gate, deployer=Deployer(gate=gate))

@@ -22,7 +22,7 @@ from lockgate.delivery.reading import EventReader
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import TrustFolder
-from lockgate.identity import IdentityStore, JWKSSource, parse_issuers, parse_principal
+from lockgate.identity import JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
 from lockgate.lineage_collection import LineageCollector
 from lockgate.login.web_login import LoginSettings, WebLogin
@@ -43,6 +43,7 @@ from lockgate.storage import open_engine, upgrade_schema
 from lockgate.usage import UsageCounts
 from lockgate.web.app import create_app
 from support.clocks import FixedClock
+from support.identities import UnrecordedIdentities
 
 DAY_NS = 86_400 * NS_PER_S
 ORIGIN = "test.lockgate.example/audit"
@@ -118,6 +119,7 @@ class GateUnderTest:
     database: Engine
     sigstore: VirtualSigstore
     services: Services
+    identities: UnrecordedIdentities  # those of `services`
     instance: Instance
     client: Any  # a Flask test client, untyped so that its answers' JSON is too
     tokens: Mapping[str, str]
@@ -220,7 +222,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
     policy = PolicyInForce(engine)
     evaluator = Evaluator(verifier=trust.verifier, policy=policy, timeout_s=timeout_s)
     settings = GateSettings(default_trust_domain="test", promotion_ttl_ns=7 * DAY_NS, approval_ttl_ns=3 * DAY_NS)
-    identities = IdentityStore(database, clock)
+    identities = UnrecordedIdentities(database, clock)
     tokens = {}
     for subject, roles in PEOPLE.items():
         identities.put_principal(
@@ -305,6 +307,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         database=database,
         sigstore=sigstore,
         services=services,
+        identities=identities,
         instance=instance,
         client=create_app(services).test_client(),
         tokens=tokens,

@@ -12,9 +12,10 @@ from lockgate.demo.material import MODEL, Material, make_material
 from lockgate.demo.stage import Finished, Stage, free_port
 from lockgate.digests import Digest
 from lockgate.evidence.model_folder import hash_model
-from lockgate.identity import IdentityStore, parse_principal
+from lockgate.identity import parse_principal
 from lockgate.storage import open_engine
 from lockgate.system_clock import SystemClock
+from support.identities import UnrecordedIdentities
 
 ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "rita": ("requester",),
@@ -112,7 +113,7 @@ def make_served_gate(folder: Path, **variables: str) -> ServedGate:
 def _make_tokens(database: Path) -> dict[str, str]:
     # Straight into the tables: a command for each would take the better part of a minute.
     engine = open_engine(f"sqlite:///{database}")
-    identities = IdentityStore(engine, SystemClock())
+    identities = UnrecordedIdentities(engine, SystemClock())
     tokens = {}
     for subject, roles in ROLES.items():
         kind = "machine" if subject == "reviews" else "user"

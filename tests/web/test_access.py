@@ -122,8 +122,8 @@ def everybody(gate: GateUnderTest) -> GateUnderTest:
     for heading, role in {**ROLE_EXAMPLES, "nobody": ""}.items():
         roles = [role] if role else []
         principal = parse_principal(subject=role or "nobody", type="machine", roles=roles, identities=())
-        gate.services.identities.put_principal(principal)
-        tokens[heading] = gate.services.identities.create_token(principal.subject, DAY_NS).secret
+        gate.identities.put_principal(principal)
+        tokens[heading] = gate.identities.create_token(principal.subject, DAY_NS).secret
     return replace(gate, tokens=tokens)
 
 
@@ -303,8 +303,8 @@ def test_an_object_of_somebody_else_is_denied(
 def test_a_role_named_after_lockgate_records_nothing(gate: GateUnderTest, word: str) -> None:
     """Whoever is given a recorder's role for Lockgate's own kinds is denied, and that is recorded."""
     principal = parse_principal(subject="forger", type="machine", roles=[f"recorder:{word}"], identities=())
-    gate.services.identities.put_principal(principal)
-    secret = gate.services.identities.create_token("forger", DAY_NS).secret
+    gate.identities.put_principal(principal)
+    secret = gate.identities.create_token("forger", DAY_NS).secret
     document = {"schema_version": 1, "kind": f"{word}.decision", "body": {}}
     forger = replace(gate, tokens={"forger": secret})
 
@@ -513,7 +513,7 @@ def test_an_engine_that_lets_anybody_in_is_not_ready(tmp_path: Path, engine: Was
 def test_a_role_that_is_lost_counts_at_once(gate: GateUnderTest) -> None:
     """Kept answers are kept by the roles that they were given for."""
     assert gate.call("GET", "/v1/promotions", "rita").status_code == 200
-    gate.services.identities.put_principal(parse_principal(subject="rita", type="user", roles=(), identities=()))
+    gate.identities.put_principal(parse_principal(subject="rita", type="user", roles=(), identities=()))
 
     assert gate.call("GET", "/v1/promotions", "rita").status_code == 403
 

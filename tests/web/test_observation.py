@@ -401,10 +401,10 @@ def test_a_user_is_not_named_in_the_log(gate: GateUnderTest) -> None:
 
 def test_a_machine_is_named_in_the_log(gate: GateUnderTest) -> None:
     """A pipeline is no person, and whoever operates the gate must tell them apart."""
-    gate.services.identities.put_principal(
+    gate.identities.put_principal(
         parse_principal(subject="ci-fraud", type="machine", roles=["requester"], identities=[])
     )
-    secret = gate.services.identities.create_token("ci-fraud", DAY_NS).secret
+    secret = gate.identities.create_token("ci-fraud", DAY_NS).secret
     with structlog.testing.capture_logs() as lines:
         gate.client.get("/v1/policy", headers={"Authorization": f"Bearer {secret}"})
 

@@ -37,8 +37,8 @@ def gate(gate: GateUnderTest) -> GateUnderTest:
     tokens = dict(gate.tokens)
     for subject, roles in PEOPLE.items():
         principal = parse_principal(subject=subject, type="machine", roles=roles, identities=())
-        gate.services.identities.put_principal(principal)
-        tokens[subject] = gate.services.identities.create_token(subject, DAY_NS).secret
+        gate.identities.put_principal(principal)
+        tokens[subject] = gate.identities.create_token(subject, DAY_NS).secret
     return dataclasses.replace(gate, tokens=tokens)
 
 
@@ -186,7 +186,7 @@ def test_a_newer_schema_counts_at_once(gate: GateUnderTest) -> None:
 
 def test_a_lost_role_counts_at_once(gate: GateUnderTest) -> None:
     """Roles are those of now, not those of the token's making."""
-    gate.services.identities.put_principal(parse_principal(subject="reviews", type="machine", roles=(), identities=()))
+    gate.identities.put_principal(parse_principal(subject="reviews", type="machine", roles=(), identities=()))
 
     assert gate.call("POST", PATH, "reviews", event()).status_code == 403
 

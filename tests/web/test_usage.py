@@ -31,10 +31,8 @@ ROW = {
 def gate(tmp_path: Path, engine: WasmEngine) -> GateUnderTest:
     """A gate, and `cd`, a machine that deploys."""
     gate = make_gate(tmp_path, engine)
-    gate.services.identities.put_principal(
-        parse_principal(subject="cd", type="machine", roles=["deployer"], identities=())
-    )
-    secret = gate.services.identities.create_token("cd", DAY_NS).secret
+    gate.identities.put_principal(parse_principal(subject="cd", type="machine", roles=["deployer"], identities=()))
+    secret = gate.identities.create_token("cd", DAY_NS).secret
     return replace(gate, tokens={**gate.tokens, "cd": secret})
 
 

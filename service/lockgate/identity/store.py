@@ -26,21 +26,12 @@ _SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: a plain hash o
 
 
 class IdentityStore:
-    """Keeps who may call, and turns an API token into a principal."""
+    """Reads who may call, and turns an API token into a principal. Who that is, is changed by `administration`."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
         self._noted: dict[str, EpochNs] = {}  # by token, when its use was last to be noted
-
-    def put_principal(self, principal: Principal) -> None:
-        """Create a principal, or replace the roles and identities of an existing one.
-
-        Raises:
-            StorageError: The database failed.
-        """
-        with write_transaction(self._engine) as connection:
-            write_principal(connection, principal, self._clock.now_ns())
 
     def find_principal(self, subject: str) -> PrincipalInfo | None:
         """Return a principal and where it comes from, or None.
@@ -76,33 +67,6 @@ class IdentityStore:
         statement = principal_table.update().where(columns.subject == principal.subject, *known, older)
         with write_transaction(self._engine) as connection:
             connection.execute(statement.values(issued_ns=issued))
-
-    def create_token(self, subject: str, lifetime_ns: int) -> NewToken:
-        """Make a token that stands for a principal until it expires.
-
-        Args:
-            subject: An existing principal's.
-            lifetime_ns: How long it lives, in nanoseconds.
-
-        Returns:
-            The token with its secret, which is not kept.
-
-        Raises:
-            PrincipalUnknownError: There is no such principal.
-            StorageError: The database failed.
-        """
-        with write_transaction(self._engine) as connection:
-            return write_token(connection, subject, lifetime_ns, self._clock.now_ns(), scope=None)
-
-    def revoke_token(self, token_id: str) -> None:
-        """End a token now; ending an ended one changes nothing.
-
-        Raises:
-            TokenUnknownError: There is no such token.
-            StorageError: The database failed.
-        """
-        with write_transaction(self._engine) as connection:
-            end_token(connection, token_id, self._clock.now_ns())
 
     def list_tokens(self) -> tuple[TokenInfo, ...]:
         """Return every token ever made, oldest first.
