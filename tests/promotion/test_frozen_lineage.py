@@ -10,11 +10,13 @@ from lockgate.audit import Actor
 from lockgate.audit.keeping.erasing import erase
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import NS_PER_S
+from lockgate.config import MAIN_LOG
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion import open_needs
 from lockgate.registry.lineage import lineage_bytes
 from lockgate.registry.lineage_store import StoredSnapshot, insert_snapshot
-from lockgate.storage import write_transaction
+from lockgate.storage import read_transaction, write_transaction
 from lockgate.storage.tables import hold as hold_table
 from lockgate.storage.tables import lineage as lineage_table
 from support.gates import ARTIFACT, GateUnderTest, compile_config, make_gate, policy_config
@@ -174,6 +176,22 @@ def test_erased_lineage_stops_a_new_decision(gate: GateUnderTest) -> None:
     response = gate.approve("leo", "ml-lead", asked)
 
     assert (response.status_code, response.json["code"]) == (409, "promotion.evidence_erased")
+
+
+def test_open_promotions_need_their_lineage(gate: GateUnderTest) -> None:
+    """Whoever prunes the log is told that a snapshot is still decided with, until the promotion is closed."""
+    digest = collect(gate)
+    asked = gate.request()
+
+    def needed() -> tuple[str, ...]:
+        with read_transaction(gate.database) as connection:
+            return open_needs(connection, gate.clock.now_ns(), MAIN_LOG).attachments
+
+    before = needed()
+    gate.call("POST", f"/v1/promotions/{asked['promotion']['id']}/withdraw", "rita", {"schema_version": 1})
+
+    assert digest in before
+    assert needed() == ()
 
 
 def test_a_hold_denies_promotions_and_no_rollback(gate: GateUnderTest) -> None:
