@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1, made of the schemas themselves and one table of operations."""
+"""The API's description, OpenAPI 3.1, made of the schemas themselves and the tables of operations beside it."""
 
 import copy
 import functools
@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from lockgate.promotion import PromotionState
 from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
+from lockgate.web.api.operations_audit import AUDIT_OPERATIONS
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
 from lockgate.web.api.operations_lineage import LINEAGE_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
+from lockgate.web.api.operations_people import PEOPLE_OPERATIONS
+from lockgate.web.api.operations_promotions import PROMOTION_OPERATIONS
 from lockgate.web.api.operations_rollouts import ROLLOUT_OPERATIONS
+from lockgate.web.api.operations_service import SERVICE_OPERATIONS
 from lockgate.web.api.operations_usage import USAGE_OPERATIONS
 
 API_VERSION: Final = "1.0.0"
@@ -34,288 +37,11 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-_ID: Final = "/v1/promotions/{promotion_id}"
-_LOG: Final = {"log": "The environment whose own log it is about; without it the main log"}
 OPERATIONS: Final[tuple[Operation, ...]] = (
-    Operation(
-        method="post",
-        path="/v1/promotions",
-        operation="promotions.create",
-        summary="Ask whether an exact artifact may move",
-        body="promotion_request",
-        answers={201: "promotion_answer", 202: "promotion_answer"},
-        problems=(400, 410, 411, 413, 415, 422, 500, 503),
-        idempotent=True,
-    ),
-    Operation(
-        method="get",
-        path="/v1/promotions",
-        operation="promotions.list",
-        summary="List promotions, newest first",
-        answers={200: "promotion_list"},
-        problems=(400, 503),
-        query={
-            "state": f"One of {', '.join(PromotionState)}",
-            "model": "A model's exact name",
-            "limit": "Items on a page, 1 to 100",
-            "cursor": "next_cursor of the page before",
-        },
-    ),
-    Operation(
-        method="get",
-        path=_ID,
-        operation="promotions.read",
-        summary="Where a promotion stands, with its newest decision and receipt",
-        answers={200: "promotion_answer"},
-        problems=(400, 404, 410, 503),
-    ),
-    Operation(
-        method="post",
-        path=f"{_ID}/approvals",
-        operation="promotions.approve",
-        summary="Approve or reject exactly what the promotion holds, and decide anew",
-        body="approval_request",
-        answers={201: "approval_answer"},
-        problems=(400, 404, 409, 411, 413, 415, 422, 500, 503),
-    ),
-    Operation(
-        method="post",
-        path=f"{_ID}/withdraw",
-        operation="promotions.withdraw",
-        summary="Take a pending promotion back",
-        body="withdrawal_request",
-        answers={200: "withdrawal_answer"},
-        problems=(400, 404, 409, 411, 413, 415, 422, 503),
-    ),
-    Operation(
-        method="post",
-        path="/v1/decisions:dry-run",
-        operation="decisions.dry_run",
-        summary="Forecast a decision; nothing is recorded and nothing is permitted",
-        body="promotion_request",
-        answers={200: "dry_run_answer"},
-        problems=(400, 411, 413, 415, 422, 500, 503),
-    ),
-    Operation(
-        method="post",
-        path="/v1/audit/records",
-        operation="audit.record",
-        summary="Record an event of a registered kind; 200 when it was recorded before under the same id",
-        body="audit_event",
-        answers={200: "receipt", 201: "receipt"},
-        problems=(400, 409, 411, 413, 415, 422, 503),
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/records",
-        operation="audit.search",
-        summary="Records of the audit log; the query is recorded before it is answered",
-        answers={200: "audit_records"},
-        problems=(400, 404, 503),
-        query={
-            **_LOG,
-            "after": "next_cursor of the page before: the last seq already seen, in this order",
-            "limit": "Items on a page, 1 to 1000",
-            "order": "asc, oldest first, or desc, newest first",
-            "kind": "One kind only",
-            "actor": "Only by the actor with this id",
-            "subject": "Only about this subject",
-            "since": "Written at this time or later, for example 2026-11-23T09:00:00Z",
-            "until": "Written before this time",
-        },
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/records/{seq}",
-        operation="audit.read",
-        summary="One record with its receipt; the read is recorded before it is answered",
-        answers={200: "receipt"},
-        problems=(400, 404, 410, 503),
-        query=_LOG,
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/checkpoint",
-        operation="audit.checkpoint",
-        summary="The newest signed checkpoint (C2SP tlog-checkpoint)",
-        answers={200: "text/plain"},
-        problems=(400, 404, 503),
-        query=_LOG,
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/key",
-        operation="audit.key",
-        summary="The log's public key (C2SP verifier key); compare it with one from elsewhere",
-        answers={200: "text/plain"},
-        problems=(400, 404),
-        query=_LOG,
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/proofs/inclusion",
-        operation="audit.prove",
-        summary="Proof that a record is in a tree of a given size",
-        answers={200: "audit_proof"},
-        problems=(400, 404, 410, 503),
-        query={**_LOG, "seq": "The record's seq", "size": "The tree's size"},
-        required_query=("seq", "size"),
-    ),
-    Operation(
-        method="get",
-        path="/v1/audit/proofs/consistency",
-        operation="audit.prove",
-        summary="Proof that one tree is a prefix of another",
-        answers={200: "audit_proof"},
-        problems=(400, 404, 410, 503),
-        query={**_LOG, "old": "The smaller tree's size", "new": "The larger tree's size"},
-        required_query=("old", "new"),
-    ),
-    Operation(
-        method="get",
-        path="/audit/checkpoint",
-        operation="audit.checkpoint",
-        summary="The newest signed checkpoint, with the lines of witnesses where they signed it (C2SP tlog-tiles)",
-        answers={200: "text/plain"},
-        problems=(400, 503),
-    ),
-    Operation(
-        method="get",
-        path="/audit/tile/{tile}",
-        operation="audit.tile",
-        summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
-        answers={200: "application/octet-stream"},
-        problems=(400, 404, 410, 503),
-    ),
-    Operation(
-        method="get",
-        path="/audit/logs/{environment}/checkpoint",
-        operation="audit.checkpoint",
-        summary="The same of an environment's own log",
-        answers={200: "text/plain"},
-        problems=(400, 404, 503),
-    ),
-    Operation(
-        method="get",
-        path="/audit/logs/{environment}/tile/{tile}",
-        operation="audit.tile",
-        summary="The same of an environment's own log",
-        answers={200: "application/octet-stream"},
-        problems=(400, 404, 410, 503),
-    ),
-    Operation(
-        method="get",
-        path="/v1/policy",
-        operation="policy.read",
-        summary="The policy revision in force",
-        answers={200: "policy"},
-        problems=(400, 503),
-    ),
-    Operation(
-        method="post",
-        path="/v1/policy:reload",
-        operation="policy.reload",
-        summary="Put the policy and the issuers in force as their files are now, or change nothing",
-        answers={200: "policy"},
-        problems=(400, 409, 503),
-    ),
-    Operation(
-        method="get",
-        path="/v1/policy/rules",
-        operation="policy.read",
-        summary="The rules in force",
-        answers={200: "rule_catalogue"},
-        problems=(400, 503),
-    ),
-    Operation(method="get", path="/livez", summary="Is the process alive", answers={200: "text/plain"}, open=True),
-    Operation(
-        method="get",
-        path="/readyz",
-        summary="Can this instance decide",
-        answers={200: "readiness", 503: "readiness"},
-        open=True,
-    ),
-    Operation(
-        method="get",
-        path="/metrics",
-        operation="metrics.read",
-        summary="Counters (Prometheus)",
-        answers={200: "text/plain"},
-    ),
-    Operation(
-        method="get",
-        path="/openapi.json",
-        operation="openapi.read",
-        summary="This document",
-        answers={200: "application/json"},
-    ),
-    Operation(
-        method="get",
-        path="/v1/me",
-        operation="me.read",
-        summary="Who the caller is, with the roles that this token carries, and until when",
-        answers={200: "me"},
-        problems=(400,),
-    ),
-    Operation(
-        method="get",
-        path="/v1/login",
-        summary="Whom people log in with, for a program that logs somebody in",
-        answers={200: "login"},
-        problems=(400, 404),
-        open=True,
-    ),
-    Operation(
-        method="get",
-        path="/",
-        operation="me.read",
-        summary="Who the caller is and which promotions wait for them, as a page",
-        answers={200: "text/html"},
-        problems=(400, 410),
-        page=True,
-    ),
-    Operation(
-        method="get",
-        path="/style.css",
-        summary="How pages look",
-        answers={200: "text/css"},
-        problems=(400,),
-        open=True,
-        page=True,
-    ),
-    Operation(
-        method="get",
-        path="/login",
-        summary="Go to the provider to log in",
-        answers={303: "text/html"},
-        problems=(400, 404, 429),
-        open=True,
-        page=True,
-    ),
-    Operation(
-        method="get",
-        path="/login/callback",
-        summary="Come back from the provider; makes a session in a cookie",
-        answers={200: "text/html"},
-        problems=(400, 401, 404, 429),
-        query={
-            "code": "What the provider gives a token for",
-            "state": "What this gate gave the browser to take along",
-            "iss": "The provider's name (RFC 9207)",
-            "error": "Why there is no code",
-        },
-        open=True,
-        page=True,
-    ),
-    Operation(
-        method="post",
-        path="/logout",
-        summary="End the session of the cookie",
-        answers={303: "text/html"},
-        problems=(400, 403, 404, 429),
-        open=True,
-        page=True,
-    ),
+    *PROMOTION_OPERATIONS,
+    *AUDIT_OPERATIONS,
+    *SERVICE_OPERATIONS,
+    *PEOPLE_OPERATIONS,
     *EVENT_OPERATIONS,
     *ROLLOUT_OPERATIONS,
     *MODEL_OPERATIONS,

@@ -1,0 +1,117 @@
+"""Operations on the audit log, for the API's description."""
+
+from typing import Final
+
+from lockgate.web.api.operation import Operation
+
+_LOG: Final = {"log": "The environment whose own log it is about; without it the main log"}
+
+AUDIT_OPERATIONS: Final = (
+    Operation(
+        method="post",
+        path="/v1/audit/records",
+        operation="audit.record",
+        summary="Record an event of a registered kind; 200 when it was recorded before under the same id",
+        body="audit_event",
+        answers={200: "receipt", 201: "receipt"},
+        problems=(400, 409, 411, 413, 415, 422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/records",
+        operation="audit.search",
+        summary="Records of the audit log; the query is recorded before it is answered",
+        answers={200: "audit_records"},
+        problems=(400, 404, 503),
+        query={
+            **_LOG,
+            "after": "next_cursor of the page before: the last seq already seen, in this order",
+            "limit": "Items on a page, 1 to 1000",
+            "order": "asc, oldest first, or desc, newest first",
+            "kind": "One kind only",
+            "actor": "Only by the actor with this id",
+            "subject": "Only about this subject",
+            "since": "Written at this time or later, for example 2026-11-23T09:00:00Z",
+            "until": "Written before this time",
+        },
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/records/{seq}",
+        operation="audit.read",
+        summary="One record with its receipt; the read is recorded before it is answered",
+        answers={200: "receipt"},
+        problems=(400, 404, 410, 503),
+        query=_LOG,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/checkpoint",
+        operation="audit.checkpoint",
+        summary="The newest signed checkpoint (C2SP tlog-checkpoint)",
+        answers={200: "text/plain"},
+        problems=(400, 404, 503),
+        query=_LOG,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/key",
+        operation="audit.key",
+        summary="The log's public key (C2SP verifier key); compare it with one from elsewhere",
+        answers={200: "text/plain"},
+        problems=(400, 404),
+        query=_LOG,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proofs/inclusion",
+        operation="audit.prove",
+        summary="Proof that a record is in a tree of a given size",
+        answers={200: "audit_proof"},
+        problems=(400, 404, 410, 503),
+        query={**_LOG, "seq": "The record's seq", "size": "The tree's size"},
+        required_query=("seq", "size"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proofs/consistency",
+        operation="audit.prove",
+        summary="Proof that one tree is a prefix of another",
+        answers={200: "audit_proof"},
+        problems=(400, 404, 410, 503),
+        query={**_LOG, "old": "The smaller tree's size", "new": "The larger tree's size"},
+        required_query=("old", "new"),
+    ),
+    Operation(
+        method="get",
+        path="/audit/checkpoint",
+        operation="audit.checkpoint",
+        summary="The newest signed checkpoint, with the lines of witnesses where they signed it (C2SP tlog-tiles)",
+        answers={200: "text/plain"},
+        problems=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/tile/{tile}",
+        operation="audit.tile",
+        summary="A piece of the tree or of the records that never changes (C2SP tlog-tiles)",
+        answers={200: "application/octet-stream"},
+        problems=(400, 404, 410, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/logs/{environment}/checkpoint",
+        operation="audit.checkpoint",
+        summary="The same of an environment's own log",
+        answers={200: "text/plain"},
+        problems=(400, 404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/audit/logs/{environment}/tile/{tile}",
+        operation="audit.tile",
+        summary="The same of an environment's own log",
+        answers={200: "application/octet-stream"},
+        problems=(400, 404, 410, 503),
+    ),
+)
