@@ -257,6 +257,23 @@ def test_gone_again(stand: DeliveryStand, receiver: Receiver) -> None:
     assert len(receiver.messages) == 2
 
 
+def test_gone_ends_with_a_redelivery_of_any(stand: DeliveryStand, receiver: Receiver) -> None:
+    """Whichever delivery a person sends again, the receiver is asked again; what it did not want stays given up."""
+    job = stand.job(receiver.url)
+    (taken,) = stand.withdraw()
+    job.run()
+    receiver.answer = lambda _message: 410
+    (unwanted,) = stand.withdraw()
+    job.run()
+    (later,) = stand.withdraw()
+    receiver.answer = lambda _message: 204
+    stand.deliveries.redeliver(OTTO, receiver.messages[0].id, trace="t")
+    job.run()
+
+    assert receiver.seqs == [taken, unwanted, taken, later]
+    assert [delivery.state for delivery in stand.listed()] == ["delivered", "dead", "delivered"]
+
+
 @pytest.mark.parametrize("status", [204, 500])
 def test_redelivery(stand: DeliveryStand, receiver: Receiver, status: int) -> None:
     """A dead delivery that a person sends again is tried once, and is delivered or dead again."""
