@@ -1,6 +1,7 @@
 """`lockgate lineage`: what is asked, and what is shown."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +88,19 @@ def test_names_stay_within_their_path(run: Run, gate: GateServer) -> None:
     run("lineage", "show", "../x", "1?format=graph")
 
     assert gate.calls[0].path == "/v1/models/..%2Fx/versions/1%3Fformat%3Dgraph/lineage"
+
+
+def test_a_feature_store_that_cannot_be_used_is_told_by_line(run: Run, tmp_path: Path) -> None:
+    """`lockgate config check` finds what is wrong with a table of a feature store, at its line."""
+    file = tmp_path / "lockgate.toml"
+    file.write_text(
+        'data_dir = "data"\n\n[[feature_store]]\nname = "feast"\ntype = "feast"\n'
+        'url = "http://feast.example.org"\nprojects = ["fraud"]\n'
+    )
+    file.chmod(0o600)
+    ended = run("config", "check", "--config", str(file))
+
+    assert (ended.code, ended.out) == (
+        2,
+        f"wrong: {file}:6: feature_store[0].url: want https; http only for this machine itself\n",
+    )
