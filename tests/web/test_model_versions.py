@@ -132,6 +132,7 @@ def test_retiring_is_an_act_with_a_record(gate: GateUnderTest) -> None:
     assert answer["row_version"] == 2
     assert gate.call("GET", f"{VERSIONS}/1.4.0", "aude").json["version"] == answer
     assert (record["body"]["change"], record["actor"]["id"]) == ("retired", "otto")
+    assert record["body"]["reason"] in record["attachments"]
     assert "Leaks" not in orjson.dumps(record).decode()
     assert "Leaks data." in [disclosed(attached(gate, name)) for name in record["attachments"]]
     again = gate.call("POST", f"{VERSIONS}/1.4.0:retire", "otto", RETIRE)

@@ -77,6 +77,7 @@ def test_a_model_is_changed_as_a_whole(gate: GateUnderTest) -> None:
     assert (response.status_code, response.headers["ETag"]) == (200, '"2"')
     assert (model["owner"], model["tier"], model["purpose"]) == ("fraud-ml", "", "")
     assert (model["card"], model["bom"]) == (str(sha256_of(OTHER_CARD)), BOM_DIGEST)
+    assert gate.call("GET", f"{FRAUD}/documents/{model['card']}", "aude").data == OTHER_CARD
     assert [record["body"]["change"] for record in gate.records(MODEL)] == ["created", "updated"]
     assert gate.call("GET", FRAUD, "rita").json == model
 
