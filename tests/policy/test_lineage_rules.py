@@ -22,7 +22,7 @@ from support.policies import allowed_input, shipped_policy
 
 CHECKS = ("dataset_digests", "code_commit", "feature_views_approved")
 DATASETS = {"none": [], "named": ["d1"], "unnamed": [""], "one unnamed": ["d1", ""]}
-VIEWS = {
+VIEWS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "none declared": ("none", []),
     "unresolved": ("unresolved", []),
     "sound": ("resolved", [{}]),
@@ -36,7 +36,7 @@ SOUND_VIEWS = {"none declared", "sound", "personal"}
 
 def config_asking(checks: tuple[str, ...]) -> dict[str, Any]:
     """Return the shipped data, asking for lineage of the high tier's promotions to production."""
-    config = deepcopy(shipped_policy().data["lockgate"]["config"])
+    config: dict[str, Any] = deepcopy(shipped_policy().data["lockgate"]["config"])
     config["matrix"]["roles"].append("privacy")
     wanted = {"id": "a", "kinds": ["promote"], "environments": ["production"], "tiers": ["high"], "checks": checks}
     config["lineage"]["requirements"] = [wanted] if checks else []

@@ -213,7 +213,7 @@ def test_a_hold_that_comes_while_deciding_is_seen(tmp_path: Path, asking: WasmEn
     """A hold that is placed between evaluating and committing makes the gate start over: nothing slips in before it."""
     engine = SwitchedEngine(asking)
     gate = make_gate(tmp_path, engine)
-    placed = []
+    placed: list[bool] = []
 
     def place() -> None:
         if not placed:
