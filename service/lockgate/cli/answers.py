@@ -13,6 +13,8 @@ from lockgate.cli.errors import AnswerInvalidError, PromotionClosedError, Receip
 from lockgate.config import MAIN_LOG, log_of_origin
 from lockgate.rendering import RecordPlace
 
+_OVER: Final = frozenset({"withdrawn", "expired", "failed", "superseded"})
+_ALLOWED: Final = frozenset({"allowed", "permitted", "executing", "confirmed"})
 _BOUND_FIELDS: Final = ("model", "version", "digest", "kind", "from", "to")
 
 
@@ -26,7 +28,7 @@ def check_promotion_answer(
       (2) The decision is about what was asked.
       (3) It agrees with itself.
       (4) The promotion beside it agrees with it.
-      (5) The promotion was not taken back and did not run out.
+      (5) The promotion was not taken back, did not run out, did not fail and was not superseded.
 
     Args:
         answer: Valid under `promotion_answer` or `approval_answer`.
@@ -63,9 +65,9 @@ def check_promotion_answer(
     if promotion["evidence_digest"] != decision["evidence"]["digest"]:
         raise AnswerInvalidError("promotion and decision name a different evidence digest")
     # (5) Whether it still stands.
-    if promotion["state"] in {"withdrawn", "expired"}:
+    if promotion["state"] in _OVER:
         raise PromotionClosedError(f"promotion {promotion['id']} is {promotion['state']}; no decision of it stands")
-    if decision["verdict"] == "allow" and promotion["state"] != "allowed":
+    if decision["verdict"] == "allow" and promotion["state"] not in _ALLOWED:
         raise AnswerInvalidError(f"the decision allows, but the promotion is {promotion['state']}")
     return place
 

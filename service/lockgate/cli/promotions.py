@@ -48,7 +48,7 @@ def _receipt_place(_context: click.Context, _parameter: click.Parameter, value: 
     return value
 
 
-_output_option: Final = click.option(
+output_option: Final = click.option(
     "--output",
     "-o",
     type=click.Choice([one.value for one in Output]),
@@ -56,7 +56,7 @@ _output_option: Final = click.option(
     show_default=True,
     help="The form of the decision on standard output.",
 )
-_receipt_option: Final = click.option(
+receipt_option: Final = click.option(
     "--receipt",
     "receipt_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -65,7 +65,12 @@ _receipt_option: Final = click.option(
 )
 
 
-def _promotion_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def parse_promotion_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Read the id of a promotion, for an argument.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
     try:
         parsed = str(uuid.UUID(value))
     except ValueError:
@@ -83,8 +88,8 @@ def _promotion_id(_context: click.Context, _parameter: click.Parameter, value: s
     help="Name this request, so that sending it again makes no second one. A fresh one if not given; "
     "printed when the answer is lost.",
 )
-@_output_option
-@_receipt_option
+@output_option
+@receipt_option
 @connection_options
 def request(
     connection: Connection,
@@ -110,7 +115,7 @@ def request(
     try:
         answer = connection.client.request_promotion(document, key)
         place = check_promotion_answer(answer, keys, asked=_asked(document))
-        return _finish(answer, place, output, receipt_file)
+        return finish(answer, place, output, receipt_file)
     except (Exception, KeyboardInterrupt) as exc:
         if not (isinstance(exc, ProblemError) and exc.request_at_fault):
             click.echo(f"lockgate: to ask for the same answer again: --idempotency-key {key}", err=True)
@@ -119,7 +124,7 @@ def request(
 
 @click.command()
 @request_options
-@_output_option
+@output_option
 @connection_options
 def check(connection: Connection, document: dict[str, Any], output: str) -> int:
     """Forecast the answer to a request (dry run).
@@ -143,7 +148,7 @@ def check(connection: Connection, document: dict[str, Any], output: str) -> int:
 
 
 @click.command()
-@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.argument("promotion_id", metavar="ID", callback=parse_promotion_id)
 @click.option(
     "--digest",
     metavar="sha256:HEX",
@@ -159,8 +164,8 @@ def check(connection: Connection, document: dict[str, Any], output: str) -> int:
     metavar="SECONDS",
     help="While it is pending, look again for so long.",
 )
-@_output_option
-@_receipt_option
+@output_option
+@receipt_option
 @connection_options
 def status(
     *,
@@ -196,18 +201,18 @@ def status(
         else:
             place = check_promotion_answer(answer, keys, asked=asked)
             if answer["decision"]["verdict"] != "pending" or left_s <= 0:
-                return _finish(answer, place, output, receipt_file)
+                return finish(answer, place, output, receipt_file)
         time.sleep(min(POLL_S, max(left_s, 0)))
 
 
 @click.command()
-@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.argument("promotion_id", metavar="ID", callback=parse_promotion_id)
 @click.option("--role", required=True, help="The role of the approval matrix in which you speak.")
 @click.option("--reject", is_flag=True, help="Reject instead; a rejection ends the promotion.")
 @click.option("--comment", help="Why, for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask; for when you looked at it elsewhere.")
-@_output_option
-@_receipt_option
+@output_option
+@receipt_option
 @connection_options
 def approve(
     *,
@@ -251,11 +256,11 @@ def approve(
     answer = connection.client.approve(promotion_id, sent)
     check_approval_recorded(answer, keys, promotion_id=promotion_id, sent=sent)
     place = check_promotion_answer(answer, keys, asked={"promotion_id": promotion_id, **_asked(decision["subject"])})
-    return _finish(answer, place, output, receipt_file)
+    return finish(answer, place, output, receipt_file)
 
 
 @click.command()
-@click.argument("promotion_id", metavar="ID", callback=_promotion_id)
+@click.argument("promotion_id", metavar="ID", callback=parse_promotion_id)
 @click.option("--reason", help="Why, for the record.")
 @connection_options
 def withdraw(connection: Connection, promotion_id: str, reason: str | None) -> int:
@@ -307,7 +312,8 @@ def _approval_request(
     return document if comment is None else document | {"comment": comment}
 
 
-def _finish(answer: Mapping[str, Any], place: RecordPlace, output: str, receipt_file: Path | None) -> int:
+def finish(answer: Mapping[str, Any], place: RecordPlace, output: str, receipt_file: Path | None) -> int:
+    """Show a verified decision, keep its receipt where that is wanted, and return the exit code."""
     decision = answer["decision"]
     code = exit_code_of(decision, SystemClock().now_ns())
     if receipt_file is not None:
