@@ -20,10 +20,11 @@ RUN = {
 }
 
 
-@pytest.fixture
-def gate(tmp_path: Path, engine: WasmEngine) -> GateUnderTest:
-    """A gate with a registered version."""
-    made = make_gate(tmp_path, engine)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gate(tmp_path: Path, engine: WasmEngine, request: pytest.FixtureRequest) -> GateUnderTest:
+    """A gate with a registered version, on each database."""
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else None
+    made = make_gate(tmp_path, engine, database_url=url)
     register_model(made)
     register_version(made, run=RUN)
     return made
@@ -48,6 +49,16 @@ def test_collected_lineage_is_shown(gate: GateUnderTest) -> None:
     assert (answer["score"], answer["problems"]) == (100, [])
     assert {node["kind"] for node in answer["graph"]["nodes"]} == {"version", "run", "code", "dataset"}
     assert gate.records("registry.lineage")[0]["actor"]["id"] == "ravi"
+
+
+def test_versions_without_lineage_are_found(gate: GateUnderTest) -> None:
+    """What the background job collects is what nobody collected yet."""
+    register_version(gate, version="2.0.0")
+    collected(gate)
+    rounds = [gate.services.lineage.collect_missing(10), gate.services.lineage.collect_missing(10)]
+
+    assert rounds == [2, 0]
+    assert gate.call("GET", "/v1/models/fraud-detector/versions/2.0.0/lineage", "aude").json["score"] == 0
 
 
 def test_promotions_are_part_of_the_graph(gate: GateUnderTest) -> None:
