@@ -154,6 +154,25 @@ def test_an_alert_between_the_move_and_the_observation_counts(alerted: AlertedGa
     assert (result["outcome"], promotion["version"]) == ("requested", "2.0")
 
 
+def test_an_alert_from_before_the_move_is_not_about_what_arrives(alerted: AlertedGate) -> None:
+    """It began under what is replaced at this moment: rolling back what replaces it would bring it back."""
+    promotion_id = alerted.deployer.allow("3.0")
+    began = alerted.firing()
+    alerted.gate.clock.advance(HOUR_NS)
+    alerted.deployer.execute(promotion_id)
+
+    assert outcome(alerted.send(began))["outcome"] == "stale"
+    assert outcome(alerted.send(alerted.firing()))["outcome"] == "requested"
+
+
+def test_the_newest_alert_of_a_group_counts(alerted: AlertedGate) -> None:
+    """One that has been firing for days does not hide what began now, in whatever order they come."""
+    old = alert(alerted.gate.clock.now - DAY_NS)
+    result = outcome(alerted.send(old, alerted.firing(), old))
+
+    assert result["outcome"] == "requested"
+
+
 def test_alerts_at_the_same_moment_are_one_request(tmp_path: Path, automatic: WasmEngine, database_url: str) -> None:
     """Threads with different groups of alerts: one asks, the others hear that it was asked; on both databases."""
     alerted = make_alerted_gate(tmp_path, automatic, database_url=database_url)
