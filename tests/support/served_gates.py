@@ -26,8 +26,10 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "paul": ("policy-author",),
     "adam": ("admin",),
     "reviews": ("recorder:access",),
+    "dana": ("deployer",),
     "nemo": (),
 }
+EVERYTHING: Final = "alma"  # holds all of these roles
 UNLIMITED: Final = {"LOCKGATE_REQUESTS_PER_MINUTE": "1000000", "LOCKGATE_REQUESTS_AT_ONCE": "64"}
 _DAY_NS: Final = 86_400 * NS_PER_S
 
@@ -115,7 +117,8 @@ def _make_tokens(database: Path) -> dict[str, str]:
     engine = open_engine(f"sqlite:///{database}")
     identities = UnrecordedIdentities(engine, SystemClock())
     tokens = {}
-    for subject, roles in ROLES.items():
+    everything = tuple(role for roles in ROLES.values() for role in roles)
+    for subject, roles in {**ROLES, EVERYTHING: everything}.items():
         kind = "machine" if subject == "reviews" else "user"
         identities.put_principal(parse_principal(subject=subject, type=kind, roles=roles, identities=[]))
         tokens[subject] = identities.create_token(subject, _DAY_NS).secret
