@@ -16,7 +16,7 @@ from lockgate.identity import parse_principal
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import EvidenceErasedError
 from lockgate.promotion.errors import HoldUnknownError, NoGoodVersionError, RolloutUnderWayError
-from support.gates import make_gate
+from support.gates import DAY_NS, make_gate
 from support.promotions import violated
 from support.rollouts import (
     DEPLOYER,
@@ -258,3 +258,15 @@ def test_a_signer_who_is_trusted_no_more_does_not_come_back(deployer: Deployer) 
     promotion_id = deployer.roll_back()
 
     assert deployer.state(promotion_id) == "denied"
+
+
+def test_what_was_allowed_and_expired_still_counts_as_allowed(deployer: Deployer) -> None:
+    """A rollback by hand may go to it, observed or not; to what was never allowed, or was denied later, it may not."""
+    deployer.allow("1")
+    deployer.ask("2")
+    deployer.gate.clock.advance(8 * DAY_NS)
+    rollback = {"kind": "rollback", "from": PRODUCTION, "to": PRODUCTION}
+    allowed, never = deployer.ask("1", **rollback), deployer.ask("2", **rollback)
+
+    assert "LG-013" not in violated(allowed)
+    assert "LG-013" in violated(never)

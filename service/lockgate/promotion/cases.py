@@ -6,18 +6,16 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
-from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
-from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError
+from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
-from lockgate.promotion.events import DECISION
 from lockgate.promotion.holds import is_held
 from lockgate.promotion.lineage import find_snapshot
 from lockgate.promotion.logs import Logs
-from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
+from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
 from lockgate.storage import read_transaction
 
 REQUESTER: Final = "requester"  # the role that rule LG-030 asks of whoever requests
@@ -43,7 +41,6 @@ class CaseReader:
             StorageError: The database failed.
         """
         request = promotion.request
-        allowed_in_target = self._was_allowed(promotion)
         lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
@@ -54,7 +51,7 @@ class CaseReader:
                 requester=requester,
                 bundles=received.bundles,
                 approvals=(),
-                allowed_in_target=allowed_in_target,
+                allowed_in_target=store.was_allowed(connection, promotion),
                 held=is_held(connection, request.model, request.transition.to_environment),
                 lineage=lineage,
                 now=now,
@@ -74,33 +71,18 @@ class CaseReader:
             item.bundle_sha256: self._kept(promotion.log, item.bundle_sha256) for item in promotion.request.evidence
         }
         lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
-        allowed_in_target = self._was_allowed(promotion)
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
                 requester=_as_now(connection, promotion.requester),
                 bundles=bundles,
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
-                allowed_in_target=allowed_in_target,
+                allowed_in_target=store.was_allowed(connection, promotion),
                 held=is_held(connection, promotion.request.model, promotion.request.transition.to_environment),
                 lineage=lineage,
                 now=now,
                 dry_run=False,
             )
-
-    def _was_allowed(self, promotion: Promotion) -> bool:
-        with read_transaction(self._database) as connection:
-            if store.was_allowed(connection, promotion):
-                return True
-            expired = store.expired_decisions(connection, promotion)
-        return any(self._is_allow(log, decision_id) for log, decision_id in expired)
-
-    def _is_allow(self, log: str, decision_id: str) -> bool:
-        try:
-            record = parse_canonical(self._logs.named(log).receipt_by_id(decision_id).record)
-        except (LogNotConfiguredError, RecordUnknownError, RecordPrunedError):
-            return False  # what cannot be shown any more allows nothing
-        return bool(record["kind"] == DECISION and record["body"]["verdict"] == Verdict.ALLOW.value)
 
     def _kept(self, log: str, sha256: Sha256Hex) -> bytes:
         try:

@@ -185,6 +185,7 @@ class Decider:
                 before=promotion.state,
                 after=after.state,
                 decision_id=after.decision_id,
+                allowed=occasion.now if decision.verdict is Verdict.ALLOW else None,
             ):
                 raise MovedError
             event = make_event(DECISION, redecided.decision_id, occasion, decision.document, evaluation.input_bytes)

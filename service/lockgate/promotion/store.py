@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, and_, case, func, literal, select
 
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
@@ -13,8 +13,7 @@ from lockgate.promotion.types import Approval, Promotion, PromotionState, Waitin
 from lockgate.storage.tables import approval as approval_table
 from lockgate.storage.tables import promotion as promotion_table
 
-EXPIRED_READ_MAX: Final = 16  # one artifact is asked for again a few times, not more
-_EVER_ALLOWED: Final = tuple(
+_STILL_ALLOWED: Final = tuple(
     state.value
     for state in (
         PromotionState.ALLOWED,
@@ -22,6 +21,7 @@ _EVER_ALLOWED: Final = tuple(
         PromotionState.EXECUTING,
         PromotionState.CONFIRMED,
         PromotionState.SUPERSEDED,
+        PromotionState.EXPIRED,
     )
 )
 
@@ -57,6 +57,7 @@ def insert_promotion(connection: Connection, promotion: Promotion) -> None:
             request=request_row(request, promotion.lineage),
             decision_id=promotion.decision_id,
             log=promotion.log,
+            allowed_ns=promotion.created if promotion.state is PromotionState.ALLOWED else None,
         )
     )
 
@@ -69,8 +70,18 @@ def move_promotion(  # noqa: PLR0913 - from where, to where, and what says so
     before: PromotionState,
     after: PromotionState,
     decision_id: str,
+    allowed: EpochNs | None = None,
 ) -> bool:
     """Move a promotion if nobody moved it since it was read at `row_version`; tell whether it was moved.
+
+    Args:
+        connection: Of the transaction that records it.
+        promotion_id: Which.
+        row_version: As it was read.
+        before: The state in which it was read.
+        after: The next one.
+        decision_id: Of its newest decision.
+        allowed: The time now, if that decision allows it; the first such time is kept.
 
     Raises:
         EdgeUnknownError: No promotion goes this way.
@@ -83,7 +94,12 @@ def move_promotion(  # noqa: PLR0913 - from where, to where, and what says so
             promotion_table.c.row_version == row_version,
             promotion_table.c.state == before.value,
         )
-        .values(state=after.value, row_version=row_version + 1, decision_id=decision_id)
+        .values(
+            state=after.value,
+            row_version=row_version + 1,
+            decision_id=decision_id,
+            allowed_ns=func.coalesce(promotion_table.c.allowed_ns, literal(allowed, BigInteger)),
+        )
     )
     return connection.execute(statement).rowcount == 1
 
@@ -146,25 +162,15 @@ def waiting_promotions(connection: Connection, now: EpochNs) -> tuple[WaitingPro
 def was_allowed(connection: Connection, promotion: Promotion) -> bool:
     """Tell whether another promotion of this very artifact, as this version, was allowed into the target environment.
 
-    One that expired afterwards is not seen here: `expired_decisions`.
-    """
-    statement = select(promotion_table.c.id).where(_same_arrival(promotion), promotion_table.c.state.in_(_EVER_ALLOWED))
-    return connection.execute(statement.limit(1)).first() is not None
-
-
-def expired_decisions(connection: Connection, promotion: Promotion) -> list[tuple[str, str]]:
-    """Return (log, id) of the last decisions on others of this very arrival that expired, allowed or not; newest first.
-
-    The newest `EXPIRED_READ_MAX`: each is read from its log.
+    Not one that was denied when it was decided anew, or could not be carried out.
     """
     columns = promotion_table.c
-    statement = (
-        select(columns.log, columns.decision_id)
-        .where(_same_arrival(promotion), columns.state == PromotionState.EXPIRED.value)
-        .order_by(columns.number.desc())
-        .limit(EXPIRED_READ_MAX)
+    statement = select(columns.id).where(
+        _same_arrival(promotion),
+        columns.allowed_ns.is_not(None),
+        columns.state.in_(_STILL_ALLOWED),
     )
-    return [(row.log, row.decision_id) for row in connection.execute(statement)]
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def _same_arrival(promotion: Promotion) -> ColumnElement[bool]:
