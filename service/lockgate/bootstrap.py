@@ -20,13 +20,11 @@ from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_of_log
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
 from lockgate.delivery.reading import EventReader
-from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
-from lockgate.delivery.worker import Job
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
-from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector, LineageJob
+from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import find_permit_key
@@ -51,12 +49,12 @@ from lockgate.settings_tables import (
     read_feature_stores,
     read_issuers,
     read_registries,
-    read_usage_sources,
+    read_rollouts,
     read_webhooks,
 )
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
-from lockgate.usage import UsageCounts, UsageJob
+from lockgate.usage import UsageCounts
 
 # Every kind of record that Lockgate writes beside the log's own, each with the schema of its body.
 RECORD_KINDS: Final[Mapping[str, str]] = {
@@ -172,6 +170,7 @@ def check_settings(settings: Settings) -> Accepted:
         )
     read_registries(settings)
     read_alert_sources(settings)
+    read_rollouts(settings)
     _subscribers(settings)
     return _read_files(settings, find_opa())
 
@@ -305,30 +304,6 @@ def build_services(settings: Settings, instance: Instance) -> Services:
             clock=clock,
         ),
         lineage_reader=LineageReader(database=database, logs=logs, register=register),
-    )
-
-
-def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
-    """Make what `lockgate deliver` does in the background, by these settings.
-
-    Args:
-        settings: Of the process.
-        services: Its rooms.
-
-    Raises:
-        LockgateError: A setting cannot be used.
-    """
-    clock, database, logs = SystemClock(), services.database, services.logs
-    webhooks = [webhook for webhook in read_webhooks(settings) if not webhook.disabled]
-    public_url = settings.public_url.rstrip("/")
-    return (
-        *(
-            WebhookJob(webhook=webhook, database=database, logs=logs, clock=clock, public_url=public_url)
-            for webhook in webhooks
-        ),
-        UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
-        *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
-        LineageJob(services.lineage),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from lockgate.alerts import AlertSettingsError, AlertSource, parse_alert_sources
 from lockgate.config import Settings, settings_error_at
 from lockgate.delivery.errors import WebhookInvalidError
+from lockgate.delivery.rollout_settings import RolloutInvalidError, RolloutSettings, parse_rollouts
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.identity import Issuer, IssuerInvalidError, parse_issuers
 from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
@@ -24,6 +25,7 @@ _INVALID: Final = (
     FeatureStoreInvalidError,
     IssuerInvalidError,
     RegistryInvalidError,
+    RolloutInvalidError,
     UsageSettingsError,
     WebhookInvalidError,
 )
@@ -64,6 +66,11 @@ def read_feature_stores(settings: Settings) -> tuple[FeatureStoreSettings, ...]:
 def read_webhooks(settings: Settings, *, secrets: bool = True) -> tuple[Webhook, ...]:
     """Read the `[[webhook]]` tables; `secrets`: see that theirs can be used. Raises as `read_registries`."""
     return _read(settings, settings.tables["webhook"], partial(parse_webhooks, secrets=secrets))
+
+
+def read_rollouts(settings: Settings) -> tuple[RolloutSettings, ...]:
+    """Read the `[[rollout]]` tables. Raises as `read_registries`."""
+    return _read(settings, settings.tables["rollout"], parse_rollouts)
 
 
 def read_usage_sources(settings: Settings) -> tuple[UsageSource, ...]:

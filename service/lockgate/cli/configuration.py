@@ -26,6 +26,7 @@ from lockgate.settings_tables import (
     read_feature_stores,
     read_issuers,
     read_registries,
+    read_rollouts,
     read_usage_sources,
     read_webhooks,
 )
@@ -189,6 +190,7 @@ _TABLE_READERS: Final[tuple[Callable[[Settings], Any], ...]] = (
     read_usage_sources,
     read_feature_stores,
     read_alert_sources,
+    read_rollouts,
 )
 """Each reads the arrays of tables of one room."""
 

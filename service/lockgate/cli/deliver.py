@@ -10,7 +10,8 @@ from typing import Final
 import click
 import structlog
 
-from lockgate.bootstrap import build_jobs, build_services, check_settings, read_accepted
+from lockgate.background import build_jobs
+from lockgate.bootstrap import build_services, check_settings, read_accepted
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.config import Settings

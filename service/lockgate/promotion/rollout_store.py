@@ -28,23 +28,15 @@ class Rollout:
 def put_permitted(connection: Connection, permit: Permit, model: str, target: str) -> None:
     """Keep a promotion's newest permit: a rollout begins, or begins anew with another permit.
 
-    Who carries it out stays who it was at first.
+    Who carries it out stays who it was at first, and how often that was tried.
     """
-    values = {
-        "under_way": 1,
-        "step": 0,
-        "percent": 0,
-        "permit_id": permit.id,
-        "permit_used_ns": None,
-        "attempts": 0,
-        "due_ns": permit.issued,
-        "code": "",
-    }
+    values = {"under_way": 1, "step": 0, "percent": 0, "permit_id": permit.id, "permit_used_ns": None}
     columns = rollout_table.c
     begun = {"promotion_id": permit.promotion, "model": model, "environment": permit.environment, "target": target}
     again = rollout_table.update().where(columns.promotion_id == permit.promotion)
     if connection.execute(again.values(row_version=columns.row_version + 1, **values)).rowcount == 0:
-        connection.execute(rollout_table.insert().values(row_version=1, **begun, **values))
+        untried = {"attempts": 0, "due_ns": permit.issued, "code": ""}
+        connection.execute(rollout_table.insert().values(row_version=1, **begun, **values, **untried))
 
 
 def use_permit(connection: Connection, rollout: Rollout, *, percent: int, now: EpochNs) -> bool:
