@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import BigInteger, Engine, UniqueConstraint, insert, select
 
 from lockgate.storage import (
     StorageError,
@@ -59,18 +59,23 @@ def fill(engine: Engine) -> None:
 def made_row(table: str, number: int) -> dict[str, Any]:
     """Make a row."""
     row: dict[str, Any] = {}
-    for column in metadata.tables[table].columns:
+    columns = metadata.tables[table].columns
+    unique = {
+        column for one in metadata.tables[table].constraints if isinstance(one, UniqueConstraint) for column in one
+    }
+    for column in columns:
         kind = column.type.python_type
-        if column.name in {"promotion_id", "subject"} and table in {"approval", "token"}:
+        if column.foreign_keys:
             row[column.name] = f"{number}"  # refers to another table
         elif kind is bytes:
             row[column.name] = EVERY_BYTE[number:] if column.name in {"body", "note", "request"} else EVERY_BYTE[:32]
         elif kind is int:
-            row[column.name] = number + 1 if column.primary_key or column.name == "level" else 2**62 + number
+            widest = 2**62 if isinstance(column.type, BigInteger) else 2**31 - ROWS
+            row[column.name] = number + 1 if column.primary_key or column.name == "level" else widest + number
         elif column.nullable and number % 2:
             row[column.name] = None
         else:
-            row[column.name] = f"{number}" if column.primary_key or column.unique or column.name == "id" else "é\t漢😀"
+            row[column.name] = f"{number}" if column.primary_key or column in unique else "é\t漢😀"
     return row | ({"row_version": number} if table == "promotion" else {})
 
 

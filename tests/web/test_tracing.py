@@ -176,7 +176,7 @@ def test_a_failure_is_a_failed_span_without_its_text(
     traced: GateUnderTest, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A span says which code ended it; an exception's text stays out."""
-    monkeypatch.setattr(traced.services.gate._evaluator, "_timeout_s", 0.0)
+    monkeypatch.setattr(traced.services.gate._decider._evaluator, "_timeout_s", 0.0)
     traced.call("POST", "/v1/promotions", "rita", traced.request_document())
     spans = {span.name: span for span in exporter.get_finished_spans()}
     step, request = spans["policy.evaluate"], spans["POST /v1/promotions"]
