@@ -1,5 +1,6 @@
 """Reading: lists, the log, the policy, health, metrics, the API's own description."""
 
+import re
 from typing import Any
 
 import orjson
@@ -176,13 +177,7 @@ def test_the_description_is_openapi_3_1_and_names_every_route(gate: GateUnderTes
     document = gate.call("GET", "/openapi.json", "rita").json
     described = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     served = {
-        (
-            rule.rule.replace("<uuid:promotion_id>", "{promotion_id}")
-            .replace("<int(max=999999999999999999):seq>", "{seq}")
-            .replace("<environment>", "{environment}")
-            .replace("<path:tile>", "{tile}"),
-            method,
-        )
+        (re.sub(r"<(?:[^:>]+:)?([a-z_]+)>", r"{\1}", rule.rule), method)
         for rule in gate.client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
