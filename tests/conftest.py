@@ -2,15 +2,25 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from lockgate.policy.opa_binary import OPA_VERSION, find_opa
 from lockgate.policy.wasm import WasmEngine
 from support.gates import GateUnderTest, compile_config, make_gate, policy_config
 
 pytest_plugins = ["support.databases", "support.mlflow_server"]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that runs in this process sets logging up for a process of its own."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
