@@ -6,6 +6,7 @@ from lockgate.bootstrap import Services
 from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.delivery.executors.http_call import HTTPExecutor
+from lockgate.delivery.executors.kserve import KServeExecutor
 from lockgate.delivery.executors.mlflow_alias import MLflowAliasExecutor
 from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import RolloutSettings
@@ -14,6 +15,7 @@ from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
 from lockgate.delivery.worker import Job
 from lockgate.lineage_collection import LineageJob
 from lockgate.promotion.pointers import Pointers
+from lockgate.reconciling.jobs import reconciling_jobs
 from lockgate.registry import RegistryPort
 from lockgate.settings_tables import read_rollouts, read_usage_sources, read_webhooks
 from lockgate.system_clock import SystemClock
@@ -42,6 +44,15 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
         *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
         LineageJob(services.lineage),
         *_build_rollout_jobs(read_rollouts(settings), services, clock),
+        *reconciling_jobs(
+            registries=services.registries,
+            registry_settings=services.registry_settings,
+            findings=services.findings,
+            database=database,
+            logs=logs,
+            key=services.lifecycle.permit_key,
+            clock=clock,
+        ),
     )
 
 
@@ -71,6 +82,8 @@ def build_executors(
         match rollout.type:
             case "mlflow":
                 executors[rollout.name] = MLflowAliasExecutor(registries)
+            case "kserve":
+                executors[rollout.name] = KServeExecutor(rollout, registries)
             case "http":
                 executors[rollout.name] = HTTPExecutor(rollout)
             case "pull":  # whoever asks

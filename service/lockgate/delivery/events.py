@@ -47,6 +47,15 @@ _EVENTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "gate.supersession": (_ANY, {_ANY: "promotion.superseded"}),
     "gate.hold": ("change", {"placed": "hold.placed", "lifted": "hold.lifted"}),
     "gate.live": (_ANY, {_ANY: "live.out_of_band"}),
+    "gate.finding": (
+        "change",
+        {
+            "opened": "drift.opened",
+            "changed": "drift.changed",
+            "answered": "drift.answered",
+            "closed": "drift.closed",
+        },
+    ),
     "gate.policy": (_ANY, {_ANY: "policy.changed"}),
     "registry.model": (
         "change",

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
 from lockgate.clock import EpochNs
+from lockgate.delivery.rollout_settings import WHOLE_PERCENT
 from lockgate.promotion import PromotionState
 from lockgate.storage.tables import promotion as promotion_table
 from lockgate.storage.tables import rollout as rollout_table
@@ -77,7 +78,7 @@ def list_ended(connection: Connection, targets: Collection[str], now: EpochNs, l
     """Return rollouts that ended, but not well, with a share of traffic that nobody took back."""
     columns = rollout_table.c
     bad = promotion_table.c.state.in_((PromotionState.DENIED.value, PromotionState.FAILED.value))
-    wanted = (columns.under_way.is_(None), columns.percent > 0, columns.due_ns <= now, bad)
+    wanted = (columns.under_way.is_(None), columns.percent.between(1, WHOLE_PERCENT - 1), columns.due_ns <= now, bad)
     return _tasks(connection, targets, wanted, limit)
 
 

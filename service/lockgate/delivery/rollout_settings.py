@@ -12,7 +12,7 @@ from lockgate.delivery.executors.errors import ExecutorUnavailableError
 from lockgate.registry.settings import dotted, find_url_fault
 from lockgate.schemas import SchemaError, check_schema
 
-RolloutType: TypeAlias = Literal["pull", "mlflow", "http"]
+RolloutType: TypeAlias = Literal["pull", "mlflow", "kserve", "http"]
 
 ROLLOUTS_MAX: Final = 64  # two for each environment that the policy may have
 WHOLE_PERCENT: Final = 100  # of traffic
@@ -37,12 +37,21 @@ class RolloutInvalidError(DeliveryError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceService:
+    """Where KServe serves a model."""
+
+    name: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutSettings:
     """What carries promotions of some models into some environments.
 
     Attributes:
         name: What records call it.
         models: By their exact names; empty for all.
+        services: Where KServe serves each of them; empty for other types.
         url: Where it is reached, "" where the type needs none.
         observe_url: Where it says what runs, "" where somebody else does.
         token_file: Holds the bearer token that it wants; see `read_authorization`.
@@ -56,6 +65,7 @@ class RolloutSettings:
     type: RolloutType
     environments: frozenset[str]
     models: frozenset[str]
+    services: Mapping[str, InferenceService]
     url: str
     observe_url: str
     token_file: Path | None
@@ -122,16 +132,26 @@ def _parse_rollout(table: Mapping[str, Any], path: str, folder: Path) -> Rollout
     for key in ("url", "observe_url"):
         if key in table and (fault := find_url_fault(table[key])):
             raise RolloutInvalidError(fault, f"{path}.{key}")
+    services = {
+        row["model"]: InferenceService(name=row["inference_service"], namespace=row["namespace"])
+        for row in table.get("services", ())
+    }
+    if len(services) != len(table.get("services", ())):
+        raise RolloutInvalidError("want each model once", f"{path}.services")
+    steps = tuple(table.get("steps", (WHOLE_PERCENT,)))
+    if list(steps) != sorted(set(steps)) or steps[-1] != WHOLE_PERCENT:
+        raise RolloutInvalidError(f"want growing shares of traffic, the last one {WHOLE_PERCENT}", f"{path}.steps")
     return RolloutSettings(
         name=table["name"],
         type=table["type"],
         environments=frozenset(table["environments"]),
-        models=frozenset(table.get("models", ())),
+        models=frozenset(table.get("models", services)),
+        services=services,
         url=table.get("url", ""),
         observe_url=table.get("observe_url", ""),
         token_file=folder / table["token_file"] if "token_file" in table else None,
         ca_file=folder / table["ca_file"] if "ca_file" in table else None,
         timeout_s=float(table.get("timeout_s", TIMEOUT_S)),
-        steps=tuple(table.get("steps", (WHOLE_PERCENT,))),
+        steps=steps,
         step_interval_s=float(table.get("step_interval_s", STEP_INTERVAL_S)),
     )

@@ -41,6 +41,12 @@ class PointerElsewhereError(OrderImpossibleError):
     code: ClassVar[str] = "rollout.pointer_moved"
 
 
+class SourceNotPinnedError(OrderImpossibleError):
+    """Where the version's files are does not say which bytes they are; they may change after the decision."""
+
+    code: ClassVar[str] = "rollout.source_not_pinned"
+
+
 class VersionGoneError(OrderImpossibleError):
     """The registry has no such version any more."""
 
