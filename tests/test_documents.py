@@ -68,7 +68,7 @@ def test_the_glossarys_words_are_used() -> None:
     places = [*_DOCUMENTS, *_ROOT.glob("service/**/*.py"), *_ROOT.glob("schemas/v1/**/*.json")]
     text = "\n".join(path.read_text() for path in places if path != glossary).lower()
     defined = [row.split("|")[1] for row in glossary.read_text().splitlines() if row.startswith("| **")]
-    words = {word for cell in defined for term in re.findall(r"\*\*([^*]+)\*\*", cell) for word in term.split()}
+    words = {word for cell in defined for term in re.findall(r"\*\*([^*]+)\*\*", cell) for word in term.lower().split()}
 
     assert {word for word in words if not re.search(rf"\b{re.escape(word)}", text)} == set()
 
