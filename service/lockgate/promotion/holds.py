@@ -1,7 +1,7 @@
 """Holds: what was rolled back is not promoted again by automation, until a person lifts the hold."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection, Engine, select
@@ -28,7 +28,7 @@ class Hold:
 
     model: str
     environment: str
-    promotion_id: str  # the rollback that placed it
+    promotion_id: str  # the rollback that placed it; "" = a finding did
     placed: EpochNs
 
 
@@ -114,12 +114,26 @@ def is_held(connection: Connection, model: str, environment: str) -> bool:
 
 def place_hold(connection: Connection, occasion: Occasion, rollback: Promotion) -> tuple[Event, ...]:
     """Hold what a rollback moves away from; return what the log says of it: nothing where it is held already."""
-    model, environment = rollback.request.model, rollback.request.transition.to_environment
-    if is_held(connection, model, environment):
+    environment = rollback.request.transition.to_environment
+    if not _place(connection, occasion, environment, rollback.id):
         return ()
-    changes = {"promotion_id": rollback.id, "placed_ns": occasion.now, "lifted_ns": None}
-    upsert(connection, hold_table, {"model": model, "environment": environment, **changes}, changes)
     return (_hold_event(occasion, "placed", environment, rollback.id, ""),)
+
+
+def freeze(connection: Connection, occasion: Occasion, environment: str, finding_id: str) -> tuple[Event, ...]:
+    """Hold the model because of a finding; return what the log says of it: nothing where it is held already."""
+    if not _place(connection, occasion, environment, ""):
+        return ()
+    event = _hold_event(occasion, "placed", environment, "", "")
+    return (replace(event, body={**event.body, "finding_id": finding_id}),)
+
+
+def _place(connection: Connection, occasion: Occasion, environment: str, promotion_id: str) -> bool:
+    if is_held(connection, occasion.model, environment):
+        return False
+    changes = {"promotion_id": promotion_id, "placed_ns": occasion.now, "lifted_ns": None}
+    upsert(connection, hold_table, {"model": occasion.model, "environment": environment, **changes}, changes)
+    return True
 
 
 def _hold_event(
