@@ -45,6 +45,20 @@ def list_intervals_of(connection: Connection, model: str, version: str, limit: i
     return [_interval(row) for row in connection.execute(newest).mappings()]
 
 
+def list_live(connection: Connection) -> list[LiveInterval]:
+    """Return every interval that lasts, of all models, by model and environment."""
+    columns = live_table.c
+    lasting = select(live_table).where(columns.is_live == 1).order_by(columns.model, columns.environment)
+    return [_interval(row) for row in connection.execute(lasting).mappings()]
+
+
+def list_let_in(connection: Connection, model: str, environment: str, *, limit: int) -> list[LiveInterval]:
+    """Return the newest intervals that promotions brought, newest first."""
+    columns = live_table.c
+    let_in = _of(model, environment).where(columns.promotion_id != "").order_by(columns.number.desc()).limit(limit)
+    return [_interval(row) for row in connection.execute(let_in).mappings()]
+
+
 def replace_open(connection: Connection, before: LiveInterval | None, after: LiveInterval) -> bool:
     """End the open interval and begin another; tell whether it still was the one that was read.
 

@@ -273,7 +273,16 @@ def _read_model(fields: Fields) -> RegistryModel:
         description=fields.text("description"),
         tags=_read_pairs(fields, "tags"),
         pointers=tuple(sorted(pointers, key=lambda pointer: pointer.name)),
+        stages=tuple(sorted(_read_stages(fields), key=lambda stage: stage.name)),
     )
+
+
+def _read_stages(fields: Fields) -> Iterator[NamedValue]:
+    # Of each stage MLflow shows the newest version; those in none count as the stage "None".
+    for item in fields.objects("latest_versions"):
+        stage = item.text("current_stage")
+        if stage and stage != "None":
+            yield NamedValue(name=stage, value=str(item.integer("version")))
 
 
 def _read_version(fields: Fields) -> RegistryVersion:

@@ -15,6 +15,8 @@ from lockgate.registry.errors import RegistryError, RegistryUnavailableError
 from lockgate.schemas import SchemaError, check_schema
 
 RegistryType: TypeAlias = Literal["builtin", "mlflow", "kubeflow-hub"]
+Response: TypeAlias = Literal["observe", "alert", "restore", "freeze"]
+"""What answers a finding: a record and no alarm; an alarm, too; the pointer is moved back; the model is held."""
 
 REGISTRIES_MAX: Final = 32  # one for each team that runs its own; each is asked in turn
 TIMEOUT_S: Final = 10.0  # if not said; a registry's slowest page of models takes a second or two
@@ -39,6 +41,20 @@ class RegistryInvalidError(RegistryError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseRule:
+    """How findings about models of a tier are answered.
+
+    Attributes:
+        tier: As the policy calls it; "*" = any.
+        kinds: Of findings; empty = all.
+    """
+
+    tier: str
+    kinds: frozenset[str]
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
     """How a registry is reached, and which of its pointers are the gate's to move.
 
@@ -50,6 +66,9 @@ class RegistrySettings:
         ca_file: Certificate authorities to trust instead of the usual ones.
         timeout_s: For one whole exchange, in seconds.
         aliases: By environment, the alias that stands for it in this registry.
+        responses: How findings are answered; the first rule that fits counts, and none means `alert`.
+        webhook_secret_file: Holds what its webhooks are signed with; None = it has none here.
+        webhook_former_secret_file: Holds what they were signed with before, while both are good.
     """
 
     name: str
@@ -60,6 +79,9 @@ class RegistrySettings:
     ca_file: Path | None
     timeout_s: float
     aliases: Mapping[str, str]
+    responses: tuple[ResponseRule, ...] = ()
+    webhook_secret_file: Path | None = None
+    webhook_former_secret_file: Path | None = None
 
     def read_authorization(self) -> str | None:
         """Return the header of this name, with what the file holds now; None where none is wanted.
@@ -125,15 +147,26 @@ def _parse_registry(table: Mapping[str, Any], path: str, folder: Path) -> Regist
     url = table.get("url", "")
     if url and (fault := find_url_fault(url)):
         raise RegistryInvalidError(fault, f"{path}.url")
+    files = {
+        key: folder / table[key]
+        for key in ("token_file", "ca_file", "webhook_secret_file", "webhook_former_secret_file")
+        if key in table
+    }
     return RegistrySettings(
         name=table["name"],
         type=table["type"],
         url=url.rstrip("/"),
         user=table.get("user", ""),
-        token_file=folder / table["token_file"] if "token_file" in table else None,
-        ca_file=folder / table["ca_file"] if "ca_file" in table else None,
+        token_file=files.get("token_file"),
+        ca_file=files.get("ca_file"),
         timeout_s=float(table.get("timeout_s", TIMEOUT_S)),
         aliases=_parse_aliases(table.get("aliases", ()), f"{path}.aliases"),
+        responses=tuple(
+            ResponseRule(tier=row["tier"], kinds=frozenset(row.get("kinds", ())), response=row["response"])
+            for row in table.get("responses", ())
+        ),
+        webhook_secret_file=files.get("webhook_secret_file"),
+        webhook_former_secret_file=files.get("webhook_former_secret_file"),
     )
 
 

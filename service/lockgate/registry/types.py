@@ -23,12 +23,14 @@ class RegistryModel:
     Attributes:
         name: In that registry; any characters.
         pointers: Aliases, each with the version that it points to, sorted by name.
+        stages: The registry's own stages that are set, each with the newest version in it (MLflow, deprecated).
     """
 
     name: str
     description: str
     tags: tuple[NamedValue, ...]
     pointers: tuple[NamedValue, ...]
+    stages: tuple[NamedValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
