@@ -36,6 +36,9 @@ from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
 from lockgate.promotion.lineage_reading import LineageReader
 from lockgate.readiness import Readiness
+from lockgate.reconciling.findings import Findings
+from lockgate.reconciling.hooks import Hints
+from lockgate.reconciling.types import FINDING_KINDS
 from lockgate.registration import REGISTRATION_KINDS, Registration
 from lockgate.registry import BUILTIN, RegistryPort, RegistrySettings
 from lockgate.registry.builtin import BuiltinRegistry
@@ -65,6 +68,7 @@ RECORD_KINDS: Final[Mapping[str, str]] = {
     **DELIVERY_KINDS,
     **REGISTRATION_KINDS,
     **LINEAGE_KINDS,
+    **FINDING_KINDS,
 }
 
 
@@ -96,6 +100,8 @@ class Services:
     alerts: AlertReceiver
     lineage: LineageCollector
     lineage_reader: LineageReader
+    findings: Findings
+    hints: Hints
 
 
 def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
@@ -304,6 +310,8 @@ def build_services(settings: Settings, instance: Instance) -> Services:
             clock=clock,
         ),
         lineage_reader=LineageReader(database=database, logs=logs, register=register),
+        findings=Findings(database=database, logs=logs, clock=clock),
+        hints=Hints(registry_settings, database=database, clock=clock),
     )
 
 

@@ -33,6 +33,8 @@ from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
 from lockgate.promotion.lineage_reading import LineageReader
 from lockgate.readiness import Readiness
+from lockgate.reconciling.findings import Findings
+from lockgate.reconciling.hooks import Hints
 from lockgate.registration import Registration
 from lockgate.registry import parse_registries
 from lockgate.registry.feature_stores import FeatureStorePort
@@ -300,6 +302,8 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
             registries=ports, feature_stores=feature_stores, database=database, log=log, clock=clock
         ),
         lineage_reader=LineageReader(database=database, logs=logs, register=register),
+        findings=Findings(database=database, logs=logs, clock=clock),
+        hints=Hints(registry_settings, database=database, clock=clock),
     )
     return GateUnderTest(
         folder=folder,

@@ -38,6 +38,7 @@ TRACE = "01a1ee56-5e00-7cf9-af7f-e207b52d0001"
 PARAMETERS = {
     "{promotion_id}": ANY_ID,
     "{delivery_id}": ANY_ID,
+    "{finding_id}": ANY_ID,
     "{name}": "fraud-detector",
     "{version}": "1.4.0",
     "{digest}": "sha256:" + "a" * 64,

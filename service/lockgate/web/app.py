@@ -9,6 +9,7 @@ from lockgate.web.api.audit import audit_blueprint
 from lockgate.web.api.audit_records import audit_records_blueprint
 from lockgate.web.api.environments import environments_blueprint
 from lockgate.web.api.events import events_blueprint
+from lockgate.web.api.findings import findings_blueprint
 from lockgate.web.api.health import health_blueprint
 from lockgate.web.api.lineage import lineage_blueprint
 from lockgate.web.api.live import live_blueprint
@@ -88,6 +89,7 @@ def create_app(
         audit_blueprint(services),
         audit_records_blueprint(services),
         events_blueprint(services),
+        findings_blueprint(services),
         policy_blueprint(services),
         health_blueprint(services, metrics),
         people_blueprint(services),

@@ -61,6 +61,13 @@ from lockgate.promotion.errors import (
     RolloutStepError,
     RolloutUnderWayError,
 )
+from lockgate.reconciling.errors import (
+    FindingClosedError,
+    FindingUnknownError,
+    HookStaleError,
+    HookUnauthenticatedError,
+    HookUnusableError,
+)
 from lockgate.recording import EventIDReusedError, KindNotPermittedError
 from lockgate.registry.errors import (
     DocumentUnknownError,
@@ -152,6 +159,11 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (RecordPrunedError, 410, "The record was pruned"),
     (LogBusyError, 503, "Too many at once"),
     (DeliveryUnknownError, 404, "No such delivery"),
+    (FindingUnknownError, 404, "No such finding"),
+    (FindingClosedError, 409, "The finding is closed"),
+    (HookUnauthenticatedError, 401, "Who are you?"),
+    (HookStaleError, 400, "Signed too long ago"),
+    (HookUnusableError, 503, "The webhook's secret cannot be read"),
     (LoginNotConfiguredError, 404, "Nobody logs in here"),
     (ProviderUnavailableError, 503, "The login's provider does not answer"),
     (ProviderInvalidError, 503, "The login's provider cannot be used"),

@@ -11,6 +11,7 @@ from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
 from lockgate.web.api.operations_audit import AUDIT_OPERATIONS
 from lockgate.web.api.operations_events import EVENT_OPERATIONS
+from lockgate.web.api.operations_findings import FINDING_OPERATIONS
 from lockgate.web.api.operations_lineage import LINEAGE_OPERATIONS
 from lockgate.web.api.operations_models import MODEL_OPERATIONS
 from lockgate.web.api.operations_people import PEOPLE_OPERATIONS
@@ -27,6 +28,8 @@ _NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "promotion_id": _UUID,
     "delivery_id": _UUID,
+    "finding_id": _UUID,
+    "registry": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"},
     "seq": {"type": "integer", "minimum": 0},
     "name": _NAME,
     "source": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"},
@@ -48,6 +51,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *LINEAGE_OPERATIONS,
     *USAGE_OPERATIONS,
     *ALERT_OPERATIONS,
+    *FINDING_OPERATIONS,
 )
 
 
@@ -131,7 +135,7 @@ def _operation_id(operation: Operation) -> str:
 
 def _response(schema: str | None, *, problem: bool, page: bool) -> dict[str, Any]:
     content: dict[str, dict[str, Any]] = {}
-    if schema is not None:
+    if schema:  # 204 has none
         media = {schema: {}} if "/" in schema else {"application/json": {"schema": _reference(schema)}}
         content.update(media)
     if problem:

@@ -1,0 +1,234 @@
+"""Findings: opened, changed and answered by the reconciler, closed by people; each with its record."""
+
+import secrets
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+
+from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.audit.formats.disclosures import Draw, commit
+from lockgate.canonical_json import parse_json
+from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.ids import new_id
+from lockgate.promotion import Logs
+from lockgate.promotion.events import SYSTEM, Occasion, make_event
+from lockgate.promotion.holds import freeze
+from lockgate.promotion.register import now_us
+from lockgate.reconciling import store
+from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
+from lockgate.reconciling.types import FINDING, Difference, Finding, FindingFilter
+from lockgate.registry.settings import Response
+from lockgate.schemas import check_schema
+from lockgate.storage import read_transaction
+
+CLOSE_BYTES_MAX: Final = 16 * 1024  # a reason of a thousand characters, however they are written
+CLOSE_DEPTH_MAX: Final = 4  # the schema needs one level
+
+
+class _OtherwiseError(Exception):
+    """Somebody else did it at the same moment. Never leaves this file."""
+
+
+class Findings:
+    """Keeps findings. Safe to share between threads."""
+
+    def __init__(self, *, database: Engine, logs: Logs, clock: Clock, draw: Draw = secrets.token_bytes) -> None:
+        self._database = database
+        self._logs = logs
+        self._clock = clock
+        self._draw = draw
+
+    def list(self, wanted: FindingFilter) -> tuple[Finding, ...]:
+        """Return a page of findings, newest first.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            return tuple(store.list_findings(connection, wanted))
+
+    def open_ones(self) -> tuple[Finding, ...]:
+        """Return every open finding, oldest first.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            return tuple(store.list_open(connection))
+
+    def open(self, difference: Difference, response: Response, *, permit_id: str = "") -> str:
+        """Open a finding, and hold what it is about where it is answered so.
+
+        Args:
+            difference: What was found.
+            response: How it is answered.
+            permit_id: With which the pointer is to be moved back; "" where it is not.
+
+        Returns:
+            Its id; "" where one like it is open already.
+
+        Raises:
+            AuditError: It could not be recorded, so there is none.
+            StorageError: The database failed.
+        """
+        now = now_us(self._clock)
+        finding_id = new_id(now)
+        occasion = Occasion(actor=SYSTEM, model=difference.model, now=now, trace=None)
+
+        def work(connection: Connection) -> Outcome[None]:
+            if not store.insert_finding(connection, finding_id, difference, response, now):
+                raise _OtherwiseError
+            events: tuple[Event, ...] = (
+                _event(occasion, "opened", finding_id, difference, response=response, permit_id=permit_id),
+            )
+            if response == "freeze" and difference.environment:
+                events += freeze(connection, occasion, difference.environment, finding_id)
+            return Outcome(value=None, events=events)
+
+        return finding_id if self._transact(difference, work) else ""
+
+    def change(self, before: Finding, difference: Difference) -> None:
+        """Say that something else is found than before, or that it is so again.
+
+        Raises:
+            AuditError: It could not be recorded, so nothing changed.
+            StorageError: The database failed.
+        """
+        now = now_us(self._clock)
+        occasion = Occasion(actor=SYSTEM, model=difference.model, now=now, trace=None)
+
+        def work(connection: Connection) -> Outcome[None]:
+            if not store.change_finding(connection, before, difference, standing=True):
+                raise _OtherwiseError
+            event = _event(occasion, "changed", before.id, difference, response=before.response)
+            return Outcome(value=None, events=(event,))
+
+        self._transact(difference, work)
+
+    def answer(self, finding_id: str, difference: Difference, response: str, *, permit_id: str, outcome: str) -> None:
+        """Record what came of moving a pointer back.
+
+        Args:
+            finding_id: Why it was moved.
+            difference: Of that finding.
+            response: Of that finding.
+            permit_id: With which it was moved.
+            outcome: `restored`, or the code of what went wrong.
+
+        Raises:
+            AuditError: It could not be recorded.
+            StorageError: The database failed.
+        """
+        occasion = Occasion(actor=SYSTEM, model=difference.model, now=now_us(self._clock), trace=None)
+
+        def work(_connection: Connection) -> Outcome[None]:
+            event = _event(
+                occasion, "answered", finding_id, difference, response=response, permit_id=permit_id, outcome=outcome
+            )
+            return Outcome(value=None, events=(event,))
+
+        self._transact(difference, work)
+
+    def close(self, actor: Actor, finding_id: str, body: bytes, *, trace: str) -> tuple[Finding, Receipt]:
+        """Close a finding. Where what was found still stands, the next look opens another one.
+
+        Args:
+            actor: A person who may.
+            finding_id: An open finding.
+            body: Why, as `v1/api/finding_close_request`.
+            trace: The HTTP request's id.
+
+        Raises:
+            MalformedJSONError: `body` is not one JSON value within the limits.
+            SchemaError: `body` breaks its schema.
+            FindingUnknownError: There is no such finding.
+            FindingClosedError: Somebody closed it before.
+            AuditError: It could not be recorded, so it stays open.
+            StorageError: The database failed.
+        """
+        document = parse_json(body, bytes_max=CLOSE_BYTES_MAX, depth_max=CLOSE_DEPTH_MAX)
+        check_schema("v1/api/finding_close_request", document)
+        said = commit("reason", document["reason"], self._draw)  # a person's words, so they can be erased
+        with read_transaction(self._database) as connection:
+            finding = store.read_finding(connection, finding_id)
+        if finding is None:
+            raise FindingUnknownError(f"want the id of a finding, got {finding_id}")
+        now = now_us(self._clock)
+        difference = finding.difference
+        occasion = Occasion(actor=actor, model=difference.model, now=now, trace=trace)
+
+        def work(connection: Connection) -> Outcome[Finding]:
+            if not store.close_finding(connection, finding_id, now):
+                raise FindingClosedError("want an open finding, got one that somebody closed")
+            event = _event(
+                occasion,
+                "closed",
+                finding_id,
+                difference,
+                response=finding.response,
+                reason=said.commitment,
+                attachment=said.document,
+            )
+            return Outcome(value=replace(finding, closed=now), events=(event,))
+
+        log = self._logs.named(self._logs.name_for(difference.environment))
+        committed = log.transact(work)
+        return committed.value, committed.receipts[0]
+
+    def _transact(self, difference: Difference, work: Any) -> bool:  # noqa: ANN401 - what the log takes
+        log = self._logs.named(self._logs.name_for(difference.environment))
+        try:
+            log.transact(work)
+        except _OtherwiseError:
+            return False
+        return True
+
+
+def _event(  # noqa: PLR0913 - each argument is one fact
+    occasion: Occasion,
+    change: str,
+    finding_id: str,
+    difference: Difference,
+    *,
+    response: str,
+    permit_id: str = "",
+    outcome: str = "",
+    reason: str = "",
+    attachment: bytes | None = None,
+) -> Event:
+    body = {
+        "schema_version": 1,
+        "change": change,
+        "finding_id": finding_id,
+        **difference_document(difference),
+        "response": response,
+        "permit_id": permit_id,
+        "outcome": outcome,
+        "reason": reason,
+        "changed_at": format_timestamp(occasion.now),
+    }
+    return make_event(FINDING, new_id(occasion.now), occasion, body, *(() if attachment is None else (attachment,)))
+
+
+def difference_document(difference: Difference) -> dict[str, Any]:
+    """Return what records and answers of the API say of a difference."""
+    return {
+        "kind": difference.kind.value,
+        "model": difference.model,
+        "environment": difference.environment,
+        "registry": difference.registry,
+        "registry_model": difference.registry_model,
+        "alias": difference.alias,
+        "wanted_version": difference.wanted_version,
+        "wanted_digest": difference.wanted_digest,
+        "promotion_id": difference.promotion_id,
+        "found_version": difference.found_version,
+        "found_digest": difference.found_digest,
+        "stage": difference.stage,
+    }
+
+
+def time_of(when: EpochNs | None) -> str | None:
+    """Return a time as documents have it."""
+    return None if when is None else format_timestamp(when)

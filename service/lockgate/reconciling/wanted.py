@@ -1,0 +1,94 @@
+"""What the gate wants of the models of a registry: read from live intervals and rollouts under way."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, select
+
+from lockgate.promotion.intervals import LiveInterval
+from lockgate.promotion.live_store import list_let_in, list_live
+from lockgate.promotion.rollouts import ROLLED_BACK
+from lockgate.reconciling.types import Known, Wanted
+from lockgate.registry import BUILTIN
+from lockgate.storage.tables import model as model_table
+from lockgate.storage.tables import promotion as promotion_table
+from lockgate.storage.tables import rollout as rollout_table
+
+_Place = tuple[str, str]  # model, environment
+_NOBODY: Final = ""
+
+
+def read_known(connection: Connection, registry: str) -> dict[str, Known]:
+    """Return the models of a registry that the gate knows, by their names there.
+
+    A model that nobody registered counts to the built-in registry, as for permits.
+
+    Args:
+        connection: Of the caller's transaction.
+        registry: Its name in the settings.
+    """
+    columns = model_table.c
+    rows = connection.execute(select(columns.name, columns.registry, columns.registry_model)).all()
+    names = {row.name: row.registry_model for row in rows if row.registry == registry}
+    others = {row.name for row in rows if row.registry != registry}
+    wanted = read_wanted(connection)
+    if registry == BUILTIN:
+        names |= {model: model for model, _ in wanted if model not in names and model not in others}
+    by_model: dict[str, dict[str, Wanted]] = {}
+    for (model, environment), each in wanted.items():
+        by_model.setdefault(model, {})[environment] = each
+    return {
+        theirs: Known(model=name, registry_model=theirs, environments=by_model.get(name, {}))
+        for name, theirs in names.items()
+    }
+
+
+def read_wanted(connection: Connection) -> dict[_Place, Wanted]:
+    """Return what the gate wants, by model and environment."""
+    live = {(one.model, one.environment): one for one in list_live(connection)}
+    let_in = {place: _let_in(connection, one) for place, one in live.items()}
+    carried = _carried(connection)
+    return {
+        place: _wanted(live.get(place), let_in.get(place), carried.get(place, frozenset()))
+        for place in live.keys() | carried.keys()
+    }
+
+
+def _let_in(connection: Connection, live: LiveInterval) -> LiveInterval | None:
+    if live.promotion_id != _NOBODY:
+        return live
+    return next(iter(list_let_in(connection, live.model, live.environment, limit=1)), None)
+
+
+def _wanted(live: LiveInterval | None, let_in: LiveInterval | None, carried: frozenset[str]) -> Wanted:
+    observed = live if live is not None and live.promotion_id == _NOBODY else None
+    if let_in is None:
+        return Wanted(allowed=carried, observed=observed)
+    return Wanted(
+        version=let_in.version,
+        digest=let_in.digest,
+        promotion_id=let_in.promotion_id,
+        allowed=carried | {let_in.version},
+        observed=observed,
+    )
+
+
+def _carried(connection: Connection) -> Mapping[_Place, frozenset[str]]:
+    """Return the versions that rollouts under way may have put there, or find there."""
+    columns, of = rollout_table.c, promotion_table.c
+    statement = select(columns.model, columns.environment, columns.permit_id, of.version).join_from(
+        rollout_table, promotion_table, columns.promotion_id == of.id
+    )
+    under_way = connection.execute(statement.where(columns.under_way == 1)).mappings().all()
+    # Where a rollback took the place of a rollout, the pointer stands at that one's version until it is moved.
+    rivals: dict[_Place, RowMapping] = {}
+    if under_way:
+        for row in connection.execute(statement.where(columns.code == ROLLED_BACK)).mappings():
+            place = (row["model"], row["environment"])
+            if place not in rivals or rivals[place]["permit_id"] < row["permit_id"]:
+                rivals[place] = row
+    carried: dict[_Place, frozenset[str]] = {}
+    for row in under_way:
+        place = (row["model"], row["environment"])
+        carried[place] = frozenset({row["version"]} | ({rivals[place]["version"]} if place in rivals else set()))
+    return carried
