@@ -1,5 +1,6 @@
 """Gathering a case: the promotion, its bundles, its approvals and its people, as they are at one instant."""
 
+import contextlib
 from dataclasses import replace
 from typing import Final
 
@@ -10,15 +11,19 @@ from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
-from lockgate.promotion.errors import EvidenceErasedError
+from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.holds import is_held
 from lockgate.promotion.lineage import find_snapshot
+from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.logs import Logs
-from lockgate.promotion.types import Approval, Promotion, ReceivedRequest
+from lockgate.promotion.register import check_recorded, promotion_from_row
+from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
 
 REQUESTER: Final = "requester"  # the role that rule LG-030 asks of whoever requests
+ARRIVALS_MAX: Final = 16  # looked at: of more promotions of one artifact, the newest say enough
+_GONE: Final = "the log does not hold what this promotion was made of any more"
 
 
 class CaseReader:
@@ -37,11 +42,13 @@ class CaseReader:
             The case; its promotion names the lineage.
 
         Raises:
+            MovedError: An earlier promotion that counts was moved just now.
             AuditError: The main log cannot be read.
             StorageError: The database failed.
         """
         request = promotion.request
         lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
+        allowed_in_target = self._was_allowed(promotion)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
             if dry_run:
@@ -51,7 +58,7 @@ class CaseReader:
                 requester=requester,
                 bundles=received.bundles,
                 approvals=(),
-                allowed_in_target=store.was_allowed(connection, promotion),
+                allowed_in_target=allowed_in_target,
                 held=is_held(connection, request.model, request.transition.to_environment),
                 lineage=lineage,
                 now=now,
@@ -61,28 +68,67 @@ class CaseReader:
     def reopened(self, promotion: Promotion, approvals: tuple[Approval, ...], *, now: EpochNs) -> Case:
         """Gather the case of a promotion that is decided anew.
 
+        Args:
+            promotion: As it was read, and as the log has it (`Register.in_state`).
+            approvals: What it is decided with.
+            now: The time now.
+
         Raises:
+            MovedError: An earlier promotion that counts was moved just now.
             LogNotConfiguredError: The log that holds its records is not one of this gate.
             EvidenceErasedError: A bundle of the request, or its lineage, was erased on purpose.
-            LogInconsistentError: The log does not hold a bundle of the request, or its lineage, any more.
+            LogInconsistentError: The request is not the one that was decided before, or the log does not hold a bundle
+                of it, or its lineage, any more.
             StorageError: The database failed.
         """
+        self._check_request(promotion)
         bundles = {
             item.bundle_sha256: self._kept(promotion.log, item.bundle_sha256) for item in promotion.request.evidence
         }
         lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
+        allowed_in_target = self._was_allowed(promotion)
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
                 requester=_as_now(connection, promotion.requester),
                 bundles=bundles,
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
-                allowed_in_target=store.was_allowed(connection, promotion),
+                allowed_in_target=allowed_in_target,
                 held=is_held(connection, promotion.request.model, promotion.request.transition.to_environment),
                 lineage=lineage,
                 now=now,
                 dry_run=False,
             )
+
+    def _was_allowed(self, promotion: Promotion) -> bool:
+        """Tell whether another promotion of this very artifact, as this version, was allowed into the target.
+
+        A row that the log does not confirm (forged, pruned, of a log that is not configured any more) does not count,
+        and stops nobody: an older one that it confirms still opens the way back.
+
+        Raises:
+            MovedError: One of them was moved just now.
+            StorageError: The database failed.
+        """
+        with read_transaction(self._database) as connection:
+            rows = store.list_arrivals(connection, promotion, ARRIVALS_MAX)
+        for row in rows:
+            arrival = promotion_from_row(row, row["created_ns"])
+            with contextlib.suppress(LogInconsistentError, LogNotConfiguredError):
+                decision = check_recorded(self._database, self._logs, arrival)
+                if arrival.state in POINTER_MOVED or decision["verdict"] == Verdict.ALLOW:
+                    return True
+        return False
+
+    def _check_request(self, promotion: Promotion) -> None:
+        log = self._logs.named(promotion.log)
+        try:
+            # Who erased what the newest decision was made of said so in the log, and it stops no promotion: but until
+            # the next decision has made its own, nobody can tell any more whether the contributors are the same.
+            with contextlib.suppress(ErasedError):
+                check_request(log, promotion, self._logs.body(promotion.log, promotion.decision_id))
+        except (RecordUnknownError, RecordPrunedError) as exc:
+            raise LogInconsistentError(_GONE) from exc
 
     def _kept(self, log: str, sha256: Sha256Hex) -> bytes:
         try:
@@ -90,7 +136,7 @@ class CaseReader:
         except ErasedError as exc:
             raise EvidenceErasedError("the evidence of this promotion was erased; request anew with evidence") from exc
         except (RecordUnknownError, RecordPrunedError) as exc:  # what is open needs it, so it was not pruned
-            raise LogInconsistentError("the log does not hold what this promotion was made of any more") from exc
+            raise LogInconsistentError(_GONE) from exc
 
 
 def has_moved(connection: Connection, case: Case) -> bool:

@@ -21,6 +21,7 @@ from lockgate.promotion.cases import CaseReader, has_moved
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.events import DECISION, FAILURE, Occasion, make_event
+from lockgate.promotion.log_words import next_id
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.register import MovedError
 from lockgate.promotion.states import state_after
@@ -169,8 +170,8 @@ class Decider:
             AuditError: The decision could not be recorded.
             StorageError: The database failed.
         """
-        redecided = replace(promotion, decision_id=new_id(occasion.now))
-        case = self._cases.reopened(redecided, approvals, now=occasion.now)
+        redecided = replace(promotion, decision_id=next_id(promotion))
+        case = replace(self._cases.reopened(promotion, approvals, now=occasion.now), promotion=redecided)
         evaluation = self._evaluator.evaluate(case)
         decision = evaluation.decision
         following = follow(redecided, decision)

@@ -28,6 +28,7 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import APPROVAL, SYSTEM, Occasion, actor_of, make_event
+from lockgate.promotion.log_words import first_id
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,
@@ -154,8 +155,7 @@ class Gate:
             StorageError: The database failed.
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
-        promotion = self._new_promotion(requester, received)
-        return self._decider.forecast(promotion, received)
+        return settle(lambda: self._decider.forecast(self._new_promotion(requester, received), received))
 
     def approve(self, approver: Principal, promotion_id: str, asked: ApprovalRequest, *, trace: str) -> ApprovalAnswer:
         """Record one person's approval or rejection, and decide anew.
@@ -234,15 +234,16 @@ class Gate:
 
     def _new_promotion(self, requester: Principal, received: ReceivedRequest) -> Promotion:
         now = now_us(self._clock)
+        promotion_id = new_id(now)
         return Promotion(
-            id=new_id(now),
+            id=promotion_id,
             state=PromotionState.PENDING,
             row_version=1,
             request=received.request,
             requester=requester.subject,
             created=now,
             expires=EpochNs(now + self._settings.promotion_ttl_ns),
-            decision_id=new_id(now),
+            decision_id=first_id(promotion_id),
             log=self._logs.name_for(received.request.transition.to_environment),
         )
 

@@ -3,22 +3,23 @@
 An allow is no deployment until it is observed; and what is observed is what is live, whoever brought it there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
-from lockgate.clock import Clock, EpochNs, is_expired, parse_timestamp
+from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.ids import new_id
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import live_store, rollout_store, store
 from lockgate.promotion.errors import EnvironmentUnknownError
 from lockgate.promotion.events import Occasion
 from lockgate.promotion.intervals import LiveInterval, begin_after
+from lockgate.promotion.log_words import next_id, permit_end
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.pointers import Pointers
-from lockgate.promotion.register import MovedError, now_us, promotion_from_row, settle
+from lockgate.promotion.register import MovedError, check_recorded, now_us, promotion_from_row, settle
 from lockgate.promotion.rollout_parsing import Observation, parse_observation
 from lockgate.promotion.rollout_records import (
     confirmation_event,
@@ -28,6 +29,7 @@ from lockgate.promotion.rollout_records import (
     supersession_event,
 )
 from lockgate.promotion.rollout_store import Rollout
+from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState
 from lockgate.storage import read_transaction
 
@@ -131,6 +133,8 @@ class Observations:
         if rollout is None or row is None:
             return _Seen(live=live, awaited=None, rollout=rollout)
         promotion = promotion_from_row(row, now)
+        if promotion.state in UNDER_WAY:
+            check_recorded(self._database, self._logs, promotion)
         fits = str(promotion.request.digest) == digest and (
             promotion.state is PromotionState.EXECUTING
             or (promotion.state is PromotionState.PERMITTED and self._permit_holds(promotion, rollout, now))
@@ -138,12 +142,15 @@ class Observations:
         return _Seen(live=live, awaited=promotion if fits else None, rollout=rollout)
 
     def _permit_holds(self, promotion: Promotion, rollout: Rollout, now: EpochNs) -> bool:
-        return not is_expired(parse_timestamp(self._logs.body(promotion.log, rollout.permit_id)["expires_at"]), now)
+        return not is_expired(permit_end(self._logs.named(promotion.log), promotion, rollout.permit_id), now)
 
     def _confirm(
         self, promotion: Promotion, rollout: Rollout, live: LiveInterval | None, occasion: Occasion
     ) -> ObservationAnswer:
         request, now = promotion.request, occasion.now
+        executing = promotion
+        if promotion.state is PromotionState.PERMITTED:
+            executing = replace(promotion, state=PromotionState.EXECUTING, row_version=promotion.row_version + 1)
         interval = LiveInterval(
             model=request.model,
             environment=request.transition.to_environment,
@@ -153,16 +160,14 @@ class Observations:
             ends=None,
             promotion_id=promotion.id,
             log=promotion.log,
-            record_id=new_id(now),
+            record_id=next_id(executing),
         )
         pointer = self._pointers.find(interval.model, interval.environment)
 
         def work(connection: Connection) -> Outcome[None]:
             events: tuple[Event, ...] = ()
-            executing = promotion.row_version
-            if promotion.state is PromotionState.PERMITTED:
-                _move(connection, promotion, executing, PromotionState.PERMITTED, PromotionState.EXECUTING)
-                executing += 1
+            if executing is not promotion:
+                _move(connection, promotion, PromotionState.EXECUTING)
                 events += (
                     pointer_event(
                         occasion,
@@ -174,7 +179,7 @@ class Observations:
                         told_by="observation",
                     ),
                 )
-            _move(connection, promotion, executing, PromotionState.EXECUTING, PromotionState.CONFIRMED)
+            _move(connection, executing, PromotionState.CONFIRMED)
             rollout_store.end_rollout(connection, promotion.id)
             if not live_store.replace_open(connection, live, interval):
                 raise MovedError
@@ -219,14 +224,12 @@ class Observations:
         return ObservationAnswer(result="out_of_band", interval=interval, receipt=receipt)
 
 
-def _move(
-    connection: Connection, promotion: Promotion, row_version: int, before: PromotionState, after: PromotionState
-) -> None:
+def _move(connection: Connection, promotion: Promotion, after: PromotionState) -> None:
     if not store.move_promotion(
         connection,
         promotion.id,
-        row_version=row_version,
-        before=before,
+        row_version=promotion.row_version,
+        before=promotion.state,
         after=after,
         decision_id=promotion.decision_id,
     ):
@@ -240,6 +243,6 @@ def _supersede_older(connection: Connection, confirmed: Promotion, occasion: Occ
         older = promotion_from_row(row, occasion.now)
         if older.state is not PromotionState.ALLOWED:
             continue  # its time ran out: that is recorded when somebody looks
-        _move(connection, older, older.row_version, PromotionState.ALLOWED, PromotionState.SUPERSEDED)
+        _move(connection, older, PromotionState.SUPERSEDED)
         events.append(supersession_event(occasion, older, confirmed.id))
     return tuple(events)

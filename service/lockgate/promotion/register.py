@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -19,7 +19,6 @@ from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
 from lockgate.identity import NotPermittedError, Principal
-from lockgate.ids import new_id
 from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.errors import (
@@ -29,6 +28,7 @@ from lockgate.promotion.errors import (
     RolloutStateError,
 )
 from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
+from lockgate.promotion.log_words import check_row, next_id
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,
@@ -36,7 +36,7 @@ from lockgate.promotion.parsing import (
     parse_withdrawal_request,
     request_from_row,
 )
-from lockgate.promotion.states import EXPIRING, state_after
+from lockgate.promotion.states import EXPIRING, FINAL, state_after
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -79,17 +79,26 @@ class Register:
         Raises:
             PromotionUnknownError: There is no such promotion.
             LogNotConfiguredError: The log that holds its records is not one of this gate.
+            LogInconsistentError: It is open, and not as the log has it.
             RecordPrunedError: The decision was pruned: it is in the log's archive.
             AuditError: The log does not hold the decision.
+            ContendedError: Others kept moving it.
             StorageError: The database failed.
         """
-        now = now_us(self._clock)
-        row, due = self._look(promotion_id, now)
-        if due:
-            with _unrecorded():
-                self._expire_due(row["log"], now)
-            row, _ = self._look(promotion_id, now)
-        return self._answer(promotion_from_row(row, now))
+
+        def attempt() -> PromotionAnswer:
+            now = now_us(self._clock)
+            row, due = self._look(promotion_id, now)
+            if due:
+                with _unrecorded():
+                    self._expire_due(row["log"], now)
+                row, _ = self._look(promotion_id, now)
+            promotion = promotion_from_row(row, now)
+            if promotion.state not in FINAL:  # of a closed one the records may have been pruned
+                check_recorded(self._database, self._logs, promotion)
+            return self._answer(promotion)
+
+        return settle(attempt)
 
     def requester_of(self, promotion_id: str) -> str:
         """Return who asked for a promotion.
@@ -186,7 +195,8 @@ class Register:
             PromotionUnknownError: There is no such promotion.
             RolloutStateError: It stands elsewhere.
             LogNotConfiguredError: The log that holds its records is not one of this gate.
-            LogInconsistentError: An approval is not as the log recorded it.
+            LogInconsistentError: It, or an approval, is not as the log recorded it.
+            MovedError: Somebody moved it just now.
             AuditError: Its expiry could not be recorded.
             StorageError: The database failed.
         """
@@ -200,7 +210,9 @@ class Register:
         if promotion.state not in wanted:
             names = " or ".join(state.value for state in wanted)
             raise RolloutStateError(f"want a promotion that is {names}, got one that is {promotion.state.value}")
-        for approval in approvals:  # after the state: of a closed promotion they may have been pruned
+        # After the state: of a closed promotion the records may have been pruned.
+        check_recorded(self._database, self._logs, promotion)
+        for approval in approvals:
             # A row counts only if the log has the same word: whoever can write the table cannot write the log.
             if self._body(promotion.log, approval.id, APPROVAL) != approval_document(approval):
                 raise LogInconsistentError(f"want each approval as the log recorded it; approval {approval.id} differs")
@@ -246,7 +258,9 @@ class Register:
                 ):
                     raise MovedError
                 occasion = Occasion(actor=actor_of(requester), model=promotion.request.model, now=now, trace=trace)
-                return Outcome(value=None, events=(make_event(WITHDRAWAL, new_id(now), occasion, document, *kept),))
+                return Outcome(
+                    value=None, events=(make_event(WITHDRAWAL, next_id(promotion), occasion, document, *kept),)
+                )
 
             receipt = self._logs.named(promotion.log).transact(work).receipts[0]
             return WithdrawalAnswer(
@@ -280,7 +294,10 @@ class Register:
                 rollout_store.end_rollout(connection, row["id"])
                 document = {"schema_version": 1, "promotion_id": row["id"], "expired_at": format_timestamp(now)}
                 occasion = Occasion(actor=SYSTEM, model=row["model"], now=now, trace=None)
-                events.append(make_event(EXPIRY, new_id(now), occasion, document))
+                # Not compared with the log first: this only takes away.
+                events.append(
+                    make_event(EXPIRY, next_id(promotion_from_row(row, row["created_ns"])), occasion, document)
+                )
             if not events:
                 raise MovedError  # another process closed them first
             return Outcome(value=None, events=tuple(events))
@@ -324,6 +341,25 @@ def settle(attempt: Callable[[], T]) -> T:
         except MovedError:
             continue
     raise ContendedError("others changed the promotion at the same moment, again and again; try again")
+
+
+def check_recorded(database: Engine, logs: Logs, promotion: Promotion) -> Mapping[str, Any]:
+    """Make sure that a promotion, as it was read, is as the log has it; return its newest decision's document.
+
+    Raises:
+        LogNotConfiguredError: The log that holds its records is not one of this gate.
+        LogInconsistentError: It is not.
+        MovedError: Somebody moved it between reading it and looking into the log.
+        StorageError: The database cannot be read.
+    """
+    try:
+        return check_row(logs.named(promotion.log), promotion)
+    except LogInconsistentError:
+        with read_transaction(database) as connection:
+            now = _read_row(connection, promotion.id)
+        if now["row_version"] != promotion.row_version:
+            raise MovedError from None
+        raise
 
 
 def now_us(clock: Clock) -> EpochNs:

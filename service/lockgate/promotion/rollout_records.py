@@ -18,6 +18,7 @@ from lockgate.promotion.events import (
     make_event,
 )
 from lockgate.promotion.intervals import LiveInterval
+from lockgate.promotion.log_words import next_id
 from lockgate.promotion.pointers import Pointer
 from lockgate.promotion.types import Promotion
 
@@ -66,7 +67,7 @@ def pointer_event(  # noqa: PLR0913 - each argument is one fact
         "told_by": told_by,
         "moved_at": format_timestamp(occasion.now),
     }
-    return make_event(POINTER, new_id(occasion.now), occasion, body)
+    return make_event(POINTER, next_id(promotion), occasion, body)
 
 
 def step_event(occasion: Occasion, promotion: Promotion, *, step: int, percent: int) -> Event:
@@ -93,7 +94,7 @@ def failure_event(occasion: Occasion, promotion: Promotion, *, code: str, detail
         "detail": detail[:DETAIL_CHARS_MAX],
         "failed_at": format_timestamp(occasion.now),
     }
-    return make_event(ROLLOUT_FAILURE, new_id(occasion.now), occasion, body)
+    return make_event(ROLLOUT_FAILURE, next_id(promotion), occasion, body)
 
 
 def confirmation_event(occasion: Occasion, promotion: Promotion, interval: LiveInterval, permit_id: str) -> Event:
@@ -122,7 +123,7 @@ def supersession_event(occasion: Occasion, promotion: Promotion, superseded_by: 
         "superseded_by": superseded_by,
         "superseded_at": format_timestamp(occasion.now),
     }
-    return make_event(SUPERSESSION, new_id(occasion.now), occasion, body)
+    return make_event(SUPERSESSION, next_id(promotion), occasion, body)
 
 
 def live_event(occasion: Occasion, interval: LiveInterval) -> Event:

@@ -11,8 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
-from lockgate.clock import Clock, EpochNs, is_expired, parse_timestamp
-from lockgate.ids import new_id
+from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey, PermitKeyMissingError
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.deciding import Decider, Following
@@ -26,6 +25,7 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.events import Occasion
 from lockgate.promotion.holds import place_hold
+from lockgate.promotion.log_words import next_permit_id, permit_end
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.pointers import PULL, Pointers
 from lockgate.promotion.register import MovedError, Register, now_us, promotion_from_row, settle
@@ -176,7 +176,7 @@ class Rollouts:
         environment = request.transition.to_environment
         pointer = self._pointers.find(request.model, environment)
         return Permit(
-            id=new_id(now),
+            id=next_permit_id(promotion),
             issuer=self._logs.named(promotion.log).origin,
             audience=pointer.registry if pointer.alias else target,
             issued=now,
@@ -224,16 +224,14 @@ class Rollouts:
         if rival.log == promotion.log:  # all records of one transaction go to one log
             if request.transition.kind == "rollback":
                 return _Rival(promotion=rival, rollout=other, code=ROLLED_BACK)
-            lapsed = is_expired(self._permit_end(rival, other), now)
-            if rival.state is PromotionState.PERMITTED and lapsed:
+            if rival.state is PromotionState.PERMITTED and is_expired(self._permit_end(rival, other), now):
                 return _Rival(promotion=rival, rollout=other, code=PermitExpiredError.code)
         raise RolloutUnderWayError(
             f"want no other rollout of the model into the environment, got promotion {rival.id}, {rival.state.value}"
         )
 
     def _permit_end(self, promotion: Promotion, rollout: Rollout) -> EpochNs:
-        # From the log: whoever can write the table cannot write the log.
-        return parse_timestamp(self._logs.body(promotion.log, rollout.permit_id)["expires_at"])
+        return permit_end(self._logs.named(promotion.log), promotion, rollout.permit_id)
 
     # --- reports --------------------------------------------------------------------------------------------------
 

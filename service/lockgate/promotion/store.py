@@ -159,18 +159,18 @@ def waiting_promotions(connection: Connection, now: EpochNs) -> tuple[WaitingPro
     )
 
 
-def was_allowed(connection: Connection, promotion: Promotion) -> bool:
-    """Tell whether another promotion of this very artifact, as this version, was allowed into the target environment.
+def list_arrivals(connection: Connection, promotion: Promotion, limit: int) -> list[RowMapping]:
+    """Return the rows of other promotions of this very artifact, as this version, into the target; newest first.
 
-    Not one that was denied when it was decided anew, or could not be carried out.
+    Of those that were allowed: not one that was denied when it was decided anew, or could not be carried out.
     """
     columns = promotion_table.c
-    statement = select(columns.id).where(
+    statement = select(promotion_table).where(
         _same_arrival(promotion),
         columns.allowed_ns.is_not(None),
         columns.state.in_(_STILL_ALLOWED),
     )
-    return connection.execute(statement.limit(1)).first() is not None
+    return list(connection.execute(statement.order_by(columns.number.desc()).limit(limit)).mappings())
 
 
 def _same_arrival(promotion: Promotion) -> ColumnElement[bool]:
