@@ -20,8 +20,10 @@ from lockgate.promotion.errors import (
     RolloutUnderWayError,
 )
 from lockgate.promotion.states import EDGES, EdgeUnknownError, check_edge
+from lockgate.promotion.store import move_promotion
 from lockgate.promotion.types import PromotionState
 from lockgate.schemas import SchemaError
+from lockgate.storage import write_transaction
 from support.gates import DAY_NS, compile_config, make_gate, policy_config
 from support.promotions import SwitchedEngine, freeze, in_parallel
 from support.rollouts import DEPLOYER, Deployer, claims_of, digest_of, kinds_of
@@ -140,10 +142,24 @@ def test_an_approval_that_ran_out_must_be_given_again(deployer: Deployer) -> Non
     deployer.gate.clock.advance(4 * DAY_NS)
     answer = deployer.permit(promotion_id)
     state = deployer.state(promotion_id)
+    assert deployer.gate.records("gate.permit") == []
     deployer.approve(deployer.gate.call("GET", f"/v1/promotions/{promotion_id}", "rita").json)
 
     assert (answer.permit, answer.outcome.decision.verdict, state) == ("", Verdict.PENDING, "pending")
     assert deployer.permit(promotion_id).permit != ""
+
+
+def test_what_is_pending_again_is_under_way_no_more(deployer: Deployer) -> None:
+    """A permitted promotion whose approvals ended lets another one go first."""
+    promotion_id = deployer.allow("1")
+    deployer.permit(promotion_id)
+    deployer.gate.clock.advance(4 * DAY_NS)
+    deployer.permit(promotion_id)
+    other = deployer.allow("2")
+
+    assert deployer.state(promotion_id) == "pending"
+    assert deployer.permit(other).permit != ""
+    assert deployer.gate.records("gate.rollout_failure") == []
 
 
 def test_an_engine_that_is_down_gives_no_permit(tmp_path: Path, engine: WasmEngine) -> None:
@@ -209,6 +225,7 @@ def test_one_rollout_at_a_time(deployer: Deployer) -> None:
     """While one is under way another promotion waits; when that one failed it may go."""
     first, second = deployer.allow("1"), deployer.allow("2")
     deployer.execute(first)
+    deployer.gate.clock.advance(61 * NS_PER_S)  # its permit ended; but it was used
 
     assert code_of(RolloutUnderWayError, deployer.permit, second) == "rollout.under_way"
     deployer.report(first, status="failed", code="kserve.unready", detail="no pod became ready")
@@ -353,3 +370,22 @@ def test_the_table_has_no_way_out_of_what_is_final() -> None:
                 assert code_of(EdgeUnknownError, check_edge, before, after) == "internal.state_edge"
     final = {state.value for state, after in EDGES.items() if not after}
     assert final == {"confirmed", "failed", "superseded", "denied", "rejected", "withdrawn", "expired"}
+
+
+def test_the_database_takes_no_way_that_is_not_in_the_table(deployer: Deployer) -> None:
+    """Whatever calls for it, what is confirmed stays confirmed."""
+    promotion_id = deployer.deploy("1")
+    promotion = deployer.gate.services.register.get(promotion_id).promotion
+    with write_transaction(deployer.gate.database) as connection:
+        code = code_of(
+            EdgeUnknownError,
+            move_promotion,
+            connection,
+            promotion_id,
+            row_version=promotion.row_version,
+            before=PromotionState.CONFIRMED,
+            after=PromotionState.ALLOWED,
+            decision_id=promotion.decision_id,
+        )
+
+    assert (code, deployer.state(promotion_id)) == ("internal.state_edge", "confirmed")
