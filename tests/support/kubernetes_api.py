@@ -19,7 +19,7 @@ TOKEN: Final = "a-service-account-token"
 _BODY_BYTES_MAX: Final = 65_536
 
 
-@dataclass(slots=True)
+@dataclass
 class FakeKubernetes:
     """The service as the server holds it.
 

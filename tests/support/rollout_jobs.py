@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+
 from lockgate.background import build_executors
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import parse_rollouts
 from lockgate.delivery.rollouts import RolloutJob
 from lockgate.promotion.pointers import Pointers
+from lockgate.storage.tables import rollout as rollout_table
 from support.gates import GateUnderTest
 from support.rollouts import Deployer
 
@@ -43,6 +46,12 @@ class RolloutStand:
         found = self.gate.services.registries[registry].find_model(model)
         assert found is not None
         return next((pointer.value for pointer in found.pointers if pointer.name == alias), "")
+
+    def code(self, promotion_id: str) -> str:
+        """Return why the last attempt to carry a promotion out failed."""
+        with self.gate.database.connect() as connection:
+            statement = select(rollout_table.c.code).where(rollout_table.c.promotion_id == promotion_id)
+            return str(connection.execute(statement).scalar_one())
 
     def failure(self) -> str:
         """Return the code of the newest rollout that failed."""

@@ -212,9 +212,10 @@ class RolloutJob:
         """Have the next share of traffic decided, and give the order for it."""
         percent = next(step for step in self._settings[task.target].steps if step > task.percent)
         answer = self._report(promotion.id, status="step", percent=percent)
-        if answer.outcome.decision.verdict is not Verdict.ALLOW:
-            self._settle(promotion.id, wait_s=self._interval_s(task.target))
-            return  # denied: its share is taken back in the next run; pending: it keeps what it has
+        verdict = answer.outcome.decision.verdict
+        if verdict is not Verdict.ALLOW:  # denied: its share is taken back in the next run; pending: it keeps its share
+            self._settle(promotion.id, wait_s=0 if verdict is Verdict.DENY else self._interval_s(task.target))
+            return
         self._executors[task.target].apply(self._order(promotion, percent))
         self._settle(promotion.id, wait_s=self._interval_s(task.target))
 
@@ -246,6 +247,7 @@ class RolloutJob:
         detail = str(exc)[:DETAIL_CHARS_MAX]
         try:
             self._report(promotion_id, status="failed", code=exc.code, detail=detail)
+            self._settle(promotion_id, code=exc.code)  # due at once: what share it has is taken back
         except LockgateError as failed:
             self._tell("rollout_failure_not_recorded", promotion_id, failed)
 
