@@ -17,6 +17,7 @@ from lockgate.promotion.holds import is_held
 from lockgate.promotion.lineage import find_snapshot
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.logs import Logs
+from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import check_recorded, promotion_from_row
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
@@ -49,6 +50,7 @@ class CaseReader:
         request = promotion.request
         lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
         allowed_in_target = self._was_allowed(promotion)
+        recorded = find_recorded(self._logs, request.model, request.transition.to_environment)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
             if dry_run:
@@ -59,7 +61,7 @@ class CaseReader:
                 bundles=received.bundles,
                 approvals=(),
                 allowed_in_target=allowed_in_target,
-                held=is_held(connection, request.model, request.transition.to_environment),
+                held=recorded is not None or is_held(connection, request.model, request.transition.to_environment),
                 lineage=lineage,
                 now=now,
                 dry_run=dry_run,
@@ -87,6 +89,8 @@ class CaseReader:
         }
         lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
         allowed_in_target = self._was_allowed(promotion)
+        model, environment = promotion.request.model, promotion.request.transition.to_environment
+        recorded = find_recorded(self._logs, model, environment)
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
@@ -94,7 +98,7 @@ class CaseReader:
                 bundles=bundles,
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
                 allowed_in_target=allowed_in_target,
-                held=is_held(connection, promotion.request.model, promotion.request.transition.to_environment),
+                held=recorded is not None or is_held(connection, model, environment),
                 lineage=lineage,
                 now=now,
                 dry_run=False,
@@ -142,7 +146,7 @@ class CaseReader:
 def has_moved(connection: Connection, case: Case) -> bool:
     """Tell whether, since it was gathered, anybody in the case lost or gained a role or an identity, or a hold came."""
     request = case.promotion.request
-    if is_held(connection, request.model, request.transition.to_environment) != case.held:
+    if is_held(connection, request.model, request.transition.to_environment) and not case.held:
         return True
     people = (case.requester, *(approver for _, approver in case.approvals))
     return any(_as_now(connection, person.subject) != person for person in people)
