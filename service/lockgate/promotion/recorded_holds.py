@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lockgate.audit import AuditLog, RecordFilter
+from lockgate.audit import AuditLog
+from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.config import MAIN_LOG
 from lockgate.promotion.events import HOLD
