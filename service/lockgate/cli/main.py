@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "demo": "demo:demo",
     "doctor": "doctor:doctor",
     "events": "events:events",
+    "finding": "findings:finding",
     "hold": "rollouts:hold",
     "init": "operations:init",
     "lineage": "lineage:lineage",

@@ -1,6 +1,7 @@
 """Findings: opened, changed and answered by the reconciler, closed by people; each with its record."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -56,6 +57,15 @@ class Findings:
         """
         with read_transaction(self._database) as connection:
             return tuple(store.list_open(connection))
+
+    def looked_at(self) -> Mapping[str, EpochNs]:
+        """Return when each registry was looked at last, whole; those that never were are not in it.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._database) as connection:
+            return store.read_marks(connection, store.LOOKED)
 
     def open(self, difference: Difference, response: Response, *, permit_id: str = "") -> str:
         """Open a finding, and hold what it is about where it is answered so.

@@ -26,7 +26,6 @@ PAGE_MODELS: Final = 1000  # MLflow's own bound
 MODELS_MAX: Final = 200_000  # of one registry; beyond it nothing can be said of those that were not shown
 SUSPECTS_MAX: Final = 500  # asked for one by one in a look; the others wait for the next
 OPENED_MAX: Final = 100  # in one look: an alias that is configured anew makes no storm of records
-LOOKED: Final = "reconciled"  # in `seen_message`: when a registry was looked at last, whole
 HINT_AGE_NS: Final = 2 * 3600 * NS_PER_S  # twice what MLflow's own retries and a replay need
 _LOOK_KINDS: Final = frozenset(FindingKind) - {FindingKind.ARTIFACT_DRIFTED}
 
@@ -103,7 +102,9 @@ class ReconcileJob:
         """
         began = self._clock.now_ns()
         try:
-            suspects = self._find_suspects(name)
+            # Those of which nothing is open come first, so that a long list comes to its end over several looks.
+            open_there = {finding.difference.registry_model for finding in self._findings.open_ones()}
+            suspects = sorted(self._find_suspects(name), key=open_there.__contains__)
             differences = self._confirm(name, suspects[:SUSPECTS_MAX])
         except RegistryError as exc:
             log_lines.warning("registry_unreachable", registry=name, code=exc.code, detail=str(exc)[:300])
@@ -126,7 +127,7 @@ class ReconcileJob:
         if not (is_whole and is_settled):
             log_lines.warning("reconcile_goes_on", registry=name, suspects=len(suspects))
         with write_transaction(self._database) as connection:
-            store.mark(connection, LOOKED, name, began)
+            store.mark(connection, store.LOOKED, name, began)
             store.forget_marks(connection, hint_source(name), before=EpochNs(began - HINT_AGE_NS))
         return is_whole and is_settled
 

@@ -14,6 +14,7 @@ from lockgate.storage.tables import finding as finding_table
 from lockgate.storage.tables import seen_message
 
 OPEN_MAX: Final = 20_000  # read at once; who has more open ones has switched the gate off
+LOOKED: Final = "reconciled"  # among the sources of `seen_message`: when a registry was looked at last, whole
 _IN_COLUMNS: Final = frozenset({"kind", "model", "environment"})
 
 

@@ -6,7 +6,7 @@ of its own, at most one at a time. Whoever scrapes waits a little for it; what i
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ from lockgate.delivery.types import Backlog
 from lockgate.errors import LockgateError
 from lockgate.promotion import WaitingPromotions
 from lockgate.readiness import ReadinessCheck
+from lockgate.reconciling.types import Finding
+from lockgate.web.gauges_findings import finding_metrics
 
 FRESH_S: Final = 5.0  # several scrapers, or one that is impatient, cost one look in this time
 WAIT_S_MAX: Final = 4.0  # of a scrape for the look; Prometheus gives up after ten seconds unless told otherwise
@@ -46,6 +48,8 @@ class _Stored:
     waiting: tuple[WaitingPromotions, ...]
     endings: tuple[_Ending, ...]
     backlogs: tuple[Backlog, ...]
+    findings: tuple[Finding, ...]
+    looked_at: Mapping[str, EpochNs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,7 @@ class Gauges:
             yield from self._waiting(stored, seen.now)
             yield from _endings(stored)
             yield from _deliveries(stored, seen.now)
+            yield from finding_metrics(stored.findings, stored.looked_at, self._services.registries, seen.now)
 
     def _latest(self) -> _Seen | None:
         with self._lock:
@@ -136,6 +141,8 @@ class Gauges:
             waiting=self._services.register.waiting(),
             endings=tuple(endings),
             backlogs=self._services.deliveries.backlogs(),
+            findings=self._services.findings.open_ones(),
+            looked_at=self._services.findings.looked_at(),
         )
 
     def _build_info(self) -> Metric:
