@@ -37,7 +37,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, engine: WasmEngine) -> Mappi
     labels = {**labels_by_name(scrape(limited).text), **labels_by_name(scrape(gate).text)}
     issuers = {"lockgate_issuer_keys_age_seconds": {"issuer"}}  # seen with issuers: tests/web/test_observation.py
     # Seen where somebody was not told yet: tests/web/test_events.py.
-    late = {"lockgate_delivery_oldest_seconds": {"subscriber"}}
+    late = {"lockgate_delivery_oldest_seconds": {"subscriber"}, "lockgate_reconcile_age_seconds": {"registry"}}
     # Seen where promotions are carried out: tests/web/test_rollouts.py.
     rollouts = {"lockgate_rollouts_total": {"to_env", "outcome"}, "lockgate_rollback_seconds": {"to_env"}}
     return {

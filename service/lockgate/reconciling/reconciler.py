@@ -105,7 +105,7 @@ class ReconcileJob:
             # Those of which nothing is open come first, so that a long list comes to its end over several looks.
             open_there = {finding.difference.registry_model for finding in self._findings.open_ones()}
             suspects = sorted(self._find_suspects(name), key=open_there.__contains__)
-            differences = self._confirm(name, suspects[:SUSPECTS_MAX])
+            differences = self._confirm(name, suspects[:SUSPECTS_MAX]) if suspects else []
         except RegistryError as exc:
             log_lines.warning("registry_unreachable", registry=name, code=exc.code, detail=str(exc)[:300])
             return False
