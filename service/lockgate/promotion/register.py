@@ -141,7 +141,7 @@ class Register:
             with _unrecorded():
                 self._expire_due(log, now)
         with read_transaction(self._database) as connection:
-            rows = store.list_promotion_rows(connection, wanted)
+            rows = store.list_promotion_rows(connection, wanted, now)
         return tuple((row["number"], promotion_from_row(row, now)) for row in rows)
 
     def waiting(self) -> tuple[WaitingPromotions, ...]:

@@ -110,11 +110,13 @@ def read_promotion_row(connection: Connection, promotion_id: str) -> RowMapping 
     return connection.execute(statement).mappings().first()
 
 
-def list_promotion_rows(connection: Connection, wanted: PromotionFilter) -> list[RowMapping]:
-    """Return a page of rows, newest first."""
+def list_promotion_rows(connection: Connection, wanted: PromotionFilter, now: EpochNs) -> list[RowMapping]:
+    """Return a page of rows, newest first; what ran out by now is expired, whether or not that is recorded."""
     statement = select(promotion_table).order_by(promotion_table.c.number.desc()).limit(wanted.limit)
     if wanted.state:
-        statement = statement.where(promotion_table.c.state == wanted.state)
+        in_state = promotion_table.c.state == wanted.state
+        is_expired = wanted.state == PromotionState.EXPIRED
+        statement = statement.where(in_state | _is_due(now) if is_expired else in_state & ~_is_due(now))
     if wanted.model:
         statement = statement.where(promotion_table.c.model == wanted.model)
     if wanted.version:

@@ -21,6 +21,10 @@ from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
 _STATE: Final = re.compile("|".join(PromotionState), re.ASCII)
+# What was decided stands no more: an allow that ran out must not read as an allow. The command line has the same four.
+_OVER: Final = frozenset(
+    {PromotionState.WITHDRAWN, PromotionState.EXPIRED, PromotionState.FAILED, PromotionState.SUPERSEDED}
+)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _ID: Final = "/v1/promotions/<uuid:promotion_id>"
@@ -33,7 +37,8 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
 
     def answered(answer: PromotionAnswer, schema: str, document: dict[str, object], status: int) -> Response:
         response = json_response(schema, document, status=status)
-        response.headers["Lockgate-Verdict"] = answer.decision.verdict.value
+        if answer.promotion.state not in _OVER:
+            response.headers["Lockgate-Verdict"] = answer.decision.verdict.value
         return response
 
     @blueprint.post("/v1/promotions")
