@@ -8,7 +8,7 @@ import pytest
 from lockgate.delivery.executors.errors import ExecutorRefusedError, ExecutorUnavailableError
 from lockgate.delivery.executors.mlflow_alias import MLflowAliasExecutor
 from lockgate.delivery.executors.port import Applied, Order, Seen
-from lockgate.delivery.rollouts import ATTEMPTS_MAX, CLAIM_S, RETRY_WAITS_S, UNDECIDED_S
+from lockgate.delivery.rollouts import ATTEMPTS_MAX, CLAIM_S, LOOK_S, RETRY_WAITS_S, UNDECIDED_S
 from lockgate.errors import LockgateError
 from lockgate.policy import PolicyEngine
 from support.gates import make_gate
@@ -212,6 +212,23 @@ def test_the_newest_is_carried_out_and_supersedes(stand: RolloutStand) -> None:
 
     assert [stand.people.state(one) for one in (older, newer)] == ["superseded", "confirmed"]
     assert stand.pointer() == "2.0.0"
+
+
+def test_an_older_rollback_does_not_take_the_place_of_a_newer_one(stand: RolloutStand) -> None:
+    """While the newer one is carried out the older one waits; once it is confirmed, the older one is superseded."""
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        stand.people.deploy(version)
+    older, newer = stand.people.roll_back(version="1.0.0"), stand.people.roll_back(version="2.0.0")
+    staged = Staged(ready=False)
+    job = rollout_stand(stand.gate, executors={"champion": staged})
+    job.run()
+    job.run(after_s=LOOK_S)
+    meanwhile = [job.people.state(one) for one in (older, newer)]
+    staged.ready = True
+    job.run(after_s=LOOK_S)
+
+    assert meanwhile == ["allowed", "executing"]
+    assert [job.people.state(one) for one in (older, newer)] == ["superseded", "confirmed"]
 
 
 def test_two_processes_do_no_harm(stand: RolloutStand) -> None:

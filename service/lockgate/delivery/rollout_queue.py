@@ -46,11 +46,20 @@ def list_waiting(
 ) -> tuple[Waiting, ...]:
     """Return what may be begun, newest first: an older one is superseded by it.
 
-    Without those whose model has a rollout under way into the environment, but with rollbacks, which take its place.
+    Without those whose model has a rollout under way into the environment; but a rollback takes the place of what was
+    asked for before it.
     """
     columns, others = promotion_table.c, rollout_table.c
-    taken = select(others.promotion_id).where(
-        others.model == columns.model, others.environment == columns.to_environment, others.under_way == 1
+    first = promotion_table.alias("first")
+    taken = (
+        select(others.promotion_id)
+        .join(first, first.c.id == others.promotion_id)
+        .where(
+            others.model == columns.model,
+            others.environment == columns.to_environment,
+            others.under_way == 1,
+            or_(columns.kind != "rollback", first.c.number > columns.number),
+        )
     )
     statement = (
         select(columns.id, columns.model, columns.to_environment)
@@ -58,7 +67,7 @@ def list_waiting(
             columns.state == PromotionState.ALLOWED.value,
             columns.to_environment.in_(environments),
             columns.expires_ns > now,
-            or_(columns.kind == "rollback", ~taken.exists()),
+            ~taken.exists(),
         )
         .order_by(columns.number.desc())
         .limit(limit)

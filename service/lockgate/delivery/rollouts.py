@@ -106,27 +106,32 @@ class RolloutJob:
         for task in due:
             self._go_on(task)
         self._undecided = {one.promotion_id: self._undecided.get(one.promotion_id, 0) for one in waiting}
+        begun: set[tuple[str, str]] = set()
         for one in waiting:
-            self._begin(one)
+            place = (one.model, one.environment)
+            if place not in begun and self._begin(one):  # else an older rollback would take the place of a newer one
+                begun.add(place)
         return POLL_S
 
     # --- the first step -------------------------------------------------------------------------------------------
 
-    def _begin(self, waiting: Waiting) -> None:
+    def _begin(self, waiting: Waiting) -> bool:
+        """Carry a promotion out, as far as that goes now; tell whether it was given a permit."""
         rollout = find_rollout(self._rollouts, waiting.model, waiting.environment)
         if rollout is None or self._undecided[waiting.promotion_id] > self._clock.now_ns():
-            return
+            return False
         try:
             answer = self._ask_permit(waiting.promotion_id, rollout.name)
         except (RolloutUnderWayError, RolloutStateError):
-            return  # another one was begun meanwhile, or took its place
+            return False  # another one was begun meanwhile, or took its place
         except LockgateError as exc:
             self._undecided[waiting.promotion_id] = self._clock.now_ns() + UNDECIDED_S * NS_PER_S
             self._tell("rollout_undecided", waiting.promotion_id, exc)
-            return
+            return False
         task = self._read(waiting.promotion_id)
         if answer.permit and task is not None and (claimed := self._claim(task)) is not None:
             self._apply(claimed, answer)
+        return bool(answer.permit)
 
     def _go_on(self, task: Task) -> None:
         claimed = self._claim(task)
