@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from lockgate.audit import LogInconsistentError
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.errors import LockgateError
 from lockgate.ids import new_id
 from lockgate.policy.wasm import WasmEngine
+from lockgate.storage.tables import hold as hold_table
 from lockgate.storage.tables import promotion as promotion_table
 from lockgate.storage.tables import rollout as rollout_table
 from support.gates import ROLLBACK, GateUnderTest, make_gate
 from support.promotions import verdict_of, violated
-from support.rollouts import Deployer, claims_of, kinds_of
+from support.rollouts import MODEL, PERSON, PRODUCTION, Deployer, claims_of, kinds_of
 
 INCONSISTENT = (503, "audit.log_inconsistent")
 
@@ -264,3 +265,48 @@ def _use(deployer: Deployer, promotion_id: str, permit_id: str) -> None:
 
 def _look(gate: GateUnderTest, promotion_id: str) -> None:
     gate.services.register.get(promotion_id)
+
+
+def lift_in_row(gate: GateUnderTest) -> None:
+    """End every hold, in the table alone."""
+    with gate.database.begin() as connection:
+        connection.execute(update(hold_table).values(lifted_ns=gate.clock.now))
+
+
+def test_a_hold_ends_by_a_record_and_not_by_a_row(deployer: Deployer) -> None:
+    """A hold that the table calls lifted, or does not know, holds all the same, until a person lifts it."""
+    gate = deployer.gate
+    deployer.deploy("1")
+    deployer.deploy("2")
+    deployer.permit(deployer.roll_back())
+    lift_in_row(gate)
+    lifted = deployer.ask("3")
+    with gate.database.begin() as connection:
+        connection.execute(delete(hold_table))
+    deleted = deployer.ask("4")
+    _lift(gate)
+
+    assert "LG-041" in violated(lifted)
+    assert "LG-041" in violated(deleted)
+    assert verdict_of(deployer.ask("5")) == "pending"
+
+
+def test_a_hold_in_the_table_alone_keeps_no_record_from_the_log(deployer: Deployer) -> None:
+    """Where a row is put there before a rollback, and taken away after, the rollback's hold is in the log."""
+    gate = deployer.gate
+    deployer.deploy("1")
+    deployer.deploy("2")
+    rollback = deployer.roll_back()
+    forged = {"model": MODEL, "environment": PRODUCTION, "promotion_id": rollback, "placed_ns": gate.clock.now}
+    with gate.database.begin() as connection:
+        connection.execute(insert(hold_table).values(**forged))
+    deployer.permit(rollback)
+    lift_in_row(gate)
+
+    assert [record["body"]["change"] for record in gate.records("gate.hold")] == ["placed"]
+    assert "LG-041" in violated(deployer.ask("3"))
+
+
+def _lift(gate: GateUnderTest) -> None:
+    body = canonicalize({"schema_version": 1})
+    gate.services.lifecycle.holds.lift(PERSON, MODEL, PRODUCTION, body, trace="0" * 36)

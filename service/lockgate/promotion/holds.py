@@ -1,8 +1,9 @@
 """Holds: what was rolled back is not promoted again by automation, until a person lifts the hold."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, select
 
@@ -13,6 +14,7 @@ from lockgate.ids import new_id
 from lockgate.promotion.errors import HoldUnknownError
 from lockgate.promotion.events import HOLD, Occasion, make_event
 from lockgate.promotion.logs import Logs
+from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import now_us
 from lockgate.promotion.rollout_parsing import parse_hold_lift_request
 from lockgate.promotion.types import Promotion
@@ -82,11 +84,14 @@ class Holds:
         said = commit("reason", reason, self._draw) if reason else None  # a person's words, so they can be erased
         now = now_us(self._clock)
         occasion = Occasion(actor=actor, model=model, now=now, trace=trace)
+        recorded = find_recorded(self._logs, model, environment)
         columns = hold_table.c
         in_force = (columns.model == model) & (columns.environment == environment) & columns.lifted_ns.is_(None)
 
         def work(connection: Connection) -> Outcome[None]:
             promotion_id = connection.scalars(select(columns.promotion_id).where(in_force)).first()
+            if promotion_id is None and recorded is not None:
+                promotion_id = recorded["promotion_id"]
             if promotion_id is None:
                 raise HoldUnknownError("want a hold that is in force; there is none on this model in this environment")
             connection.execute(hold_table.update().where(in_force).values(lifted_ns=now))
@@ -104,36 +109,46 @@ class Holds:
 
 
 def is_held(connection: Connection, model: str, environment: str) -> bool:
-    """Tell whether a hold on a model in an environment is in force."""
+    """Tell whether a hold on a model in an environment is in force, as its row says; see also `find_recorded`."""
+    return held_by(connection, model, environment) is not None
+
+
+def held_by(connection: Connection, model: str, environment: str) -> str | None:
+    """Return the rollback that placed the hold in force; "" where a finding did, None where there is no hold."""
     columns = hold_table.c
-    statement = select(columns.model).where(
+    statement = select(columns.promotion_id).where(
         columns.model == model, columns.environment == environment, columns.lifted_ns.is_(None)
     )
-    return connection.execute(statement).first() is not None
+    return connection.scalars(statement).first()
 
 
-def place_hold(connection: Connection, occasion: Occasion, rollback: Promotion) -> tuple[Event, ...]:
-    """Hold what a rollback moves away from; return what the log says of it: nothing where it is held already."""
+def place_hold(
+    connection: Connection, occasion: Occasion, rollback: Promotion, recorded: Mapping[str, Any] | None
+) -> tuple[Event, ...]:
+    """Hold what a rollback moves away from; return what the log says of it: nothing where a rollback holds it already.
+
+    A hold that a finding placed becomes the rollback's: from now on what was found has been answered.
+    """
     environment = rollback.request.transition.to_environment
-    if not _place(connection, occasion, environment, rollback.id):
+    in_log = recorded is not None and recorded["promotion_id"]  # a row alone could be taken away again
+    if held_by(connection, occasion.model, environment) and in_log:
         return ()
+    _place(connection, occasion, environment, rollback.id)
     return (_hold_event(occasion, "placed", environment, rollback.id, ""),)
 
 
 def freeze(connection: Connection, occasion: Occasion, environment: str, finding_id: str) -> tuple[Event, ...]:
     """Hold the model because of a finding; return what the log says of it: nothing where it is held already."""
-    if not _place(connection, occasion, environment, ""):
+    if is_held(connection, occasion.model, environment):
         return ()
+    _place(connection, occasion, environment, "")
     event = _hold_event(occasion, "placed", environment, "", "")
     return (replace(event, body={**event.body, "finding_id": finding_id}),)
 
 
-def _place(connection: Connection, occasion: Occasion, environment: str, promotion_id: str) -> bool:
-    if is_held(connection, occasion.model, environment):
-        return False
+def _place(connection: Connection, occasion: Occasion, environment: str, promotion_id: str) -> None:
     changes = {"promotion_id": promotion_id, "placed_ns": occasion.now, "lifted_ns": None}
     upsert(connection, hold_table, {"model": occasion.model, "environment": environment, **changes}, changes)
-    return True
 
 
 def _hold_event(

@@ -28,6 +28,7 @@ from lockgate.promotion.holds import place_hold
 from lockgate.promotion.log_words import next_permit_id, permit_end
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.pointers import PULL, Pointers
+from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import MovedError, Register, now_us, promotion_from_row, settle
 from lockgate.promotion.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
 from lockgate.promotion.rollout_records import failure_event, permit_event, pointer_event, step_event
@@ -194,15 +195,18 @@ class Rollouts:
         self, permit: Permit, target: str, rival: _Rival | None, occasion: Occasion
     ) -> Callable[[Promotion, Decision], Following]:
         def follow(promotion: Promotion, decision: Decision) -> Following:
+            request = promotion.request
+            recorded = find_recorded(self._logs, request.model, request.transition.to_environment)
+
             def work(connection: Connection) -> tuple[Event, ...]:
                 if decision.verdict is not Verdict.ALLOW:
                     rollout_store.end_rollout(connection, promotion.id)
                     return ()
                 events = _make_room(connection, promotion, rival, occasion)
-                rollout_store.put_permitted(connection, permit, promotion.request.model, target)
+                rollout_store.put_permitted(connection, permit, request.model, target)
                 events += (permit_event(occasion, promotion, permit),)
-                if promotion.request.transition.kind == "rollback":
-                    events += place_hold(connection, occasion, promotion)
+                if request.transition.kind == "rollback":
+                    events += place_hold(connection, occasion, promotion, recorded)
                 return events
 
             return Following(state=_AFTER_PERMIT[decision.verdict], work=work)
