@@ -1,14 +1,18 @@
 """What answers a finding, and what makes none: over the built-in registry, whose pointers are moved past the gate."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lockgate.clock import NS_PER_S
 from lockgate.policy.wasm import WasmEngine
 from lockgate.reconciling import reconciler
 from lockgate.reconciling.types import FindingKind
 from lockgate.registry import PointerMovedError
+from lockgate.web.app import create_app
+from support.expositions import scrape
 from support.gates import make_gate
 from support.models import register_model, register_version
 from support.reconcilers import WatchedGate, watch, watched_gate
@@ -185,3 +189,18 @@ def test_a_storm_is_taken_down_look_by_look(
     assert watched.kinds() == ["unknown_in_production"]
     watched.looking.look("builtin")
     assert watched.kinds() == ["unknown_in_production"] * 2
+
+
+def test_metrics_say_what_is_open_and_when_was_looked(tmp_path: Path, engine: WasmEngine) -> None:
+    """Open findings by kind and answer, and the age of each registry's last look, which no failed look makes young."""
+    watched = _watched(tmp_path, engine, {"tier": "*", "response": "observe"})
+    _live(watched)
+    _move(watched, "2", "1")
+    before = scrape(watched.gate)
+    watched.looking.look("builtin")
+    watched.gate.clock.advance(90 * NS_PER_S)
+    after = scrape(replace(watched.gate, client=create_app(watched.gate.services).test_client()))
+
+    assert "lockgate_reconcile_age_seconds{" not in before.text
+    assert 'lockgate_reconcile_age_seconds{registry="builtin"} 90.0' in after.text
+    assert 'lockgate_findings{kind="alias_moved_out_of_band",response="observe"} 1.0' in after.text
