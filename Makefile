@@ -10,7 +10,7 @@ DATA_DIR ?= var
 # One lock for every Python that we support, so --universal; no index is named in it, so that any mirror serves.
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help demo serve topology test check lint types imports policies tools verifier vectors lock bench clean
+.PHONY: help demo lab serve topology test check lint types imports policies tools verifier vectors lock bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.lock
 
 demo: $(VENV)/.runtime ## Run the main job on a throw-away gate; ends by itself
 	@$(BIN)/lockgate demo
+
+lab: $(VENV)/.development tools verifier ## Walk a model's life on a throw-away gate and a real MLflow; ends by itself
+	@$(BIN)/python scripts/run-lab
 
 serve: $(VENV)/.runtime ## Serve on 127.0.0.1:8080 with the data in ./var
 	@$(BIN)/lockgate init --data-dir $(DATA_DIR) --origin localhost/lockgate

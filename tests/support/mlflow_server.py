@@ -185,7 +185,7 @@ class MLflowServer:
 
 @contextlib.contextmanager
 def running_mlflow(
-    folder: Path, *, app_name: str | None = None, environ: Mapping[str, str] = {}
+    folder: Path, *, app_name: str | None = None, environ: Mapping[str, str] = {}, port: int = 0
 ) -> Iterator[MLflowServer]:
     """Start MLflow, wait until it answers, and stop it in the end.
 
@@ -193,8 +193,9 @@ def running_mlflow(
         folder: Where it keeps its files; what is there already stays.
         app_name: An entry point of `mlflow.app`, for example `lockgate`, the guard's.
         environ: Further environment variables.
+        port: Where it listens on loopback; 0 = wherever is free.
     """
-    server = MLflowServer(url=f"http://127.0.0.1:{_free_port()}", folder=folder)
+    server = MLflowServer(url=f"http://127.0.0.1:{port or _free_port()}", folder=folder)
     command = [str(_PROGRAMS / "mlflow"), "server", "--host", "127.0.0.1", "--port", server.url.rpartition(":")[2]]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
