@@ -211,6 +211,34 @@ def test_permitted_without_a_permit_is_found_out(deployer: Deployer) -> None:
     assert kinds_of(gate, promotion_id) == before
 
 
+@pytest.mark.parametrize(("is_permitted", "forged"), [(True, "allowed"), (False, "permitted")])
+def test_a_state_without_its_permit_is_found_out(deployer: Deployer, *, is_permitted: bool, forged: str) -> None:
+    """Allowed and permitted are told apart by the permit's record, not by the row."""
+    promotion_id = deployer.allow("1")
+    if is_permitted:
+        deployer.permit(promotion_id)
+    forge(deployer.gate, promotion_id, state=forged)
+
+    assert code_of(deployer.permit, promotion_id) == LogInconsistentError.code
+    assert code_of(_look, deployer.gate, promotion_id) == LogInconsistentError.code
+
+
+def test_a_promotion_of_before_there_were_such_ids_goes_on(
+    gate: GateUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first decision has another kind of id; it can be decided, and what closes it cannot be taken back."""
+    monkeypatch.setattr("lockgate.promotion.gate.first_id", lambda _: new_id(gate.clock.now))
+    asked, other = gate.request(), gate.request()
+    first = gate.approve("leo", "ml-lead", asked)
+    second = gate.approve("maya", "risk", asked)
+    path = f"/v1/promotions/{other['promotion']['id']}"
+    gate.call("POST", f"{path}/withdraw", "rita", {"schema_version": 1})
+    forge(gate, other["promotion"]["id"], state="pending", row_version=1)
+
+    assert (verdict_of(first.json), verdict_of(second.json)) == ("pending", "allow")
+    assert refusal(gate.call("GET", path, "rita")) == INCONSISTENT
+
+
 def test_the_permit_of_another_decision_is_not_the_newest(deployer: Deployer) -> None:
     """A rollout that goes back to a permit of before is found out."""
     gate = deployer.gate
