@@ -15,14 +15,18 @@ from lockgate.alerts import parse_alert_sources
 from lockgate.alerts.payloads import ALERTS_MAX, PAYLOAD_BYTES_MAX, TARGETS_MAX, parse_notification
 from lockgate.alerts.receiving import INCIDENT_NS, SKEW_NS
 from lockgate.alerts.settings import TOKEN_CHARS_MIN
+from lockgate.audit import Outcome
 from lockgate.errors import LockgateError
 from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion.events import Occasion
+from lockgate.promotion.holds import freeze as freeze_model
 from support.alerts import PATH, SOURCE, TOKEN, AlertedGate, alert, automatic_engine, make_alerted_gate, notification
 from support.gates import DAY_NS
 from support.promotions import SwitchedEngine, freeze, in_parallel
 from support.rollouts import MODEL, PERSON, PRODUCTION
 
 HOUR_NS = DAY_NS // 24
+FINDING = "0199c0de-0000-7000-8000-000000000001"
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +125,22 @@ def test_a_hold_ends_the_storm(alerted: AlertedGate) -> None:
     assert alerted.deployer.state(rollback) == "confirmed"
     assert (held["outcome"], held["promotion_id"]) == ("collapsed", rollback)
     assert alerted.rollbacks() == [rollback]
+
+
+def test_what_a_finding_froze_is_rolled_back_on_an_alert(alerted: AlertedGate) -> None:
+    """A finding's hold answers no alert: a rollback is asked for. With its permit the hold becomes the rollback's."""
+    occasion = Occasion(actor=PERSON, model=MODEL, now=alerted.gate.clock.now_ns(), trace=None)
+    alerted.gate.services.log.transact(
+        lambda connection: Outcome(value=None, events=freeze_model(connection, occasion, PRODUCTION, FINDING))
+    )
+    result = outcome(alerted.send(alerted.firing()))
+    alerted.deployer.execute(result["promotion_id"])
+    (hold,) = alerted.gate.services.lifecycle.holds.list()
+    alerted.gate.clock.advance(2 * INCIDENT_NS)
+    storm = outcome(alerted.send(alerted.firing()))
+
+    assert (result["outcome"], storm["outcome"]) == ("requested", "collapsed")
+    assert hold.promotion_id == result["promotion_id"]
 
 
 def test_an_alert_that_goes_on_does_not_roll_back_what_came_after(alerted: AlertedGate) -> None:

@@ -113,8 +113,8 @@ class AlertReceiver:
 
         The steps, for each model and environment that firing alerts are about:
           (1) The source's principal is permitted to ask for rollbacks, now.
-          (2) No rollback is open, no hold is in force, and the newest alert began well after a rollback was last asked
-              for: else it is of the incident that was answered then, however that ended.
+          (2) No rollback is open, no rollback's hold is in force, and the newest alert began well after a rollback was
+              last asked for: else it is of the incident that was answered then, however that ended.
           (3) They began after what runs there began to arrive: else they are about what ran before.
           (4) A rollback is asked for, as anybody would ask. The policy decides.
 

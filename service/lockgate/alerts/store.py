@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from lockgate.clock import EpochNs, is_expired
-from lockgate.promotion.holds import is_held
+from lockgate.promotion.holds import held_by
 from lockgate.promotion.states import EXPIRING, FINAL
 from lockgate.promotion.types import PromotionState
 from lockgate.storage import insert_new
@@ -23,7 +23,7 @@ class Situation:
         open_rollback: The rollback that is not over yet, by id; "" if there is none.
         newest_rollback: The one asked for last, over or not; "" if there never was one.
         asked: When that was.
-        held: Whether a hold is in force.
+        held: Whether a rollback's hold is in force. A finding's is none: it freezes what runs, and answers no alert.
         arrived: When what runs there now began to arrive; None: nothing was ever seen there.
     """
 
@@ -48,7 +48,7 @@ def read_situation(connection: Connection, model: str, environment: str, now: Ep
         open_rollback=newest.id if newest is not None and is_open else "",
         newest_rollback="" if newest is None else newest.id,
         asked=EpochNs(0) if newest is None else newest.created_ns,
-        held=is_held(connection, model, environment),
+        held=bool(held_by(connection, model, environment)),
         arrived=_read_arrival(connection, model, environment),
     )
 
