@@ -15,6 +15,8 @@ EDITOR = """#!/bin/sh
 sed -i '/"role": "risk",/{n;s/"count": 1/"count": 2/}' "$1"
 """
 WAIT = "until grep -q reload_accepted gate.log; do sleep 0.1; done"  # as long as a person takes to type the next line
+KEEP_ID = "exec >&3; ID=$(sed -n 's/^Promotion //p' asked); DIGEST=$(grep -o 'sha256:[0-9a-f]*' asked | head -1)"
+KEEP_PERMIT = "PERMIT=$(sed -n 's/^lockgate: permit \\([0-9a-f-]*\\) .*/\\1/p' permitted)"
 TOUR_S_MAX = 120  # a dozen commands on a busy machine
 
 
@@ -55,3 +57,39 @@ def test_the_security_teams_tour_changes_what_the_gate_asks_for(tmp_path: Path) 
 
     assert re.findall(r"^  risk: .*", done.stdout, flags=re.MULTILINE) == ["  risk: 0 of 1", "  risk: 0 of 2"], done
     assert f"data from {tmp_path / 'policy-config'}" in done.stdout
+
+
+def test_the_deployers_tour_ends_with_what_is_live(tmp_path: Path) -> None:
+    """What CI's tour has allowed is carried out and seen to run; the gate then tells who let it in."""
+    gate = make_served_gate(tmp_path)
+    for person in ("rita", "leo", "maya"):
+        (tmp_path / f"{person}.token").write_text(gate.tokens[person])
+    typed = _commands("Five minutes for CI") + _commands("Five minutes for whoever deploys")
+    typed = re.sub(r"\b(ID|DIGEST|PERMIT)\b", r"$\1", typed)
+    typed = typed.replace("lockgate request", "exec 3>&1 >asked; lockgate request")
+    typed = typed.replace("\nlockgate approve", f"\n{KEEP_ID}\nlockgate approve", 1)
+    typed = typed.replace("> permit.jwt", f"> permit.jwt 2> permitted; {KEEP_PERMIT}")
+    with gate.serving(workers=2):
+        done = subprocess.run(
+            ["/bin/bash", "-c", typed],
+            cwd=tmp_path,
+            env={
+                **gate.stage.environment,
+                "LOCKGATE_URL": gate.url,
+                "LOCKGATE_LOG_KEY": gate.log_key,
+                "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TOUR_S_MAX,
+        )
+
+    words = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    assert [word for word in words if word in {"deploy", "EXECUTING", "CONFIRMED", "LIVE"}] == [
+        "deploy",
+        "EXECUTING",
+        "CONFIRMED",
+        "LIVE",
+    ], done
+    assert "leo (ml-lead), maya (risk)" in done.stdout
