@@ -16,6 +16,8 @@ import orjson
 
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.types import StoredRecord
+from lockgate.ids import is_named_id
+from lockgate.promotion.change_ids import first_id
 
 MEDIA_TYPE: Final = "application/cloudevents+json"
 DATA_SCHEMA: Final = "https://lockgate.dev/schemas/v1/api/event_data.json"
@@ -165,7 +167,9 @@ def _name(kind: str, body: Mapping[str, Any]) -> str | None:
 
 
 def _is_first(decision: Mapping[str, Any]) -> bool:
-    # The ids of a promotion and of its first decision are made at one moment, and begin with it: UUIDv7, 48 bits of
-    # milliseconds. Every later decision has a later moment.
     first, this = decision["promotion_id"], decision["id"]
+    if is_named_id(this):
+        return bool(this == first_id(first))
+    # Before ids followed from a promotion's, its own and that of its first decision were made at one moment, and begin
+    # with it: UUIDv7, 48 bits of milliseconds. Every later decision has a later moment.
     return bool(first[:_MOMENT_CHARS] == this[:_MOMENT_CHARS])

@@ -18,6 +18,7 @@ from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
 from lockgate.promotion import store
+from lockgate.promotion.change_ids import first_id
 from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import (
     ApprovalRepeatedError,
@@ -28,7 +29,6 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import APPROVAL, SYSTEM, Occasion, actor_of, make_event
-from lockgate.promotion.log_words import first_id
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,

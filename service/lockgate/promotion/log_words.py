@@ -12,7 +12,8 @@ from typing import Any, Final
 from lockgate.audit import AuditLog, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.canonical_json import parse_canonical, parse_json
 from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
-from lockgate.ids import is_named_id, named_id
+from lockgate.ids import is_named_id
+from lockgate.promotion import change_ids
 from lockgate.promotion.events import CONFIRMATION, DECISION, EXPIRY, PERMIT, POINTER, SUPERSESSION
 from lockgate.promotion.types import Promotion, PromotionState, Verdict
 
@@ -40,19 +41,14 @@ _VERDICTS: Final[Mapping[PromotionState, frozenset[Verdict]]] = {
 POINTER_MOVED: Final = frozenset({_S.EXECUTING, _S.CONFIRMED})
 
 
-def first_id(promotion_id: str) -> str:
-    """Return the id of the record with which a promotion begins: its first decision."""
-    return _change_id(promotion_id, 1, moved=False)
-
-
 def next_id(promotion: Promotion) -> str:
     """Return the id of the record of the change that comes after where a promotion stands, whatever change it is."""
-    return _change_id(promotion.id, promotion.row_version + 1, moved=promotion.state is _S.EXECUTING)
+    return change_ids.change_id(promotion.id, promotion.row_version + 1, moved=promotion.state is _S.EXECUTING)
 
 
 def next_permit_id(promotion: Promotion) -> str:
     """Return the id of the permit that goes with the next change, if that gives one."""
-    return _permit_id(promotion.id, promotion.row_version + 1)
+    return change_ids.permit_id(promotion.id, promotion.row_version + 1)
 
 
 def permit_end(log: AuditLog, promotion: Promotion, permit_id: str) -> EpochNs:
@@ -67,7 +63,7 @@ def permit_end(log: AuditLog, promotion: Promotion, permit_id: str) -> EpochNs:
         LogInconsistentError: It is not the one that was given with the promotion's newest decision.
         AuditError: The log cannot be read.
     """
-    permit = _find(log, permit_id) if permit_id == _permit_id(promotion.id, promotion.row_version) else None
+    permit = _find(log, permit_id) if permit_id == change_ids.permit_id(promotion.id, promotion.row_version) else None
     if permit is None or permit["kind"] != PERMIT:
         raise LogInconsistentError(f"want the newest permit of promotion {promotion.id} in its rollout, got another")
     return parse_timestamp(permit["body"]["expires_at"])
@@ -117,7 +113,7 @@ def check_row(log: AuditLog, promotion: Promotion) -> Mapping[str, Any]:
     if Verdict(document["verdict"]) not in _VERDICTS[state]:
         raise _differs(promotion, f"has the verdict {document['verdict']}")
     # (4) The permit.
-    permitted = _find(log, _permit_id(promotion.id, version)) is not None
+    permitted = _find(log, change_ids.permit_id(promotion.id, version)) is not None
     if state in {_S.ALLOWED, _S.PERMITTED} and permitted != (state is _S.PERMITTED):
         raise _differs(promotion, f"has {'a' if permitted else 'no'} permit")
     # (5) What came after.
@@ -154,10 +150,10 @@ def check_request(log: AuditLog, promotion: Promotion, decision: Mapping[str, An
 
 def _find_change(log: AuditLog, promotion: Promotion) -> dict[str, Any] | None:
     if promotion.state in POINTER_MOVED:
-        change = _find(log, _change_id(promotion.id, promotion.row_version, moved=True))
+        change = _find(log, change_ids.change_id(promotion.id, promotion.row_version, moved=True))
         if change is not None:
             return change
-    return _find(log, _change_id(promotion.id, promotion.row_version, moved=False))
+    return _find(log, change_ids.change_id(promotion.id, promotion.row_version, moved=False))
 
 
 def _deciding_id(log: AuditLog, promotion: Promotion, change: Mapping[str, Any]) -> str:
@@ -168,7 +164,7 @@ def _deciding_id(log: AuditLog, promotion: Promotion, change: Mapping[str, Any])
     if change["kind"] == CONFIRMATION:
         confirmed: str = change["body"]["decision_id"]
         return confirmed
-    before = _change_id(promotion.id, promotion.row_version - 1, moved=False)  # it always follows a decision
+    before = change_ids.change_id(promotion.id, promotion.row_version - 1, moved=False)  # it always follows a decision
     decided_long_ago = not is_named_id(promotion.decision_id) and _find(log, before) is None
     return promotion.decision_id if decided_long_ago else before
 
@@ -204,14 +200,6 @@ def _find(log: AuditLog, record_id: str) -> dict[str, Any] | None:
     except (RecordUnknownError, RecordPrunedError):  # what is open needs its records, so they were not pruned
         return None
     return record
-
-
-def _change_id(promotion_id: str, row_version: int, *, moved: bool) -> str:
-    return named_id(f"lockgate/promotion:{promotion_id}:{row_version}{':moved' if moved else ''}")
-
-
-def _permit_id(promotion_id: str, row_version: int) -> str:
-    return named_id(f"lockgate/permit:{promotion_id}:{row_version}")
 
 
 def _differs(promotion: Promotion, what: str) -> LogInconsistentError:
