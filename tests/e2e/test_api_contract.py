@@ -1,8 +1,8 @@
 """The served API against its own description, by schemathesis: as somebody with every role, with none, and as nobody.
 
 Whatever is sent, well-formed or not, no answer is a 5xx, has a status, content type or shape that the description does
-not know, or takes what the description refuses. `LOCKGATE_TEST_API_EXAMPLES=200` tries for longer, with all phases, and as
-people of each role. Who may do what is tested elsewhere, call by call (tests/web/test_access.py).
+not know, or takes what the description refuses. `LOCKGATE_TEST_API_EXAMPLES=200` tries for longer, with all phases,
+and as people of each role. Who may do what is tested elsewhere, call by call (tests/web/test_access.py).
 """
 
 import os
