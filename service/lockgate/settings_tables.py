@@ -6,29 +6,19 @@ What is wrong with one is said with its file and line, as of every other setting
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from lockgate.alerts import AlertSettingsError, AlertSource, parse_alert_sources
+from lockgate.alerts import AlertSource, parse_alert_sources
 from lockgate.config import Settings, settings_error_at
-from lockgate.delivery.errors import WebhookInvalidError
-from lockgate.delivery.rollout_settings import RolloutInvalidError, RolloutSettings, parse_rollouts
+from lockgate.config_tables import TableInvalidError
+from lockgate.delivery.rollout_settings import RolloutSettings, parse_rollouts
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
-from lockgate.identity import Issuer, IssuerInvalidError, parse_issuers
-from lockgate.registry import RegistryInvalidError, RegistrySettings, parse_registries
-from lockgate.registry.feature_stores import FeatureStoreInvalidError, FeatureStoreSettings, parse_feature_stores
-from lockgate.usage import UsageSettingsError, UsageSource, parse_usage_sources
+from lockgate.identity import Issuer, parse_issuers
+from lockgate.registry import RegistrySettings, parse_registries
+from lockgate.registry.feature_stores import FeatureStoreSettings, parse_feature_stores
+from lockgate.usage import UsageSource, parse_usage_sources
 
 T = TypeVar("T")
-
-_INVALID: Final = (
-    AlertSettingsError,
-    FeatureStoreInvalidError,
-    IssuerInvalidError,
-    RegistryInvalidError,
-    RolloutInvalidError,
-    UsageSettingsError,
-    WebhookInvalidError,
-)
 
 
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:
@@ -89,5 +79,5 @@ def _read(
     folder = Path() if settings.config_file is None else settings.config_file.parent
     try:
         return parse(tables, folder)
-    except _INVALID as exc:
+    except TableInvalidError as exc:
         raise settings_error_at(settings.config_file, exc.path, exc.detail) from exc

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from lockgate.config_tables import TableInvalidError
 from lockgate.errors import LockgateError
 
 
@@ -35,17 +36,7 @@ class AlertTargetsError(AlertError):
     code: ClassVar[str] = "alert.too_many_targets"
 
 
-class AlertSettingsError(AlertError):
-    """The settings of a source cannot be used.
-
-    Attributes:
-        path: Which part, as `alert_source[0].token_file`.
-        detail: Why.
-    """
+class AlertSettingsError(TableInvalidError):
+    """The settings of a source cannot be used."""
 
     code: ClassVar[str] = "alert.settings_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.detail = detail
-        self.path = path

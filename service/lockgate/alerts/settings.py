@@ -8,7 +8,7 @@ from typing import Any, Final
 from lockgate.alerts.errors import AlertSettingsError, AlertSourceUnusableError
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.schemas import SchemaError, check_schema
+from lockgate.config_tables import read_tables
 
 SOURCES_MAX: Final = 32  # an Alertmanager for each cluster
 TOKEN_CHARS_MIN: Final = 16  # below that it is a word that somebody thought of, not a secret
@@ -76,23 +76,21 @@ def parse_alert_sources(tables: Sequence[Mapping[str, Any]], folder: Path = Path
     Raises:
         AlertSettingsError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > SOURCES_MAX:
-        raise AlertSettingsError(f"want at most {SOURCES_MAX} sources, got {len(tables)}", "alert_source")
-    sources = tuple(_parse_source(table, f"alert_source[{index}]", folder) for index, table in enumerate(tables))
-    for index, source in enumerate(sources):
-        if source.name in {other.name for other in sources[:index]}:
-            raise AlertSettingsError("want a name that no other source has", f"alert_source[{index}].name")
-    return sources
+    for index, table in enumerate(tables):
+        named = _BY_LABELS & table.keys()
+        if len(named) == 1 or not (named or "mappings" in table):  # the schema says so too, in its own words
+            want = "want model_label and environment_label, or mappings, or all of them"
+            raise AlertSettingsError(want, f"alert_source[{index}]")
+    return read_tables(
+        tables,
+        "alert_source",
+        at_most=SOURCES_MAX,
+        error=AlertSettingsError,
+        read=lambda table, _path: _read_source(table, folder),
+    )
 
 
-def _parse_source(table: Mapping[str, Any], path: str, folder: Path) -> AlertSource:
-    named = _BY_LABELS & table.keys()
-    if len(named) == 1 or not (named or "mappings" in table):  # the schema says so too, in its own words
-        raise AlertSettingsError("want model_label and environment_label, or mappings, or all of them", path)
-    try:
-        check_schema("v1/config/alert_source", table)
-    except SchemaError as exc:
-        raise AlertSettingsError(str(exc), path + exc.path) from exc
+def _read_source(table: Mapping[str, Any], folder: Path) -> AlertSource:
     return AlertSource(
         name=table["name"],
         token_file=folder / table["token_file"],

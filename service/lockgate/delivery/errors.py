@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from lockgate.config_tables import TableInvalidError
 from lockgate.errors import LockgateError
 
 
@@ -29,17 +30,7 @@ class SignatureInvalidError(DeliveryError):
     code: ClassVar[str] = "delivery.signature_invalid"
 
 
-class WebhookInvalidError(DeliveryError):
-    """The settings of a webhook cannot be used.
-
-    Attributes:
-        path: Which part, as `webhook[0].url`.
-        detail: What is wanted there, without the path.
-    """
+class WebhookInvalidError(TableInvalidError):
+    """The settings of a webhook cannot be used."""
 
     code: ClassVar[str] = "delivery.webhook_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.path = path
-        self.detail = detail

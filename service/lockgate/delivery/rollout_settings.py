@@ -7,10 +7,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.delivery.errors import DeliveryError
+from lockgate.config_tables import TableInvalidError, read_tables
 from lockgate.delivery.executors.errors import ExecutorUnavailableError
-from lockgate.registry.settings import dotted, find_url_fault
-from lockgate.schemas import SchemaError, check_schema
+from lockgate.registry.settings import find_url_fault
 
 RolloutType: TypeAlias = Literal["pull", "mlflow", "kserve", "http"]
 
@@ -20,20 +19,10 @@ STEP_INTERVAL_S: Final = 300.0  # if not said; time enough for alerts to go off
 TIMEOUT_S: Final = 15.0  # if not said; a deployer takes an order at once and carries it out later
 
 
-class RolloutInvalidError(DeliveryError):
-    """The settings of a rollout cannot be used.
-
-    Attributes:
-        path: Which part, as `rollout[0].url`.
-        detail: What is wanted there, without the path.
-    """
+class RolloutInvalidError(TableInvalidError):
+    """The settings of a rollout cannot be used."""
 
     code: ClassVar[str] = "rollout.settings_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.path = path
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +91,15 @@ def parse_rollouts(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) -
     Raises:
         RolloutInvalidError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > ROLLOUTS_MAX:
-        raise RolloutInvalidError(f"want at most {ROLLOUTS_MAX} rollouts, got {len(tables)}", "rollout")
-    rollouts = tuple(_parse_rollout(table, f"rollout[{index}]", folder) for index, table in enumerate(tables))
+    rollouts = read_tables(
+        tables,
+        "rollout",
+        at_most=ROLLOUTS_MAX,
+        error=RolloutInvalidError,
+        read=lambda table, path: _read_rollout(table, path, folder),
+    )
     for index, rollout in enumerate(rollouts):
         before = rollouts[:index]
-        if rollout.name in {other.name for other in before}:
-            raise RolloutInvalidError("want a name that no other rollout has", f"rollout[{index}].name")
         for environment in sorted(rollout.environments):
             if any(environment in other.environments and not other.models for other in before):
                 want = (
@@ -124,11 +115,7 @@ def find_rollout(rollouts: Sequence[RolloutSettings], model: str, environment: s
     return None if found is None or found.type == "pull" else found
 
 
-def _parse_rollout(table: Mapping[str, Any], path: str, folder: Path) -> RolloutSettings:
-    try:
-        check_schema("v1/config/rollout", table)
-    except SchemaError as exc:
-        raise RolloutInvalidError(str(exc), path + dotted(exc.pointer)) from exc
+def _read_rollout(table: Mapping[str, Any], path: str, folder: Path) -> RolloutSettings:
     for key in ("url", "observe_url"):
         if key in table and (fault := find_url_fault(table[key])):
             raise RolloutInvalidError(fault, f"{path}.{key}")

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
+from lockgate.config_tables import read_tables
 from lockgate.delivery.errors import SecretInvalidError, WebhookInvalidError
 from lockgate.delivery.events import EVENT_TYPES
 from lockgate.delivery.standard_webhooks import parse_secret
 from lockgate.registry.settings import find_url_fault
-from lockgate.schemas import SchemaError, check_schema
 
 Format: TypeAlias = Literal["cloudevents", "cdevents"]
 
@@ -70,22 +70,20 @@ def parse_webhooks(
     Raises:
         WebhookInvalidError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > WEBHOOKS_MAX:
-        raise WebhookInvalidError(f"want at most {WEBHOOKS_MAX} webhooks, got {len(tables)}", "webhook")
-    webhooks = tuple(_parse_webhook(table, f"webhook[{index}]", folder) for index, table in enumerate(tables))
-    for index, webhook in enumerate(webhooks):
-        if secrets:
+    webhooks = read_tables(
+        tables,
+        "webhook",
+        at_most=WEBHOOKS_MAX,
+        error=WebhookInvalidError,
+        read=lambda table, path: _read_webhook(table, path, folder),
+    )
+    if secrets:
+        for index, webhook in enumerate(webhooks):
             _check_secrets(webhook, f"webhook[{index}]")
-        if webhook.name in {other.name for other in webhooks[:index]}:
-            raise WebhookInvalidError("want a name that no other webhook has", f"webhook[{index}].name")
     return webhooks
 
 
-def _parse_webhook(table: Mapping[str, Any], path: str, folder: Path) -> Webhook:
-    try:
-        check_schema("v1/config/webhook", table)
-    except SchemaError as exc:
-        raise WebhookInvalidError(str(exc), path + _dotted(exc.pointer)) from exc
+def _read_webhook(table: Mapping[str, Any], path: str, folder: Path) -> Webhook:
     if fault := find_url_fault(table["url"]):
         raise WebhookInvalidError(fault, f"{path}.url")
     public_only: bool = table.get("public_only", True)
@@ -112,8 +110,3 @@ def _check_secrets(webhook: Webhook, path: str) -> None:
         webhook.read_secrets()
     except SecretInvalidError as exc:
         raise WebhookInvalidError(str(exc), f"{path}.secret_file") from exc
-
-
-def _dotted(pointer: str) -> str:
-    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from lockgate.config_tables import TableInvalidError
 from lockgate.errors import LockgateError
 
 
@@ -35,20 +36,10 @@ class TokenUnknownError(IdentityError):
     code: ClassVar[str] = "identity.token_unknown"
 
 
-class IssuerInvalidError(IdentityError):
-    """The settings of an issuer cannot be used.
-
-    Attributes:
-        path: Where, as `issuer[0].rule[1].claims`.
-        detail: What is wanted there, without the path.
-    """
+class IssuerInvalidError(TableInvalidError):
+    """The settings of an issuer cannot be used."""
 
     code: ClassVar[str] = "identity.issuer_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.path = path
-        self.detail = detail
 
 
 class JWKSInvalidError(IdentityError):

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
+from lockgate.config_tables import read_tables
 from lockgate.identity.errors import IdentityError, IssuerInvalidError
 from lockgate.identity.templates import Template, may_fill_alike, parse_template
 from lockgate.identity.types import PrincipalType, parse_principal
-from lockgate.schemas import SchemaError, check_schema
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 Kind: TypeAlias = Literal["github", "gitlab", "google", "buildkite", "kubernetes", "other"]
@@ -94,13 +94,15 @@ def parse_issuers(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) ->
     Raises:
         IssuerInvalidError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > ISSUERS_MAX:
-        raise IssuerInvalidError(f"want at most {ISSUERS_MAX} issuers, got {len(tables)}", "issuer")
-    issuers = tuple(_parse_issuer(table, f"issuer[{index}]", folder) for index, table in enumerate(tables))
+    issuers = read_tables(
+        tables,
+        "issuer",
+        at_most=ISSUERS_MAX,
+        error=IssuerInvalidError,
+        read=lambda table, path: _read_issuer(table, path, folder),
+    )
     for index, issuer in enumerate(issuers):
         before = issuers[:index]
-        if issuer.name in {other.name for other in before}:
-            raise IssuerInvalidError("want a name that no other issuer has", f"issuer[{index}].name")
         if (issuer.url, issuer.audience) in {(other.url, other.audience) for other in before}:
             raise IssuerInvalidError("want one issuer for each url and audience", f"issuer[{index}].audience")
     return issuers
@@ -114,11 +116,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _parse_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
-    try:
-        check_schema("v1/config/issuer", table)
-    except SchemaError as exc:
-        raise IssuerInvalidError(str(exc), path + _dotted(exc.pointer)) from exc
+def _read_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
     kind: Kind = table["kind"]
     host = _check_url(table["url"], f"{path}.url")
     if _HOSTS.get(host, kind) != kind:
@@ -236,8 +234,3 @@ def _check_url(url: str, path: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise IssuerInvalidError("want https; http only for this machine itself", path)
     return host
-
-
-def _dotted(pointer: str) -> str:
-    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.registry.errors import RegistryError, RegistryUnavailableError
+from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.registry.errors import RegistryUnavailableError
 from lockgate.registry.lineage import FeatureService, FeatureView, LineageProblem
-from lockgate.registry.settings import TIMEOUT_S, dotted, find_url_fault
+from lockgate.registry.settings import TIMEOUT_S, find_url_fault
 from lockgate.registry.types import NamedValue
-from lockgate.schemas import SchemaError, check_schema
 
 FEATURE_STORES_MAX: Final = 16  # one for each team that runs its own
 SERVICE_TAG: Final = "feast.feature_service"
@@ -29,20 +29,10 @@ PROJECT_TAG: Final = "feast.project"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)  # as Feast names projects and services
 
 
-class FeatureStoreInvalidError(RegistryError):
-    """The settings of a feature store cannot be used.
-
-    Attributes:
-        path: Which part, as `feature_store[0].url`.
-        detail: Why.
-    """
+class FeatureStoreInvalidError(TableInvalidError):
+    """The settings of a feature store cannot be used."""
 
     code: ClassVar[str] = "feature_store.settings_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.detail = detail
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +105,16 @@ def parse_feature_stores(
     Raises:
         FeatureStoreInvalidError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > FEATURE_STORES_MAX:
-        raise FeatureStoreInvalidError(
-            f"want at most {FEATURE_STORES_MAX} feature stores, got {len(tables)}", "feature_store"
-        )
-    stores = tuple(_parse_store(table, f"feature_store[{index}]", folder) for index, table in enumerate(tables))
+    stores = read_tables(
+        tables,
+        "feature_store",
+        at_most=FEATURE_STORES_MAX,
+        error=FeatureStoreInvalidError,
+        read=lambda table, path: _read_store(table, path, folder),
+    )
     for index, store in enumerate(stores):
         path = f"feature_store[{index}]"
         others = stores[:index]
-        if store.name in {other.name for other in others}:
-            raise FeatureStoreInvalidError("want a name that no other feature store has", f"{path}.name")
         if {project for other in others for project in other.projects} & set(store.projects):
             raise FeatureStoreInvalidError("want projects that no other feature store has", f"{path}.projects")
         if {model for other in others for model in other.mapping} & store.mapping.keys():
@@ -184,11 +174,7 @@ def _tags(tags: Sequence[NamedValue]) -> dict[str, str]:
     return {tag.name: tag.value for tag in tags if tag.name in {SERVICE_TAG, PROJECT_TAG}}
 
 
-def _parse_store(table: Mapping[str, Any], path: str, folder: Path) -> FeatureStoreSettings:
-    try:
-        check_schema("v1/config/feature_store", table)
-    except SchemaError as exc:
-        raise FeatureStoreInvalidError(str(exc), path + dotted(exc.pointer)) from exc
+def _read_store(table: Mapping[str, Any], path: str, folder: Path) -> FeatureStoreSettings:
     if fault := find_url_fault(table["url"]):
         raise FeatureStoreInvalidError(fault, f"{path}.url")
     mapping: dict[str, tuple[str, str]] = {}

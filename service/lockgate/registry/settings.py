@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.registry.errors import RegistryError, RegistryUnavailableError
-from lockgate.schemas import SchemaError, check_schema
+from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.registry.errors import RegistryUnavailableError
 
 RegistryType: TypeAlias = Literal["builtin", "mlflow", "kubeflow-hub"]
 Response: TypeAlias = Literal["observe", "alert", "restore", "freeze"]
@@ -24,20 +24,10 @@ PREVIOUS_SUFFIX: Final = "-previous"  # of the pointer to what was live before
 _RESERVED: Final = re.compile(r"latest|v[0-9]+", re.ASCII)  # MLflow keeps these for itself, in any case of letters
 
 
-class RegistryInvalidError(RegistryError):
-    """The settings of a registry cannot be used.
-
-    Attributes:
-        path: Which part, as `registry[0].url`.
-        detail: Why.
-    """
+class RegistryInvalidError(TableInvalidError):
+    """The settings of a registry cannot be used."""
 
     code: ClassVar[str] = "registry.settings_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.detail = detail
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +100,13 @@ def parse_registries(tables: Sequence[Mapping[str, Any]], folder: Path = Path())
     Raises:
         RegistryInvalidError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > REGISTRIES_MAX:
-        raise RegistryInvalidError(f"want at most {REGISTRIES_MAX} registries, got {len(tables)}", "registry")
-    registries = tuple(_parse_registry(table, f"registry[{index}]", folder) for index, table in enumerate(tables))
-    for index, registry in enumerate(registries):
-        if registry.name in {other.name for other in registries[:index]}:
-            raise RegistryInvalidError("want a name that no other registry has", f"registry[{index}].name")
-    return registries
+    return read_tables(
+        tables,
+        "registry",
+        at_most=REGISTRIES_MAX,
+        error=RegistryInvalidError,
+        read=lambda table, path: _read_registry(table, path, folder),
+    )
 
 
 def find_url_fault(url: str) -> str:
@@ -139,11 +129,7 @@ def find_url_fault(url: str) -> str:
     return ""
 
 
-def _parse_registry(table: Mapping[str, Any], path: str, folder: Path) -> RegistrySettings:
-    try:
-        check_schema("v1/config/registry", table)
-    except SchemaError as exc:
-        raise RegistryInvalidError(str(exc), path + dotted(exc.pointer)) from exc
+def _read_registry(table: Mapping[str, Any], path: str, folder: Path) -> RegistrySettings:
     url = table.get("url", "")
     if url and (fault := find_url_fault(url)):
         raise RegistryInvalidError(fault, f"{path}.url")
@@ -197,9 +183,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def dotted(pointer: str) -> str:
-    """Return a JSON pointer as paths of settings are written, `.url` or `.aliases[0]`."""
-    steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
+from lockgate.config_tables import TableInvalidError, read_tables
 from lockgate.registry.settings import find_url_fault
-from lockgate.schemas import SchemaError, check_schema
-from lockgate.usage.errors import UsageError, UsageSourceError
+from lockgate.usage.errors import UsageSourceError
 
 SOURCES_MAX: Final = 32  # a query each for loads and predictions of some clusters; each is asked by a thread of its own
 WINDOW: Final = "$window"  # in a query: how far back it is to count
@@ -19,20 +19,10 @@ _TIMEOUT_S: Final = 10.0  # if not said; Prometheus itself gives up after two mi
 Counted: TypeAlias = Literal["loads", "predictions"]
 
 
-class UsageSettingsError(UsageError):
-    """The settings of a source cannot be used.
-
-    Attributes:
-        path: Which part, as `usage_source[0].url`.
-        detail: Why.
-    """
+class UsageSettingsError(TableInvalidError):
+    """The settings of a source cannot be used."""
 
     code: ClassVar[str] = "usage.settings_invalid"
-
-    def __init__(self, detail: str, path: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.detail = detail
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,20 +78,16 @@ def parse_usage_sources(tables: Sequence[Mapping[str, Any]], folder: Path = Path
     Raises:
         UsageSettingsError: One of them cannot be used; it says which part and why.
     """
-    if len(tables) > SOURCES_MAX:
-        raise UsageSettingsError(f"want at most {SOURCES_MAX} sources, got {len(tables)}", "usage_source")
-    sources = tuple(_parse_source(table, f"usage_source[{index}]", folder) for index, table in enumerate(tables))
-    for index, source in enumerate(sources):
-        if source.name in {other.name for other in sources[:index]}:
-            raise UsageSettingsError("want a name that no other source has", f"usage_source[{index}].name")
-    return sources
+    return read_tables(
+        tables,
+        "usage_source",
+        at_most=SOURCES_MAX,
+        error=UsageSettingsError,
+        read=lambda table, path: _read_source(table, path, folder),
+    )
 
 
-def _parse_source(table: Mapping[str, Any], path: str, folder: Path) -> UsageSource:
-    try:
-        check_schema("v1/config/usage_source", table)
-    except SchemaError as exc:
-        raise UsageSettingsError(str(exc), path + exc.path) from exc
+def _read_source(table: Mapping[str, Any], path: str, folder: Path) -> UsageSource:
     if fault := find_url_fault(table["url"]):
         raise UsageSettingsError(fault, f"{path}.url")
     if WINDOW not in table["query"]:
