@@ -226,7 +226,7 @@ def list_holds(connection: Connection, output: str) -> int:
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     answer = connection.client.call("GET", "/v1/holds", None, answers={HTTPStatus.OK: "hold_list"})
     lines = (
-        f"{one['environment']}  {one['model']}  since {one['placed_at']}  by {one['promotion_id']}"
+        f"{one['environment']}  {one['model']}  since {one['placed_at']}  by {one['promotion_id'] or 'a finding'}"
         for one in answer["items"]
     )
     _emit(answer, lines, output)
@@ -285,4 +285,4 @@ def _live_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     if desired is not None:
         yield f"  desired   {desired['version']}  {desired['digest']}  {desired['state']} {desired['promotion_id']}"
     if answer["held"]:
-        yield "  held      until a person lifts it"
+        yield "  held now, until a person lifts it"
