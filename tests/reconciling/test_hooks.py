@@ -43,7 +43,7 @@ def test_a_signature_is_as_mlflow_makes_it() -> None:
     assert sign("secret", "id", "1763884800", b"{}") == "v1,4S90X8gl12FjvJB7uguIlJuSEN1WBV/yu4pnzR2NmDU="
 
 
-@pytest.mark.parametrize("secret", [SECRET, FORMER])
+@pytest.mark.parametrize("secret", [SECRET, FORMER], ids=["new", "former"])
 def test_a_webhook_makes_the_next_look_come_now(
     watched: WatchedGate, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
