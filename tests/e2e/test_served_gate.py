@@ -22,6 +22,7 @@ from lockgate.demo.material import LEO, MAYA, MODEL, PEOPLE, RITA, Material, Per
 from lockgate.demo.stage import Finished, Stage, free_port
 from lockgate.policy.build import compile_sources
 from lockgate.policy.sources import read_sources
+from lockgate.readiness import FRESH_S
 from lockgate.shipped import shipped_folder
 from lockgate.system_clock import SystemClock
 from support.opa_server import running_opa
@@ -144,6 +145,7 @@ def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path
         serving.__enter__()
     try:
         asked = gate.run(*SIGNED)
+        time.sleep(FRESH_S)  # what was found before OPA went is an answer to everybody for so long
         ready = requests.get(f"http://127.0.0.1:{gate.port}/readyz", timeout=10)
     finally:
         serving.__exit__(None, None, None)
