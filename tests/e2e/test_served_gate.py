@@ -106,23 +106,22 @@ def test_a_promotion_through_the_compiled_policy(tmp_path: Path) -> None:
     assert orjson.loads(verified.stdout)["verdict"] == "valid"
 
 
-def built_bundle(folder: Path, opa: Path) -> Path:
-    """Build the demonstration's policy for an OPA server."""
-    config = folder / "config"
-    config.mkdir()
+@pytest.fixture(scope="module")
+def built_bundle(tmp_path_factory: pytest.TempPathFactory, opa_binary: Path) -> Path:
+    """The demonstration's policy for an OPA server; to build it takes half a minute."""
+    config = tmp_path_factory.mktemp("config")
     sources = read_sources(shipped_folder("policies"), make_material(config, SystemClock()).policy_config_dir)
-    bundle = folder / "bundle.tar.gz"
-    bundle.write_bytes(compile_sources(sources, opa).bundle)
+    bundle = tmp_path_factory.mktemp("bundle") / "bundle.tar.gz"
+    bundle.write_bytes(compile_sources(sources, opa_binary).bundle)
     return bundle
 
 
 @pytest.mark.opa
-def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path) -> None:
+def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path, built_bundle: Path) -> None:
     """The same, decided by a real OPA that serves the same revision's bundle."""
-    bundle = built_bundle(tmp_path, opa_binary)
     folder = tmp_path / "gate"
     folder.mkdir()
-    with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
+    with running_opa(opa_binary, "--bundle", str(built_bundle)) as opa:
         variables = {"LOCKGATE_POLICY_ENGINE": "opa", "LOCKGATE_OPA_URL": f"http://{opa.host}:{opa.port}"}
         with served(folder, **variables) as gate:
             promote(gate)
@@ -133,12 +132,11 @@ def test_a_promotion_through_opa(tmp_path: Path, opa_binary: Path) -> None:
 
 
 @pytest.mark.opa
-def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path) -> None:
+def test_opa_going_away_is_undecided_not_denied(tmp_path: Path, opa_binary: Path, built_bundle: Path) -> None:
     """Without its engine the gate answers 503, exit code 3, and is not ready; nothing is allowed or denied."""
-    bundle = built_bundle(tmp_path, opa_binary)
     folder = tmp_path / "gate"
     folder.mkdir()
-    with running_opa(opa_binary, "--bundle", str(bundle)) as opa:
+    with running_opa(opa_binary, "--bundle", str(built_bundle)) as opa:
         url = f"http://{opa.host}:{opa.port}"
         gate = ServedGate(folder, LOCKGATE_POLICY_ENGINE="opa", LOCKGATE_OPA_URL=url)
         serving = gate.stage.serving(gate.port)
