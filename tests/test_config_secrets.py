@@ -166,6 +166,8 @@ def test_passwords_in_urls_are_masked(url: str, expected: str) -> None:
         ("login_client_secret", "postgresql://x", MASK),
         ("database_url", "password=pw host=h", MASK),
         ("database_url", "sqlite:////x", "sqlite:////x"),
+        ("database_url", "pass://word", MASK),
+        ("database_url", "postgresql+psycopg://u:pw@h/db", "postgresql+psycopg://u:***@h/db"),
         ("opa_token", "", None),
     ],
 )

@@ -10,6 +10,8 @@ from lockgate.config.loading import SetValue
 MASK: Final = "********"
 _MASKED_PART: Final = "***"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+# Of another scheme it is no database's URL but something else in its place: a password with "://" in it, for example.
+_DATABASE: Final = re.compile(r"(?:sqlite|postgres(?:ql)?)(?:\+[a-z0-9]+)?://", re.ASCII)
 _PARAMETER: Final = re.compile(r"[?&][^=&#]*(?:pass|secret|token|api.?key)[^=&#]*=", re.IGNORECASE)
 _QUERY: Final = re.compile(r"[?#]")
 
@@ -17,7 +19,7 @@ _QUERY: Final = re.compile(r"[?#]")
 def shown(found: SetValue) -> Any:  # noqa: ANN401 - what TOML and JSON can both hold
     """Return a setting's value to be shown: text, a number, an array of texts; None if there is none."""
     value = as_given(found)
-    if found.setting.secret and value and not (found.setting.is_url and _SCHEME.match(value)):
+    if found.setting.secret and value and not (found.setting.is_url and _DATABASE.match(value)):
         return MASK
     return masked(value)
 
