@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, update
 
 from lockgate.clock import NS_PER_S
 from lockgate.policy.wasm import WasmEngine
 from lockgate.reconciling import reconciler
 from lockgate.reconciling.types import FindingKind
 from lockgate.registry import PointerMovedError
+from lockgate.storage import write_transaction
+from lockgate.storage.tables import hold
 from lockgate.web.app import create_app
 from support.expositions import scrape
 from support.gates import make_gate
@@ -56,8 +59,8 @@ def test_a_frozen_model_is_not_promoted_until_a_person_lifts_the_hold(tmp_path: 
     watched.looking.run()
 
     (finding,) = watched.findings()
-    (hold,) = watched.gate.records("gate.hold")
-    assert hold["body"]["finding_id"] == finding.id
+    (placed,) = watched.gate.records("gate.hold")
+    assert placed["body"]["finding_id"] == finding.id
     assert deployer.ask("3")["decision"]["verdict"] == "deny"
     watched.close()
     (held,) = watched.gate.call("GET", "/v1/holds", "rita").json["items"]
@@ -80,6 +83,22 @@ def test_a_hold_that_is_in_force_stays_the_one_that_it_is(tmp_path: Path, engine
     watched.looking.look("builtin")
     assert watched.kinds() == ["alias_moved_out_of_band"]
     assert [record["body"]["promotion_id"] for record in watched.gate.records("gate.hold")] == [rollback]
+
+
+def test_a_row_alone_keeps_no_hold_of_a_finding_from_the_log(tmp_path: Path, engine: WasmEngine) -> None:
+    """Where a row is put there before a finding freezes, and taken away after, the finding's hold is in the log."""
+    watched = _watched(tmp_path, engine, {"tier": "*", "response": "freeze"})
+    deployer = _live(watched)
+    planted = {"model": MODEL, "environment": "production", "promotion_id": "", "placed_ns": 1}
+    with write_transaction(watched.gate.database) as connection:
+        connection.execute(insert(hold).values(**planted))
+    _move(watched, "2", "1")
+    watched.looking.run()
+    with write_transaction(watched.gate.database) as connection:
+        connection.execute(update(hold).values(lifted_ns=2))
+
+    assert [record["body"]["change"] for record in watched.gate.records("gate.hold")] == ["placed"]
+    assert deployer.ask("3")["decision"]["verdict"] == "deny"
 
 
 def test_a_rollout_under_way_is_no_finding(tmp_path: Path, engine: WasmEngine) -> None:

@@ -131,7 +131,7 @@ def test_what_a_finding_froze_is_rolled_back_on_an_alert(alerted: AlertedGate) -
     """A finding's hold answers no alert: a rollback is asked for. With its permit the hold becomes the rollback's."""
     occasion = Occasion(actor=PERSON, model=MODEL, now=alerted.gate.clock.now_ns(), trace=None)
     alerted.gate.services.log.transact(
-        lambda connection: Outcome(value=None, events=freeze_model(connection, occasion, PRODUCTION, FINDING))
+        lambda connection: Outcome(value=None, events=freeze_model(connection, occasion, PRODUCTION, FINDING, None))
     )
     result = outcome(alerted.send(alerted.firing()))
     alerted.deployer.execute(result["promotion_id"])

@@ -137,9 +137,23 @@ def place_hold(
     return (_hold_event(occasion, "placed", environment, rollback.id, ""),)
 
 
-def freeze(connection: Connection, occasion: Occasion, environment: str, finding_id: str) -> tuple[Event, ...]:
-    """Hold the model because of a finding; return what the log says of it: nothing where it is held already."""
-    if is_held(connection, occasion.model, environment):
+def freeze(
+    connection: Connection,
+    occasion: Occasion,
+    environment: str,
+    finding_id: str,
+    recorded: Mapping[str, Any] | None,
+) -> tuple[Event, ...]:
+    """Hold the model because of a finding; return what the log says of it: nothing where it is held already.
+
+    Args:
+        connection: In the finding's transaction.
+        occasion: Who found what about which model, and when.
+        environment: Where the model is held.
+        finding_id: Of the finding.
+        recorded: What the log said of a hold before (`find_recorded`).
+    """
+    if recorded is not None and is_held(connection, occasion.model, environment):  # as for a rollback: not a row alone
         return ()
     _place(connection, occasion, environment, "")
     event = _hold_event(occasion, "placed", environment, "", "")

@@ -15,6 +15,7 @@ from lockgate.ids import new_id
 from lockgate.promotion import Logs
 from lockgate.promotion.events import SYSTEM, Occasion, make_event
 from lockgate.promotion.holds import freeze
+from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import now_us
 from lockgate.reconciling import store
 from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
@@ -85,6 +86,8 @@ class Findings:
         now = now_us(self._clock)
         finding_id = new_id(now)
         occasion = Occasion(actor=SYSTEM, model=difference.model, now=now, trace=None)
+        freezes = response == "freeze" and bool(difference.environment)
+        recorded = find_recorded(self._logs, difference.model, difference.environment) if freezes else None
 
         def work(connection: Connection) -> Outcome[None]:
             if not store.insert_finding(connection, finding_id, difference, response, now):
@@ -92,8 +95,8 @@ class Findings:
             events: tuple[Event, ...] = (
                 _event(occasion, "opened", finding_id, difference, response=response, permit_id=permit_id),
             )
-            if response == "freeze" and difference.environment:
-                events += freeze(connection, occasion, difference.environment, finding_id)
+            if freezes:
+                events += freeze(connection, occasion, difference.environment, finding_id, recorded)
             return Outcome(value=None, events=events)
 
         return finding_id if self._transact(difference, work) else ""
