@@ -17,9 +17,10 @@ from lockgate.config.log_files import (
     origin_of_log,
     settings_of_log,
 )
+from lockgate.config.names import CLIENT_VARIABLES, CONFIG_VARIABLE
 from lockgate.config.process import share_counters
 from lockgate.config.settings import Settings
-from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, WORKERS_MAX, Setting, is_address
+from lockgate.config.table import SETTINGS, WORKERS_MAX, Setting, is_address
 
 __all__ = [
     "CLIENT_VARIABLES",

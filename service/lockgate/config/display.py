@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from lockgate.config.loading import LoadedSettings, SetValue
 from lockgate.config.masking import as_given, masked, shown
-from lockgate.config.table import CONFIG_VARIABLE, GROUPS, SETTINGS, Setting
+from lockgate.config.names import CONFIG_VARIABLE
+from lockgate.config.table import GROUPS, SETTINGS, Setting
 
 REFERENCE_BEGINS: Final = (
     "<!-- Made by scripts/make-reference from service/lockgate/config/table.py: to be changed there. -->"

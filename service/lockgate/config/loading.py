@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from lockgate.config.errors import Place, Problem, SettingsError, UnusableValueError
 from lockgate.config.kinds import PathTo
+from lockgate.config.names import CONFIG_VARIABLE, TABLE_KEYS
 from lockgate.config.process import process_environment
 from lockgate.config.secret_files import read_secret
 from lockgate.config.settings import Settings
@@ -19,7 +20,7 @@ from lockgate.config.sources import (
     unknown_variables,
     variable_source,
 )
-from lockgate.config.table import CONFIG_VARIABLE, SETTINGS, TABLE_KEYS, Setting
+from lockgate.config.table import SETTINGS, Setting
 from lockgate.config.toml_file import TomlFile, parse_key_path
 from lockgate.shipped import shipped_folder
 

@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol
 
 from lockgate.config.errors import Place, Problem
 from lockgate.config.kinds import Kind
-from lockgate.config.table import CLIENT_VARIABLES, CONFIG_VARIABLE, SETTINGS, TABLE_KEYS, TEST_PREFIX
+from lockgate.config.names import CLIENT_VARIABLES, CONFIG_VARIABLE, TABLE_KEYS, TEST_PREFIX
+from lockgate.config.table import SETTINGS
 from lockgate.config.toml_file import TomlFile
 
 _PREFIX: Final = "LOCKGATE_"
