@@ -319,6 +319,24 @@ def test_a_hold_ends_by_a_record_and_not_by_a_row(deployer: Deployer) -> None:
     assert verdict_of(deployer.ask("5")) == "pending"
 
 
+def test_a_rollback_takes_no_requests_word_from_a_row(deployer: Deployer) -> None:
+    """Who made what is rolled back to, the log says; a row that says otherwise is passed over, and stops nobody."""
+    gate = deployer.gate
+    oldest, older = deployer.deploy("1"), deployer.deploy("2")
+    deployer.deploy("3")
+    for_row = parse_canonical(row_of(gate, older)["request"])
+    forge(gate, older, request=canonicalize({**for_row, "contributors": [{"subject": "zoe", "role": "trainer"}]}))
+    passed_over = row_of(gate, deployer.roll_back())
+    for_row = parse_canonical(row_of(gate, oldest)["request"])
+    forge(gate, oldest, request=canonicalize({**for_row, "contributors": [{"subject": "zoe", "role": "trainer"}]}))
+
+    assert (passed_over["version"], parse_canonical(passed_over["request"])["contributors"][0]["subject"]) == (
+        "1",
+        "tess",
+    )
+    assert code_of(deployer.roll_back) == "promotion.evidence_erased"
+
+
 def test_a_hold_in_the_table_alone_keeps_no_record_from_the_log(deployer: Deployer) -> None:
     """Where a row is put there before a rollback, and taken away after, the rollback's hold is in the log."""
     gate = deployer.gate

@@ -4,23 +4,28 @@ The gate decides by its own, smaller row of the matrix; signatures are verified 
 does not come back.
 """
 
+import contextlib
 from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
+from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.identity import Principal
 from lockgate.promotion import live_store, rollout_store, store
-from lockgate.promotion.errors import EvidenceErasedError, NoGoodVersionError
+from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError, NoGoodVersionError
 from lockgate.promotion.gate import Gate
+from lockgate.promotion.log_words import check_request
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import request_from_row
+from lockgate.promotion.register import check_recorded, promotion_from_row
 from lockgate.promotion.rollout_parsing import RollbackRequest, parse_rollback_request
 from lockgate.promotion.types import PromotionAnswer, PromotionState, ReceivedRequest, Transition
 from lockgate.storage import read_transaction
 
 INTERVALS_MAX: Final = 1000  # looked back at: a change an hour for six weeks
+CANDIDATES_MAX: Final = 8  # of which the newest that the log confirms counts; more that it does not are an attack
+_GONE: Final = "the evidence of the version to roll back to is in the log no more; promote it with its evidence"
 
 
 class Rollbacks:
@@ -55,27 +60,49 @@ class Rollbacks:
 
     def _receive(self, wanted: RollbackRequest) -> ReceivedRequest:
         with read_transaction(self._database) as connection:
-            row = _find_good(connection, wanted)
-        if row is None:
+            rows = _find_good(connection, wanted)
+        if not rows:
             raise NoGoodVersionError(
                 "want an earlier version that was confirmed there and was not rolled back; there is none"
             )
+        row = next((row for row in rows if self._is_recorded(row, wanted)), None)
+        if row is None:
+            raise EvidenceErasedError(_GONE)
         transition = Transition(kind="rollback", from_environment=wanted.environment, to_environment=wanted.environment)
         request = replace(request_from_row(row["request"]), transition=transition, reason=wanted.reason)
         bundles = {item.bundle_sha256: self._bundle(row["log"], item.bundle_sha256) for item in request.evidence}
         return ReceivedRequest(request=request, bundles=bundles)
 
+    def _is_recorded(self, row: RowMapping, wanted: RollbackRequest) -> bool:
+        """Tell whether the log confirms a promotion, its contributors, too; a row that it does not stops nobody.
+
+        Raises:
+            MovedError: The promotion was moved just now.
+            AuditError: The log cannot be read.
+            StorageError: The database cannot be read.
+        """
+        promotion = promotion_from_row(row, row["created_ns"])
+        request = promotion.request
+        if (request.model, request.transition.to_environment) != (wanted.model, wanted.environment):
+            return False
+        try:
+            decision = check_recorded(self._database, self._logs, promotion)
+            # As for any decision made anew: whoever erased what the last one was made of said so in the log.
+            with contextlib.suppress(ErasedError):
+                check_request(self._logs.named(promotion.log), promotion, decision)
+        except (LogInconsistentError, LogNotConfiguredError, RecordUnknownError, RecordPrunedError):
+            return False
+        return promotion.state is PromotionState.CONFIRMED
+
     def _bundle(self, log: str, sha256: str) -> bytes:
         try:
             return self._logs.named(log).attachment(sha256)
         except (ErasedError, RecordUnknownError, RecordPrunedError) as exc:
-            raise EvidenceErasedError(
-                "the evidence of the version to roll back to is in the log no more; promote it with its evidence"
-            ) from exc
+            raise EvidenceErasedError(_GONE) from exc
 
 
-def _find_good(connection: Connection, wanted: RollbackRequest) -> RowMapping | None:
-    """Return the row of the promotion that brought the version to go back to, or None.
+def _find_good(connection: Connection, wanted: RollbackRequest) -> list[RowMapping]:
+    """Return the rows of promotions that may have brought the version to go back to, the newest first.
 
     The steps:
       (1) What is to be left: what is being carried out and was moved already; else what is live.
@@ -91,6 +118,7 @@ def _find_good(connection: Connection, wanted: RollbackRequest) -> RowMapping | 
     if moved is not None and moved["state"] == PromotionState.EXECUTING.value:
         left = moved["digest"]
     # (2) Back in time.
+    good: list[RowMapping] = []
     bad: set[str] = set()
     replaced_by = ""
     for _, interval in page:
@@ -100,5 +128,7 @@ def _find_good(connection: Connection, wanted: RollbackRequest) -> RowMapping | 
         replaced_by = "" if row is None else row["kind"]
         fits = interval.version == wanted.version if wanted.version else interval.digest not in bad
         if row is not None and fits and interval.digest != left:
-            return row
-    return None
+            good.append(row)
+        if len(good) == CANDIDATES_MAX:
+            break
+    return good
