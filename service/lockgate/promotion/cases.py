@@ -13,7 +13,7 @@ from lockgate.identity import Principal, read_principal
 from lockgate.promotion import store
 from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError
 from lockgate.promotion.evaluation import Case
-from lockgate.promotion.holds import is_held
+from lockgate.promotion.hold_store import is_held
 from lockgate.promotion.lineage import find_snapshot
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.logs import Logs

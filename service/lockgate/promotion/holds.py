@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import Clock, EpochNs, format_timestamp
 from lockgate.ids import new_id
+from lockgate.promotion import hold_store
 from lockgate.promotion.errors import HoldUnknownError
 from lockgate.promotion.events import HOLD, Occasion, make_event
 from lockgate.promotion.logs import Logs
@@ -18,8 +19,7 @@ from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import now_us
 from lockgate.promotion.rollout_parsing import parse_hold_lift_request
 from lockgate.promotion.types import Promotion
-from lockgate.storage import read_transaction, upsert
-from lockgate.storage.tables import hold as hold_table
+from lockgate.storage import read_transaction
 
 HOLDS_MAX: Final = 1000  # listed at once: who has more is not rolling back but redesigning
 
@@ -49,19 +49,12 @@ class Holds:
         Raises:
             StorageError: The database cannot be read.
         """
-        columns = hold_table.c
-        statement = select(hold_table).where(columns.lifted_ns.is_(None))
         with read_transaction(self._database) as connection:
-            rows = connection.execute(statement.order_by(columns.environment, columns.model).limit(HOLDS_MAX))
-            return tuple(
-                Hold(
-                    model=row.model,
-                    environment=row.environment,
-                    promotion_id=row.promotion_id,
-                    placed=row.placed_ns,
-                )
-                for row in rows
-            )
+            rows = hold_store.list_holds(connection, HOLDS_MAX)
+        return tuple(
+            Hold(model=model, environment=environment, promotion_id=promotion_id, placed=placed)
+            for model, environment, promotion_id, placed in rows
+        )
 
     def lift(self, actor: Actor, model: str, environment: str, body: bytes, *, trace: str) -> Receipt:
         """End a hold, and record it.
@@ -85,16 +78,14 @@ class Holds:
         now = now_us(self._clock)
         occasion = Occasion(actor=actor, model=model, now=now, trace=trace)
         recorded = find_recorded(self._logs, model, environment)
-        columns = hold_table.c
-        in_force = (columns.model == model) & (columns.environment == environment) & columns.lifted_ns.is_(None)
 
         def work(connection: Connection) -> Outcome[None]:
-            promotion_id = connection.scalars(select(columns.promotion_id).where(in_force)).first()
+            promotion_id = hold_store.held_by(connection, model, environment)
             if promotion_id is None and recorded is not None:
                 promotion_id = recorded["promotion_id"]
             if promotion_id is None:
                 raise HoldUnknownError("want a hold that is in force; there is none on this model in this environment")
-            connection.execute(hold_table.update().where(in_force).values(lifted_ns=now))
+            hold_store.lift_hold(connection, model, environment, now=now)
             event = _hold_event(
                 occasion,
                 "lifted",
@@ -108,20 +99,6 @@ class Holds:
         return self._logs.named(self._logs.name_for(environment)).transact(work).receipts[0]
 
 
-def is_held(connection: Connection, model: str, environment: str) -> bool:
-    """Tell whether a hold on a model in an environment is in force, as its row says; see also `find_recorded`."""
-    return held_by(connection, model, environment) is not None
-
-
-def held_by(connection: Connection, model: str, environment: str) -> str | None:
-    """Return the rollback that placed the hold in force; "" where a finding did, None where there is no hold."""
-    columns = hold_table.c
-    statement = select(columns.promotion_id).where(
-        columns.model == model, columns.environment == environment, columns.lifted_ns.is_(None)
-    )
-    return connection.scalars(statement).first()
-
-
 def place_hold(
     connection: Connection, occasion: Occasion, rollback: Promotion, recorded: Mapping[str, Any] | None
 ) -> tuple[Event, ...]:
@@ -131,9 +108,9 @@ def place_hold(
     """
     environment = rollback.request.transition.to_environment
     in_log = recorded is not None and recorded["promotion_id"]  # a row alone could be taken away again
-    if held_by(connection, occasion.model, environment) and in_log:
+    if hold_store.held_by(connection, occasion.model, environment) and in_log:
         return ()
-    _place(connection, occasion, environment, rollback.id)
+    hold_store.put_hold(connection, occasion.model, environment, promotion_id=rollback.id, now=occasion.now)
     return (_hold_event(occasion, "placed", environment, rollback.id, ""),)
 
 
@@ -153,16 +130,12 @@ def freeze(
         finding_id: Of the finding.
         recorded: What the log said of a hold before (`find_recorded`).
     """
-    if recorded is not None and is_held(connection, occasion.model, environment):  # as for a rollback: not a row alone
+    # As for a rollback: not on the word of a row alone.
+    if recorded is not None and hold_store.is_held(connection, occasion.model, environment):
         return ()
-    _place(connection, occasion, environment, "")
+    hold_store.put_hold(connection, occasion.model, environment, promotion_id="", now=occasion.now)
     event = _hold_event(occasion, "placed", environment, "", "")
     return (replace(event, body={**event.body, "finding_id": finding_id}),)
-
-
-def _place(connection: Connection, occasion: Occasion, environment: str, promotion_id: str) -> None:
-    changes = {"promotion_id": promotion_id, "placed_ns": occasion.now, "lifted_ns": None}
-    upsert(connection, hold_table, {"model": occasion.model, "environment": environment, **changes}, changes)
 
 
 def _hold_event(

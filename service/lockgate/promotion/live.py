@@ -10,7 +10,7 @@ from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs
 from lockgate.promotion import live_store, rollout_store, store
 from lockgate.promotion.errors import LogNotConfiguredError
-from lockgate.promotion.holds import is_held
+from lockgate.promotion.hold_store import is_held
 from lockgate.promotion.intervals import LiveInterval
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.register import now_us, promotion_from_row
