@@ -13,8 +13,8 @@ from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.delivery.rollouts import RolloutJob
 from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
 from lockgate.delivery.worker import Job
+from lockgate.lifecycle.pointers import Pointers
 from lockgate.lineage_collection import LineageJob
-from lockgate.promotion.pointers import Pointers
 from lockgate.reconciling.jobs import reconciling_jobs
 from lockgate.registry import RegistryPort
 from lockgate.settings_tables import read_rollouts, read_usage_sources, read_webhooks

@@ -24,6 +24,8 @@ from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
+from lockgate.lifecycle import Lifecycle
+from lockgate.lifecycle.lineage_reading import LineageReader
 from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
@@ -33,8 +35,7 @@ from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
-from lockgate.promotion.lineage_reading import LineageReader
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hooks import Hints

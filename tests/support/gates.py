@@ -24,14 +24,15 @@ from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import TrustFolder
 from lockgate.identity import JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
+from lockgate.lifecycle import Lifecycle
+from lockgate.lifecycle.lineage_reading import LineageReader
 from lockgate.lineage_collection import LineageCollector
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import Evaluator, Gate, GateSettings, Lifecycle, Logs, Register
-from lockgate.promotion.lineage_reading import LineageReader
+from lockgate.promotion import Evaluator, Gate, GateSettings, Logs, Register
 from lockgate.readiness import Readiness
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hooks import Hints

@@ -19,11 +19,11 @@ from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
 from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
+from lockgate.lifecycle.rollbacks import Rollbacks
 from lockgate.promotion import EvidenceErasedError, Logs, PromotionAnswer
 from lockgate.promotion.errors import NoGoodVersionError
 from lockgate.promotion.events import FAILURE, Occasion, actor_of, make_event
 from lockgate.promotion.register import now_us
-from lockgate.promotion.rollbacks import Rollbacks
 from lockgate.storage import read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError
 

@@ -20,11 +20,12 @@ from lockgate.delivery.executors.port import Order, RolloutPort
 from lockgate.delivery.rollout_queue import Task, Waiting
 from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings, find_rollout
 from lockgate.errors import LockgateError
-from lockgate.promotion import Lifecycle, Promotion, PromotionState, Register, Verdict
+from lockgate.lifecycle import Lifecycle
+from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle.rollouts import RolloutAnswer
+from lockgate.promotion import Promotion, PromotionState, Register, Verdict
 from lockgate.promotion.errors import RolloutStateError, RolloutUnderWayError
 from lockgate.promotion.events import SYSTEM
-from lockgate.promotion.pointers import Pointers
-from lockgate.promotion.rollouts import RolloutAnswer
 from lockgate.storage import read_transaction, write_transaction
 
 # Between one attempt to carry an order out and the next, in seconds: half an hour in all, in which a registry is

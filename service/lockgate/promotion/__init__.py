@@ -20,7 +20,6 @@ from lockgate.promotion.errors import (
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
-from lockgate.promotion.lifecycle import Lifecycle
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
@@ -53,7 +52,6 @@ __all__ = [
     "EvidenceErasedError",
     "Gate",
     "GateSettings",
-    "Lifecycle",
     "LogNotConfiguredError",
     "Logs",
     "Promotion",

@@ -12,9 +12,9 @@ from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_json
 from lockgate.clock import Clock, EpochNs, format_timestamp
 from lockgate.ids import new_id
+from lockgate.lifecycle.holds import freeze
 from lockgate.promotion import Logs
 from lockgate.promotion.events import SYSTEM, Occasion, make_event
-from lockgate.promotion.holds import freeze
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import now_us
 from lockgate.reconciling import store

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 from lockgate.clock import EpochNs
-from lockgate.promotion.intervals import LiveInterval
+from lockgate.lifecycle.intervals import LiveInterval
 
 FINDING: Final = "gate.finding"
 FINDING_KINDS: Final[Mapping[str, str]] = {FINDING: "v1/api/finding_change"}

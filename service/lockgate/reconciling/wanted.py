@@ -5,9 +5,9 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, select
 
-from lockgate.promotion.intervals import LiveInterval
-from lockgate.promotion.live_store import list_let_in, list_live
-from lockgate.promotion.rollouts import ROLLED_BACK
+from lockgate.lifecycle.intervals import LiveInterval
+from lockgate.lifecycle.live_store import list_let_in, list_live
+from lockgate.lifecycle.rollouts import ROLLED_BACK
 from lockgate.reconciling.types import Known, Wanted
 from lockgate.registry import BUILTIN
 from lockgate.storage.tables import model as model_table

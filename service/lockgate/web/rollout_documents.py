@@ -4,12 +4,12 @@ from typing import Any
 
 from lockgate.audit import Receipt
 from lockgate.clock import EpochNs, format_timestamp
+from lockgate.lifecycle.holds import Hold
+from lockgate.lifecycle.intervals import LiveInterval
+from lockgate.lifecycle.live import LetIn, LiveAnswer
+from lockgate.lifecycle.observations import ObservationAnswer
+from lockgate.lifecycle.rollouts import RolloutAnswer
 from lockgate.promotion import Promotion
-from lockgate.promotion.holds import Hold
-from lockgate.promotion.intervals import LiveInterval
-from lockgate.promotion.live import LetIn, LiveAnswer
-from lockgate.promotion.observations import ObservationAnswer
-from lockgate.promotion.rollouts import RolloutAnswer
 from lockgate.web.documents import promotion_answer_document, receipt_document
 
 

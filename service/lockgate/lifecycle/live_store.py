@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, RowMapping, Select, select
 
 from lockgate.clock import EpochNs
-from lockgate.promotion.intervals import LiveInterval
+from lockgate.lifecycle.intervals import LiveInterval
 from lockgate.storage.tables import live_interval as live_table
 
 

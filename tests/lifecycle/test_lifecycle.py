@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lockgate.clock import NS_PER_S
 from lockgate.errors import LockgateError
+from lockgate.lifecycle.live_store import read_open
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion.live_store import read_open
 from lockgate.promotion.states import EDGES, FINAL, UNDER_WAY
 from lockgate.promotion.types import PromotionState
 from lockgate.storage import read_transaction

@@ -11,23 +11,24 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import Actor, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs, is_expired
 from lockgate.ids import new_id
-from lockgate.policy import PolicyInForce
-from lockgate.promotion import live_store, rollout_store, store
-from lockgate.promotion.errors import EnvironmentUnknownError
-from lockgate.promotion.events import Occasion
-from lockgate.promotion.intervals import LiveInterval, begin_after
-from lockgate.promotion.log_words import next_id, permit_end
-from lockgate.promotion.logs import Logs
-from lockgate.promotion.pointers import Pointers
-from lockgate.promotion.register import MovedError, check_recorded, now_us, promotion_from_row, settle
-from lockgate.promotion.rollout_parsing import Observation, parse_observation
-from lockgate.promotion.rollout_records import (
+from lockgate.lifecycle import live_store
+from lockgate.lifecycle.intervals import LiveInterval, begin_after
+from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle.rollout_parsing import Observation, parse_observation
+from lockgate.lifecycle.rollout_records import (
     confirmation_event,
     live_event,
     pointer_event,
     seconds_between,
     supersession_event,
 )
+from lockgate.policy import PolicyInForce
+from lockgate.promotion import rollout_store, store
+from lockgate.promotion.errors import EnvironmentUnknownError
+from lockgate.promotion.events import Occasion
+from lockgate.promotion.log_words import next_id, permit_end
+from lockgate.promotion.logs import Logs
+from lockgate.promotion.register import MovedError, check_recorded, now_us, promotion_from_row, settle
 from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState

@@ -5,6 +5,8 @@ from typing import Literal
 from lockgate.audit import Event
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp
 from lockgate.ids import new_id
+from lockgate.lifecycle.intervals import LiveInterval
+from lockgate.lifecycle.pointers import Pointer
 from lockgate.permits import Permit
 from lockgate.promotion.events import (
     CONFIRMATION,
@@ -17,9 +19,7 @@ from lockgate.promotion.events import (
     Occasion,
     make_event,
 )
-from lockgate.promotion.intervals import LiveInterval
 from lockgate.promotion.log_words import next_id
-from lockgate.promotion.pointers import Pointer
 from lockgate.promotion.types import Promotion
 
 DETAIL_CHARS_MAX = 500  # of what an executor says went wrong; its own log has the rest

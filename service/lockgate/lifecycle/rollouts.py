@@ -12,6 +12,10 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
 from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.lifecycle.holds import place_hold
+from lockgate.lifecycle.pointers import PULL, Pointers
+from lockgate.lifecycle.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
+from lockgate.lifecycle.rollout_records import failure_event, permit_event, pointer_event, step_event
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey, PermitKeyMissingError
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.deciding import Decider, Following
@@ -24,14 +28,10 @@ from lockgate.promotion.errors import (
     RolloutUnderWayError,
 )
 from lockgate.promotion.events import Occasion
-from lockgate.promotion.holds import place_hold
 from lockgate.promotion.log_words import next_permit_id, permit_end
 from lockgate.promotion.logs import Logs
-from lockgate.promotion.pointers import PULL, Pointers
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import MovedError, Register, now_us, promotion_from_row, settle
-from lockgate.promotion.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
-from lockgate.promotion.rollout_records import failure_event, permit_event, pointer_event, step_event
 from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Decision, Promotion, PromotionAnswer, PromotionState, Verdict

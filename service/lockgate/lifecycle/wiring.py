@@ -7,19 +7,19 @@ from typing import Self
 from sqlalchemy import Engine
 
 from lockgate.clock import Clock
+from lockgate.lifecycle.holds import Holds
+from lockgate.lifecycle.live import LiveReader
+from lockgate.lifecycle.observations import Observations
+from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle.rollbacks import Rollbacks
+from lockgate.lifecycle.rollouts import Rollouts
 from lockgate.permits import PermitKey
 from lockgate.policy import PolicyInForce
 from lockgate.promotion.deciding import Decider
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.gate import Gate
-from lockgate.promotion.holds import Holds
-from lockgate.promotion.live import LiveReader
 from lockgate.promotion.logs import Logs
-from lockgate.promotion.observations import Observations
-from lockgate.promotion.pointers import Pointers
 from lockgate.promotion.register import Register
-from lockgate.promotion.rollbacks import Rollbacks
-from lockgate.promotion.rollouts import Rollouts
 from lockgate.registry import RegistrySettings
 
 
