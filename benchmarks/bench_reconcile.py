@@ -19,11 +19,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from lockgate.audit import AuditLog, KindCatalogue, create_key_file
+from lockgate.background.reconciling import reconciling_jobs
 from lockgate.canonical_json import parse_json
 from lockgate.outbound import OutboundRequest, exchange
 from lockgate.promotion import Logs
 from lockgate.reconciling.findings import Findings
-from lockgate.reconciling.jobs import reconciling_jobs
 from lockgate.reconciling.reconciler import PAGE_MODELS, ReconcileJob
 from lockgate.reconciling.types import FINDING_KINDS
 from lockgate.registry import parse_registries

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lockgate.background.reconciling import reconciling_jobs
 from lockgate.canonical_json import canonicalize
 from lockgate.digests import Digest
 from lockgate.evidence.model_manifests import root_digest
 from lockgate.policy.wasm import WasmEngine
 from lockgate.reconciling.hashing import HashingJob
-from lockgate.reconciling.jobs import reconciling_jobs
 from lockgate.reconciling.reconciler import ReconcileJob
 from lockgate.reconciling.types import Finding, FindingFilter
 from support.gates import GateUnderTest, make_gate

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lockgate.background import build_executors
+from lockgate.background.build import build_executors
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import parse_rollouts

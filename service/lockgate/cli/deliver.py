@@ -10,12 +10,12 @@ from typing import Final
 import click
 import structlog
 
-from lockgate.background import build_jobs
+from lockgate.background.build import build_jobs
+from lockgate.background.worker import Worker
 from lockgate.bootstrap import build_services, check_settings, read_accepted
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
 from lockgate.config import Settings
-from lockgate.delivery.worker import Worker
 from lockgate.instance import Instance
 from lockgate.logs import configure_logs
 from lockgate.reloading import accept_files

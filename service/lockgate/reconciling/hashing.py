@@ -54,7 +54,7 @@ class LiveVersion:
 
 
 class HashingJob:
-    """Hashes live versions (`lockgate.delivery.worker.Job`)."""
+    """Hashes live versions (`lockgate.background.worker.Job`)."""
 
     name = "hashing"
 

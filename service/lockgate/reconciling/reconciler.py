@@ -46,7 +46,7 @@ class _Turn:
 
 
 class ReconcileJob:
-    """Looks at every registry each `LOOK_S` seconds, and at once after a hint (`lockgate.delivery.worker.Job`)."""
+    """Looks at every registry each `LOOK_S` seconds, and at once after a hint (`lockgate.background.worker.Job`)."""
 
     name = "reconcile"
 

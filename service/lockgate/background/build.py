@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from lockgate.background.reconciling import reconciling_jobs
+from lockgate.background.worker import Job
 from lockgate.bootstrap import Services
 from lockgate.clock import Clock
 from lockgate.config import Settings
@@ -12,10 +14,8 @@ from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.delivery.rollouts import RolloutJob
 from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
-from lockgate.delivery.worker import Job
 from lockgate.lifecycle.pointers import Pointers
 from lockgate.lineage_collection import LineageJob
-from lockgate.reconciling.jobs import reconciling_jobs
 from lockgate.registry import RegistryPort
 from lockgate.settings_tables import read_rollouts, read_usage_sources, read_webhooks
 from lockgate.system_clock import SystemClock

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from lockgate.background import worker
+from lockgate.background.worker import Worker
 from lockgate.canonical_json import parse_json
 from lockgate.cli.deliver import ALIVE
-from lockgate.delivery import worker
-from lockgate.delivery.worker import Worker
 from lockgate.storage import StorageError
 from support.served_gates import ServedGate, make_served_gate
 
