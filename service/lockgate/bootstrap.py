@@ -26,7 +26,8 @@ from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
 from lockgate.lifecycle import Lifecycle
 from lockgate.lifecycle.lineage_reading import LineageReader
-from lockgate.lineage_collection import LINEAGE_KINDS, LineageCollector
+from lockgate.lineage.collecting import LINEAGE_KINDS, LineageCollector
+from lockgate.lineage.feast import FeastStore
 from lockgate.login.oauth_messages import Client
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import find_permit_key
@@ -43,7 +44,6 @@ from lockgate.reconciling.types import FINDING_KINDS
 from lockgate.registration import REGISTRATION_KINDS, Registration
 from lockgate.registry import BUILTIN, RegistryPort, RegistrySettings
 from lockgate.registry.builtin import BuiltinRegistry
-from lockgate.registry.feast import FeastStore
 from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.mlflow import MLflowRegistry
 from lockgate.registry.reading import ModelReader

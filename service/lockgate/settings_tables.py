@@ -14,8 +14,8 @@ from lockgate.config_tables import TableInvalidError
 from lockgate.delivery.rollout_settings import RolloutSettings, parse_rollouts
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.identity import Issuer, parse_issuers
+from lockgate.lineage.feature_stores import FeatureStoreSettings, parse_feature_stores
 from lockgate.registry import RegistrySettings, parse_registries
-from lockgate.registry.feature_stores import FeatureStoreSettings, parse_feature_stores
 from lockgate.usage import UsageSource, parse_usage_sources
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from lockgate.canonical_json import parse_canonical
 from lockgate.clock import NS_PER_S
 from lockgate.config import MAIN_LOG
 from lockgate.digests import Sha256Hex, sha256_hex
+from lockgate.lineage.snapshots import lineage_bytes
+from lockgate.lineage.store import StoredSnapshot, insert_snapshot
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import open_needs
-from lockgate.registry.lineage import lineage_bytes
-from lockgate.registry.lineage_store import StoredSnapshot, insert_snapshot
 from lockgate.storage import read_transaction, write_transaction
 from lockgate.storage.tables import hold as hold_table
 from lockgate.storage.tables import lineage as lineage_table

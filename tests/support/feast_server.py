@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from lockgate.registry.feast import FeastStore
-from lockgate.registry.feature_stores import parse_feature_stores
+from lockgate.lineage.feast import FeastStore
+from lockgate.lineage.feature_stores import parse_feature_stores
 from support.gate_server import Call, Reply, json_reply, serve_gate
 
 PROJECT: Final = "fraud"

@@ -26,7 +26,8 @@ from lockgate.identity import JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
 from lockgate.lifecycle import Lifecycle
 from lockgate.lifecycle.lineage_reading import LineageReader
-from lockgate.lineage_collection import LineageCollector
+from lockgate.lineage.collecting import LineageCollector
+from lockgate.lineage.feature_stores import FeatureStorePort
 from lockgate.login.web_login import LoginSettings, WebLogin
 from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
@@ -38,7 +39,6 @@ from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hooks import Hints
 from lockgate.registration import Registration
 from lockgate.registry import parse_registries
-from lockgate.registry.feature_stores import FeatureStorePort
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import Reloader
 from lockgate.shipped import shipped_folder

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from lockgate.clock import EpochNs
-from lockgate.registry.lineage import Features, FeatureService, FeatureView, Lineage, make_lineage
+from lockgate.lineage.snapshots import Features, FeatureService, FeatureView, Lineage, make_lineage
 from lockgate.registry.types import Dataset, NamedValue, RegistryVersion, Run
 
 NOW: Final = EpochNs(1_785_499_200_000_000_000)

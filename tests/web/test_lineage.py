@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from lockgate.lineage.openlineage import FACET_SCHEMA
 from lockgate.policy.wasm import WasmEngine
-from lockgate.registry.openlineage import FACET_SCHEMA
 from lockgate.schemas import check_schema
 from support.gates import GateUnderTest, make_gate
 from support.lineages import COMMIT

@@ -9,14 +9,14 @@ from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs, parse_timestamp
+from lockgate.lineage.graph import DeploymentFact, PromotionFact
+from lockgate.lineage.openlineage import PromotionRun
 from lockgate.promotion.errors import LogNotConfiguredError
 from lockgate.promotion.events import CONFIRMATION, EXPIRY, ROLLOUT_FAILURE, SUPERSESSION, WITHDRAWAL
 from lockgate.promotion.logs import Logs
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
 from lockgate.promotion.types import Promotion, PromotionState
-from lockgate.registry.lineage_graph import DeploymentFact, PromotionFact
-from lockgate.registry.openlineage import PromotionRun
 from lockgate.storage import read_transaction
 from lockgate.storage.tables import live_interval
 

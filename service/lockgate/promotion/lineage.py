@@ -7,10 +7,10 @@ from sqlalchemy import Engine
 from lockgate.audit import AuditLog, RecordPrunedError, RecordUnknownError
 from lockgate.canonical_json import parse_canonical
 from lockgate.digests import sha256_hex, sha256_of
+from lockgate.lineage.snapshots import Lineage, parse_lineage, record_id
+from lockgate.lineage.store import newest_snapshot
 from lockgate.policy import DatasetFact, FeatureServiceFact, FeatureViewFact, LineageFacts
 from lockgate.registry.errors import RegistryAnswerError
-from lockgate.registry.lineage import Lineage, parse_lineage, record_id
-from lockgate.registry.lineage_store import newest_snapshot
 from lockgate.storage import read_transaction
 
 KIND: Final = "registry.lineage"  # of the record that a snapshot counts by

@@ -7,13 +7,13 @@ from flask import Blueprint, Response, g
 
 from lockgate.bootstrap import Services
 from lockgate.clock import format_timestamp
-from lockgate.lineage_collection import Collected
+from lockgate.lineage.collecting import Collected
+from lockgate.lineage.graph import build_graph
+from lockgate.lineage.openlineage import run_events
 from lockgate.promotion.events import actor_of
 from lockgate.promotion.lineage import parse_snapshot
 from lockgate.registry.errors import LineageUnknownError
-from lockgate.registry.lineage_graph import build_graph
 from lockgate.registry.metadata import named_list
-from lockgate.registry.openlineage import run_events
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.parameters import allow_only, text

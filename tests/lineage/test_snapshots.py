@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from lockgate.canonical_json import canonicalize
 from lockgate.clock import EpochNs
 from lockgate.digests import sha256_hex
-from lockgate.registry.errors import RegistryAnswerError
-from lockgate.registry.lineage import (
+from lockgate.lineage.snapshots import (
     DATASETS_MAX,
     METRICS_MAX,
     PARAMS_MAX,
@@ -27,6 +26,7 @@ from lockgate.registry.lineage import (
     record_id,
     same_finding,
 )
+from lockgate.registry.errors import RegistryAnswerError
 from lockgate.registry.types import Dataset, NamedValue, Run
 from support.lineages import DATASET, FEATURES, NO_FEATURES, NOW, RUN, VIEW, lineage_of, registry_version
 

@@ -15,18 +15,9 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import Actor, AuditLog, Event, Outcome, RecordPrunedError, RecordUnknownError
 from lockgate.clock import Clock, EpochNs, format_timestamp
 from lockgate.digests import Digest, Sha256Hex, sha256_hex
-from lockgate.registry import RegistryPort, lineage_store, store
-from lockgate.registry.errors import (
-    ModelUnknownError,
-    RegistryAnswerError,
-    RegistryError,
-    RegistryRefusedError,
-    RegistryUnknownError,
-    RegistryUnsupportedError,
-    VersionUnknownError,
-)
-from lockgate.registry.feature_stores import FeatureStorePort, declared_service
-from lockgate.registry.lineage import (
+from lockgate.lineage import store as lineage_store
+from lockgate.lineage.feature_stores import FeatureStorePort, declared_service
+from lockgate.lineage.snapshots import (
     Features,
     FeatureService,
     Lineage,
@@ -36,6 +27,16 @@ from lockgate.registry.lineage import (
     parse_lineage,
     record_id,
     same_finding,
+)
+from lockgate.registry import RegistryPort, store
+from lockgate.registry.errors import (
+    ModelUnknownError,
+    RegistryAnswerError,
+    RegistryError,
+    RegistryRefusedError,
+    RegistryUnknownError,
+    RegistryUnsupportedError,
+    VersionUnknownError,
 )
 from lockgate.registry.metadata import Model
 from lockgate.registry.types import RegistryVersion, Run

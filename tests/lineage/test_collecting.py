@@ -11,10 +11,10 @@ from lockgate.audit import Actor
 from lockgate.clock import NS_PER_S
 from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
-from lockgate.lineage_collection import BATCH_MAX, REST_S, LineageCollector, LineageJob
+from lockgate.lineage.collecting import BATCH_MAX, REST_S, LineageCollector, LineageJob
+from lockgate.lineage.snapshots import lineage_bytes, parse_lineage, record_id
+from lockgate.lineage.store import StoredSnapshot, insert_snapshot
 from lockgate.policy.wasm import WasmEngine
-from lockgate.registry.lineage import lineage_bytes, parse_lineage, record_id
-from lockgate.registry.lineage_store import StoredSnapshot, insert_snapshot
 from lockgate.schemas import check_schema
 from lockgate.storage import write_transaction
 from support.feast_server import FakeFeast, running_feast

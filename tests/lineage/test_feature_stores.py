@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from lockgate.registry.errors import RegistryUnavailableError
-from lockgate.registry.feature_stores import (
+from lockgate.lineage.feature_stores import (
     FEATURE_STORES_MAX,
     FeatureStoreInvalidError,
     declared_service,
     parse_feature_stores,
 )
-from lockgate.registry.lineage import FeatureService, LineageProblem
+from lockgate.lineage.snapshots import FeatureService, LineageProblem
+from lockgate.registry.errors import RegistryUnavailableError
 from lockgate.registry.types import NamedValue
 
 TABLE: dict[str, Any] = {

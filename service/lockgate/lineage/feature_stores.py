@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
 from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.lineage.snapshots import FeatureService, FeatureView, LineageProblem
 from lockgate.registry.errors import RegistryUnavailableError
-from lockgate.registry.lineage import FeatureService, FeatureView, LineageProblem
 from lockgate.registry.settings import TIMEOUT_S, find_url_fault
 from lockgate.registry.types import NamedValue
 

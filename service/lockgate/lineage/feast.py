@@ -14,11 +14,11 @@ from urllib.parse import quote
 import orjson
 
 from lockgate.digests import sha256_hex
+from lockgate.lineage.feature_stores import FeatureStoreSettings
+from lockgate.lineage.snapshots import VIEWS_MAX, FeatureView
 from lockgate.registry.answers import Fields, is_name
 from lockgate.registry.calls import Conversation
 from lockgate.registry.errors import RegistryAnswerError
-from lockgate.registry.feature_stores import FeatureStoreSettings
-from lockgate.registry.lineage import VIEWS_MAX, FeatureView
 
 FEATURES_MAX: Final = 10_000  # of one view
 _API: Final = "/api/v1/"

@@ -18,8 +18,8 @@ from openlineage.client.serde import Serde
 
 from lockgate.canonical_json import parse_json
 from lockgate.clock import EpochNs, format_timestamp
+from lockgate.lineage.openlineage import END_BY_STATE, FACET_SCHEMA, PRODUCER, PromotionRun, run_events
 from lockgate.promotion import PromotionState
-from lockgate.registry.openlineage import END_BY_STATE, FACET_SCHEMA, PRODUCER, PromotionRun, run_events
 from lockgate.schemas import check_schema, load_schema
 from support.lineages import DATASET, NOW, RUN, lineage_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from lockgate.clock import EpochNs, format_timestamp
-from lockgate.registry.lineage import Lineage
+from lockgate.lineage.snapshots import Lineage
 from lockgate.registry.types import Dataset
 
 NODES_MAX: Final = 1000  # a person reads a hundred, a drawing program a thousand

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lockgate.errors import LockgateError
-from lockgate.registry.lineage import VIEWS_MAX, FeatureView
+from lockgate.lineage.snapshots import VIEWS_MAX, FeatureView
 from support.feast_server import PROJECT, SERVICE, FakeFeast, running_feast
 from support.gate_server import Call, Reply, json_reply, serve_gate
 

@@ -4,8 +4,8 @@ import time
 from dataclasses import replace
 
 from lockgate.clock import EpochNs
-from lockgate.registry.lineage import Lineage
-from lockgate.registry.lineage_graph import EDGES_MAX, NODES_MAX, DeploymentFact, Graph, PromotionFact, build_graph
+from lockgate.lineage.graph import EDGES_MAX, NODES_MAX, DeploymentFact, Graph, PromotionFact, build_graph
+from lockgate.lineage.snapshots import Lineage
 from lockgate.schemas import check_schema
 from support.lineages import COMMIT, DATASET, NO_FEATURES, NOW, RUN, lineage_of, registry_version
 

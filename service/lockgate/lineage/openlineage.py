@@ -5,7 +5,7 @@ rejected or could not be carried out, ABORT when it was withdrawn, expired or su
 input: the version, by its digest, and the datasets that the version was made of. The facet `lockgate_promotion` says
 what no facet of OpenLineage's does; its schema is `v1/openlineage/lockgate_promotion`.
 
-Source: OpenLineage 2-0-2; `tests/registry/test_openlineage.py` compares with what its own library writes.
+Source: OpenLineage 2-0-2; `tests/lineage/test_openlineage.py` compares with what its own library writes.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from lockgate.clock import EpochNs, format_timestamp
-from lockgate.registry.lineage import Lineage
+from lockgate.lineage.snapshots import Lineage
 
 PRODUCER: Final = "https://lockgate.dev"
 NAMESPACE: Final = "lockgate"
