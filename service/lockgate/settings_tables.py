@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lockgate.alerts import AlertSource, parse_alert_sources
 from lockgate.config import Settings, settings_error_at
-from lockgate.config_tables import TableInvalidError
+from lockgate.config.table_arrays import TableInvalidError
 from lockgate.delivery.rollout_settings import RolloutSettings, parse_rollouts
 from lockgate.delivery.webhooks import Webhook, parse_webhooks
 from lockgate.identity import Issuer, parse_issuers

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lockgate.alerts.errors import AlertSettingsError, AlertSourceUnusableError
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.config_tables import read_tables
+from lockgate.config.table_arrays import read_tables
 
 SOURCES_MAX: Final = 32  # an Alertmanager for each cluster
 TOKEN_CHARS_MIN: Final = 16  # below that it is a word that somebody thought of, not a secret

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.delivery.executors.errors import ExecutorUnavailableError
 from lockgate.registry.settings import find_url_fault
 

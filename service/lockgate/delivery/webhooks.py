@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.config_tables import read_tables
+from lockgate.config.table_arrays import read_tables
 from lockgate.delivery.errors import SecretInvalidError, WebhookInvalidError
 from lockgate.delivery.events import EVENT_TYPES
 from lockgate.delivery.standard_webhooks import parse_secret

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from lockgate.config_tables import TableInvalidError
+from lockgate.config.table_arrays import TableInvalidError
 from lockgate.errors import LockgateError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from lockgate.config_tables import read_tables
+from lockgate.config.table_arrays import read_tables
 from lockgate.identity.errors import IdentityError, IssuerInvalidError
 from lockgate.identity.templates import Template, may_fill_alike, parse_template
 from lockgate.identity.types import PrincipalType, parse_principal

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.lineage.snapshots import FeatureService, FeatureView, LineageProblem
 from lockgate.registry.errors import RegistryUnavailableError
 from lockgate.registry.settings import TIMEOUT_S, find_url_fault

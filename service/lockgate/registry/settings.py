@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
-from lockgate.config_tables import TableInvalidError, read_tables
+from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.registry.errors import RegistryUnavailableError
 
 RegistryType: TypeAlias = Literal["builtin", "mlflow", "kubeflow-hub"]
