@@ -24,8 +24,8 @@ from lockgate.audit import AuditLog, KindCatalogue, create_key_file
 from lockgate.canonical_json import canonicalize
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp
 from lockgate.digests import sha256_hex
+from lockgate.gate_logs import Logs
 from lockgate.lifecycle.live import LiveReader
-from lockgate.promotion import Logs
 from lockgate.storage import open_engine, upgrade_schema, write_transaction
 from lockgate.storage.tables import audit_entry, live_interval, promotion, rollout
 from lockgate.system_clock import SystemClock

@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 from lockgate.audit import AuditLog, KindCatalogue, create_key_file
 from lockgate.background.reconciling import reconciling_jobs
 from lockgate.canonical_json import parse_json
+from lockgate.gate_logs import Logs
 from lockgate.outbound import OutboundRequest, exchange
-from lockgate.promotion import Logs
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.reconciler import PAGE_MODELS, ReconcileJob
 from lockgate.reconciling.types import FINDING_KINDS

@@ -22,6 +22,7 @@ from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
 from lockgate.delivery.reading import EventReader
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
+from lockgate.gate_logs import Logs
 from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
 from lockgate.lifecycle import Lifecycle
@@ -36,7 +37,7 @@ from lockgate.policy.compiled import load_policy
 from lockgate.policy.opa import OPAEngine, OPAServer
 from lockgate.policy.opa_binary import find_opa
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Logs, Register
+from lockgate.promotion import GATE_KINDS, Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hooks import Hints

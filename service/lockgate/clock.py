@@ -13,7 +13,7 @@ EpochNs = NewType("EpochNs", int)
 """Nanoseconds since 1970-01-01T00:00:00Z, leap seconds ignored as in POSIX."""
 
 NS_PER_S: Final = 1_000_000_000
-_NS_PER_US: Final = 1_000
+NS_PER_US: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 
@@ -32,9 +32,15 @@ class Clock(Protocol):
         ...
 
 
+def now_us(clock: Clock) -> EpochNs:
+    """Return the time now, cut to the microsecond that records hold: a value must not change by being written."""
+    now = clock.now_ns()
+    return EpochNs(now - now % NS_PER_US)
+
+
 def format_timestamp(when: EpochNs) -> str:
     """Write a time as RFC 3339 with exactly six fractional digits and `Z`, cutting off below the microsecond."""
-    return (_EPOCH + timedelta(microseconds=when // _NS_PER_US)).isoformat(timespec="microseconds")[:-6] + "Z"
+    return (_EPOCH + timedelta(microseconds=when // NS_PER_US)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_timestamp(text: str) -> EpochNs:
@@ -49,7 +55,7 @@ def parse_timestamp(text: str) -> EpochNs:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise TimestampError("want a real instant as YYYY-MM-DDTHH:MM:SS.ffffffZ") from exc
-    return EpochNs((moment - _EPOCH) // timedelta(microseconds=1) * _NS_PER_US)
+    return EpochNs((moment - _EPOCH) // timedelta(microseconds=1) * NS_PER_US)
 
 
 def is_expired(expires: EpochNs | None, now: EpochNs) -> bool:

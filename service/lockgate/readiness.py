@@ -13,8 +13,8 @@ from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, is_expire
 from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import TrustFolder
+from lockgate.gate_logs import Logs
 from lockgate.policy import EvidenceFacts, PolicyInForce, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
-from lockgate.promotion import Logs
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from lockgate.audit import Actor, AuditError, AuditLog, DuplicateIDError, Event
+from lockgate.audit import SYSTEM, Actor, AuditError, AuditLog, DuplicateIDError, Event
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, format_timestamp
@@ -24,7 +24,6 @@ from lockgate.storage import StorageError
 POLICY_CHANGE: Final = "gate.policy"
 RELOADING_KINDS: Final = {POLICY_CHANGE: "v1/api/policy_change"}
 _NAMESPACE: Final = uuid.UUID("0f0b1d5e-6b1f-4a43-9a3c-5f7c1f0e2a11")  # of the ids below, nothing else
-_SYSTEM: Final = Actor(type="system", id="lockgate")
 
 Reader: TypeAlias = Callable[[], Accepted]
 """Reads the files and checks them all; raises LockgateError if one cannot be used."""
@@ -138,7 +137,7 @@ class Reloader:
         # Not now, then at the next request: a log that cannot be written stops every decision anyway.
         with contextlib.suppress(AuditError, StorageError, PolicyUnavailableError):
             if self._to_record:
-                self._record(_SYSTEM, None)
+                self._record(SYSTEM, None)
 
     def _record(self, actor: Actor, trace: str | None) -> None:
         engine = self.policy.engine

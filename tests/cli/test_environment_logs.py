@@ -24,7 +24,7 @@ from lockgate.bootstrap import open_logs
 from lockgate.cli.main import lockgate
 from lockgate.config import load_settings
 from lockgate.errors import ConfigError
-from lockgate.promotion import Logs
+from lockgate.gate_logs import Logs
 from lockgate.storage import open_engine
 from lockgate.system_clock import SystemClock
 from support.audit_logs import make_event

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from lockgate.audit import RecordPrunedError, RecordUnknownError
 from lockgate.delivery import reading
 from lockgate.delivery.reading import EventReader
-from lockgate.promotion import LogNotConfiguredError
+from lockgate.gate_logs import LogNotConfiguredError
 from lockgate.storage import open_engine, upgrade_schema, write_transaction
 from support.receivers import DeliveryStand, make_delivery_stand
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.lifecycle.errors import EnvironmentUnknownError
 from lockgate.lifecycle.live import LiveReader
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion.errors import EnvironmentUnknownError
 from support.gates import DAY_NS, make_gate
 from support.promotions import in_parallel
 from support.rollouts import (

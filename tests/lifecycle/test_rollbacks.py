@@ -13,9 +13,9 @@ from lockgate.demo.virtual_sigstore import VirtualSigstore
 from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
 from lockgate.identity import parse_principal
+from lockgate.lifecycle.errors import HoldUnknownError, NoGoodVersionError, RolloutUnderWayError
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import EvidenceErasedError
-from lockgate.promotion.errors import HoldUnknownError, NoGoodVersionError, RolloutUnderWayError
 from support.gates import DAY_NS, make_gate
 from support.promotions import violated
 from support.rollouts import (

@@ -8,17 +8,17 @@ import pytest
 from lockgate.audit.keeping.erasing import erase
 from lockgate.clock import NS_PER_S
 from lockgate.errors import LockgateError
-from lockgate.permits import PermitKeyMissingError
-from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import EvidenceErasedError, PromotionUnknownError, Verdict
-from lockgate.promotion.errors import (
+from lockgate.lifecycle.errors import (
     PermitExpiredError,
     PermitUnknownError,
     PermitUsedError,
-    RolloutStateError,
     RolloutStepError,
     RolloutUnderWayError,
 )
+from lockgate.permits import PermitKeyMissingError
+from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion import EvidenceErasedError, PromotionUnknownError, Verdict
+from lockgate.promotion.errors import RolloutStateError
 from lockgate.promotion.states import EDGES, EdgeUnknownError, check_edge
 from lockgate.promotion.store import move_promotion
 from lockgate.promotion.types import PromotionState

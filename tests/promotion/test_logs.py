@@ -14,8 +14,9 @@ from lockgate.audit import AuditLog, KindCatalogue, LogForeignError, NoteUnverif
 from lockgate.audit.formats.notes import make_signer
 from lockgate.clock import EpochNs
 from lockgate.config import MAIN_LOG
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import Gate, GateSettings, LogNotConfiguredError, Logs, Register, open_needs
+from lockgate.promotion import Gate, GateSettings, Register, open_needs
 from lockgate.storage import database, read_transaction, write_transaction
 from lockgate.storage.idempotency import IdempotentAnswer, claim_idempotency_key
 from lockgate.storage.tables import audit_head, promotion

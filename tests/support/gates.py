@@ -22,6 +22,7 @@ from lockgate.delivery.reading import EventReader
 from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import Digest, sha256_of
 from lockgate.evidence import TrustFolder
+from lockgate.gate_logs import Logs
 from lockgate.identity import JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
 from lockgate.lifecycle import Lifecycle
@@ -33,7 +34,7 @@ from lockgate.permits import create_permit_key
 from lockgate.policy import CompiledPolicy, PolicyEngine, PolicyInForce
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion import Evaluator, Gate, GateSettings, Logs, Register
+from lockgate.promotion import Evaluator, Gate, GateSettings, Register
 from lockgate.readiness import Readiness
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hooks import Hints

@@ -20,8 +20,9 @@ from lockgate.delivery.sender import WebhookJob
 from lockgate.delivery.standard_webhooks import verify
 from lockgate.delivery.types import Delivery, DeliveryFilter
 from lockgate.delivery.webhooks import Webhook
+from lockgate.gate_logs import Logs
 from lockgate.ids import new_id
-from lockgate.promotion import GATE_KINDS, Logs
+from lockgate.promotion import GATE_KINDS
 from lockgate.storage import open_engine, read_transaction
 from support.clocks import FixedClock
 

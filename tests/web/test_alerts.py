@@ -17,9 +17,9 @@ from lockgate.alerts.receiving import INCIDENT_NS, SKEW_NS
 from lockgate.alerts.settings import TOKEN_CHARS_MIN
 from lockgate.audit import Outcome
 from lockgate.errors import LockgateError
+from lockgate.gate_logs import Occasion
 from lockgate.lifecycle.holds import freeze as freeze_model
 from lockgate.policy.wasm import WasmEngine
-from lockgate.promotion.events import Occasion
 from support.alerts import PATH, SOURCE, TOKEN, AlertedGate, alert, automatic_engine, make_alerted_gate, notification
 from support.gates import DAY_NS
 from support.promotions import SwitchedEngine, freeze, in_parallel

@@ -14,7 +14,7 @@ from typing import Any, Final
 from lockgate.alerts.errors import AlertPayloadError, AlertTargetsError
 from lockgate.alerts.settings import AlertSource
 from lockgate.canonical_json import parse_json
-from lockgate.clock import EpochNs
+from lockgate.clock import NS_PER_US, EpochNs
 
 PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024  # ten thousand alerts with a dozen short labels each
 PAYLOAD_DEPTH_MAX: Final = 8  # its own structure has four levels
@@ -26,7 +26,6 @@ _REASON_CHARS_MAX: Final = 900  # of a rollback's reason, which may have 1,000
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NS_PER_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +128,7 @@ def _read_time(text: object, path: str) -> EpochNs:
         since = None
     if since is None or since < timedelta():
         raise AlertPayloadError(f"{path}: want a time as in RFC 3339, since 1970")
-    return EpochNs(since // timedelta(microseconds=1) * _NS_PER_US)
+    return EpochNs(since // timedelta(microseconds=1) * NS_PER_US)
 
 
 def _write_reason(source: AlertSource, group: Mapping[str, str]) -> str:

@@ -14,16 +14,16 @@ from lockgate.alerts.store import Situation, mark_failure, read_situation
 from lockgate.audit import Outcome
 from lockgate.authorization import Authorizer
 from lockgate.canonical_json import canonicalize
-from lockgate.clock import NS_PER_S, Clock, format_timestamp
+from lockgate.clock import NS_PER_S, Clock, format_timestamp, now_us
 from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
+from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
+from lockgate.lifecycle.errors import NoGoodVersionError
 from lockgate.lifecycle.rollbacks import Rollbacks
-from lockgate.promotion import EvidenceErasedError, Logs, PromotionAnswer
-from lockgate.promotion.errors import NoGoodVersionError
-from lockgate.promotion.events import FAILURE, Occasion, actor_of, make_event
-from lockgate.promotion.register import now_us
+from lockgate.promotion import EvidenceErasedError, PromotionAnswer
+from lockgate.promotion.kinds import FAILURE
 from lockgate.storage import read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError
 

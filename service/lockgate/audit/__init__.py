@@ -44,6 +44,7 @@ from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint
 from lockgate.audit.formats.kind_names import APP_EVENT
 from lockgate.audit.formats.notes import Signer, VerifierKey, parse_verifier_key
 from lockgate.audit.types import (
+    SYSTEM,
     Actor,
     Committed,
     Event,
@@ -74,6 +75,7 @@ _LOADED_LATER: Final = {
 
 __all__ = [
     "APP_EVENT",
+    "SYSTEM",
     "Actor",
     "ArchiveInvalidError",
     "AuditError",

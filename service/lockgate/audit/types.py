@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex
@@ -17,6 +17,9 @@ class Actor:
     type: Literal["user", "machine", "system"]
     id: str
     roles: tuple[str, ...] = ()
+
+
+SYSTEM: Final = Actor(type="system", id="lockgate")  # what Lockgate did of itself: nobody asked for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Engine
 
 from lockgate.clock import Clock
+from lockgate.gate_logs import Logs
 from lockgate.permits import PermitKey
-from lockgate.promotion import Logs
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.hashing import HashingJob
 from lockgate.reconciling.reconciler import ReconcileJob

@@ -20,12 +20,12 @@ from lockgate.clock import EpochNs, format_timestamp, is_expired, parse_timestam
 from lockgate.config import Settings, SettingsError, log_names, settings_of_log
 from lockgate.errors import LockgateError
 from lockgate.evidence import load_trust_domains
+from lockgate.gate_logs import Logs
 from lockgate.instance import Instance
 from lockgate.policy import CompiledPolicy, PolicyStaleError
 from lockgate.policy.compiled import load_policy
 from lockgate.policy.data import CONFIG
 from lockgate.policy.opa_binary import find_opa
-from lockgate.promotion import Logs
 from lockgate.rendering import plain
 from lockgate.storage import (
     StorageBusyError,

@@ -12,8 +12,9 @@ from lockgate.clock import Clock, EpochNs, format_timestamp, parse_timestamp
 from lockgate.delivery import store
 from lockgate.delivery.errors import DeliveryUnknownError
 from lockgate.delivery.types import Backlog, Delivery, DeliveryFilter, DeliveryState
+from lockgate.gate_logs import Logs
 from lockgate.ids import new_id
-from lockgate.promotion import ContendedError, Logs
+from lockgate.promotion import ContendedError
 from lockgate.storage import read_transaction
 
 DELIVERY: Final = "gate.delivery"

@@ -16,7 +16,7 @@ from lockgate.audit.types import RecordFilter, StoredRecord
 from lockgate.delivery.cdevents import cdevent_of
 from lockgate.delivery.events import CloudEvent, event_of
 from lockgate.delivery.webhooks import Format
-from lockgate.promotion import Logs
+from lockgate.gate_logs import Logs
 from lockgate.storage import read_transaction
 
 STRETCH_RECORDS: Final = 200  # looked at in one go: 6 MiB of the largest records, some milliseconds of usual ones

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Engine
 
+from lockgate.audit import SYSTEM
 from lockgate.canonical_json import canonicalize
 from lockgate.clock import NS_PER_S, Clock, EpochNs
 from lockgate.delivery import rollout_queue
@@ -21,11 +22,11 @@ from lockgate.delivery.rollout_queue import Task, Waiting
 from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings, find_rollout
 from lockgate.errors import LockgateError
 from lockgate.lifecycle import Lifecycle
+from lockgate.lifecycle.errors import RolloutUnderWayError
 from lockgate.lifecycle.pointers import Pointers
 from lockgate.lifecycle.rollouts import RolloutAnswer
 from lockgate.promotion import Promotion, PromotionState, Register, Verdict
-from lockgate.promotion.errors import RolloutStateError, RolloutUnderWayError
-from lockgate.promotion.events import SYSTEM
+from lockgate.promotion.errors import RolloutStateError
 from lockgate.storage import read_transaction, write_transaction
 
 # Between one attempt to carry an order out and the next, in seconds: half an hour in all, in which a registry is

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Outcome
+from lockgate.audit import SYSTEM, Outcome
 from lockgate.clock import NS_PER_S, Clock, EpochNs
 from lockgate.delivery import store
 from lockgate.delivery.deliveries import delivery_event
@@ -20,8 +20,8 @@ from lockgate.delivery.standard_webhooks import sign
 from lockgate.delivery.subscribers import FanOut
 from lockgate.delivery.types import Delivery, DeliveryState
 from lockgate.delivery.webhooks import Webhook
+from lockgate.gate_logs import Logs
 from lockgate.outbound import OutboundError, OutboundRequest, exchange
-from lockgate.promotion import Logs
 from lockgate.storage import read_transaction, write_transaction
 
 # Between one attempt and the next, in seconds: two days in all, so that a receiver may be down over a weekend day.
@@ -36,7 +36,6 @@ POLL_S: Final = 1.0  # for new records; a subscriber is told about a second afte
 FAILED_S: Final = 5.0  # after an attempt that failed, before another event is tried with the same receiver
 GONE_S: Final = 30.0  # between looks whether somebody sent again what the receiver wanted no more of
 UNSUBSCRIBED_S: Final = 600.0
-_SYSTEM: Final = Actor(type="system", id="lockgate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +156,7 @@ class WebhookJob:
                 connection, claimed, state=state.value, status=result.status, code=result.code
             ):
                 raise _MovedError
-            event = delivery_event(claimed, state.value, result.code, actor=_SYSTEM, now=now)
+            event = delivery_event(claimed, state.value, result.code, actor=SYSTEM, now=now)
             return Outcome(value=None, events=(event,))
 
         try:

@@ -16,8 +16,8 @@ from lockgate.delivery.events import event_of
 from lockgate.delivery.reading import View, log_range, read_stretch
 from lockgate.delivery.types import DeliveryState
 from lockgate.delivery.webhooks import Webhook
+from lockgate.gate_logs import Logs
 from lockgate.ids import new_id
-from lockgate.promotion import Logs
 from lockgate.storage import read_transaction, write_transaction
 
 STRETCHES_MAX: Final = 10  # for one log before others get their turn, and before what is due is sent

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from lockgate.clock import EpochNs
+from lockgate.clock import NS_PER_US, EpochNs
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NS_PER_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Window:
 
 def epoch_ns(moment: datetime) -> EpochNs:
     """Return an aware datetime as nanoseconds since the epoch, exactly."""
-    return EpochNs((moment - _EPOCH) // timedelta(microseconds=1) * _NS_PER_US)
+    return EpochNs((moment - _EPOCH) // timedelta(microseconds=1) * NS_PER_US)
 
 
 def window_of(start: datetime | None, end: datetime | None) -> Window:

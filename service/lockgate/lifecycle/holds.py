@@ -9,15 +9,14 @@ from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
 from lockgate.audit.formats.disclosures import Draw, commit
-from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.clock import Clock, EpochNs, format_timestamp, now_us
+from lockgate.gate_logs import Logs, Occasion, make_event
 from lockgate.ids import new_id
+from lockgate.lifecycle.errors import HoldUnknownError
 from lockgate.lifecycle.rollout_parsing import parse_hold_lift_request
 from lockgate.promotion import hold_store
-from lockgate.promotion.errors import HoldUnknownError
-from lockgate.promotion.events import HOLD, Occasion, make_event
-from lockgate.promotion.logs import Logs
+from lockgate.promotion.kinds import HOLD
 from lockgate.promotion.recorded_holds import find_recorded
-from lockgate.promotion.register import now_us
 from lockgate.promotion.types import Promotion
 from lockgate.storage import read_transaction
 

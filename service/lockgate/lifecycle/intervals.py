@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lockgate.clock import EpochNs, parse_timestamp
-from lockgate.promotion.events import CONFIRMATION, LIVE
+from lockgate.promotion.kinds import CONFIRMATION, LIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

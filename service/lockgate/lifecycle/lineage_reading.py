@@ -9,11 +9,10 @@ from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs, parse_timestamp
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.lineage.graph import DeploymentFact, PromotionFact
 from lockgate.lineage.openlineage import PromotionRun
-from lockgate.promotion.errors import LogNotConfiguredError
-from lockgate.promotion.events import CONFIRMATION, EXPIRY, ROLLOUT_FAILURE, SUPERSESSION, WITHDRAWAL
-from lockgate.promotion.logs import Logs
+from lockgate.promotion.kinds import CONFIRMATION, EXPIRY, ROLLOUT_FAILURE, SUPERSESSION, WITHDRAWAL
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
 from lockgate.promotion.types import Promotion, PromotionState

@@ -7,14 +7,13 @@ from sqlalchemy import Engine
 
 from lockgate.audit import RecordPrunedError, RecordUnknownError
 from lockgate.canonical_json import parse_canonical
-from lockgate.clock import Clock, EpochNs
+from lockgate.clock import Clock, EpochNs, now_us
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.lifecycle import live_store
 from lockgate.lifecycle.intervals import LiveInterval
 from lockgate.promotion import rollout_store, store
-from lockgate.promotion.errors import LogNotConfiguredError
 from lockgate.promotion.hold_store import is_held
-from lockgate.promotion.logs import Logs
-from lockgate.promotion.register import now_us, promotion_from_row
+from lockgate.promotion.register import promotion_from_row
 from lockgate.promotion.types import Promotion, TransitionKind
 from lockgate.storage import read_transaction
 

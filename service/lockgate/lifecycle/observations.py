@@ -9,9 +9,11 @@ from typing import Final, Literal, TypeAlias
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
-from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.clock import Clock, EpochNs, is_expired, now_us
+from lockgate.gate_logs import Logs, Occasion
 from lockgate.ids import new_id
 from lockgate.lifecycle import live_store
+from lockgate.lifecycle.errors import EnvironmentUnknownError
 from lockgate.lifecycle.intervals import LiveInterval, begin_after
 from lockgate.lifecycle.pointers import Pointers
 from lockgate.lifecycle.rollout_parsing import Observation, parse_observation
@@ -24,11 +26,8 @@ from lockgate.lifecycle.rollout_records import (
 )
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
-from lockgate.promotion.errors import EnvironmentUnknownError
-from lockgate.promotion.events import Occasion
 from lockgate.promotion.log_words import next_id, permit_end
-from lockgate.promotion.logs import Logs
-from lockgate.promotion.register import MovedError, check_recorded, now_us, promotion_from_row, settle
+from lockgate.promotion.register import MovedError, check_recorded, promotion_from_row, settle
 from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState

@@ -11,14 +11,15 @@ from typing import Final
 from sqlalchemy import Connection, Engine, RowMapping
 
 from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.identity import Principal
 from lockgate.lifecycle import live_store
+from lockgate.lifecycle.errors import NoGoodVersionError
 from lockgate.lifecycle.rollout_parsing import RollbackRequest, parse_rollback_request
 from lockgate.promotion import rollout_store, store
-from lockgate.promotion.errors import EvidenceErasedError, LogNotConfiguredError, NoGoodVersionError
+from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.gate import Gate
 from lockgate.promotion.log_words import check_request
-from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import request_from_row
 from lockgate.promotion.register import check_recorded, promotion_from_row
 from lockgate.promotion.types import PromotionAnswer, PromotionState, ReceivedRequest, Transition

@@ -4,21 +4,12 @@ from typing import Literal
 
 from lockgate.audit import Event
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp
+from lockgate.gate_logs import Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.lifecycle.intervals import LiveInterval
 from lockgate.lifecycle.pointers import Pointer
 from lockgate.permits import Permit
-from lockgate.promotion.events import (
-    CONFIRMATION,
-    LIVE,
-    PERMIT,
-    POINTER,
-    ROLLOUT_FAILURE,
-    STEP,
-    SUPERSESSION,
-    Occasion,
-    make_event,
-)
+from lockgate.promotion.kinds import CONFIRMATION, LIVE, PERMIT, POINTER, ROLLOUT_FAILURE, STEP, SUPERSESSION
 from lockgate.promotion.log_words import next_id
 from lockgate.promotion.types import Promotion
 

@@ -11,7 +11,15 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
-from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.clock import Clock, EpochNs, is_expired, now_us
+from lockgate.gate_logs import Logs, Occasion
+from lockgate.lifecycle.errors import (
+    PermitExpiredError,
+    PermitUnknownError,
+    PermitUsedError,
+    RolloutStepError,
+    RolloutUnderWayError,
+)
 from lockgate.lifecycle.holds import place_hold
 from lockgate.lifecycle.pointers import PULL, Pointers
 from lockgate.lifecycle.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
@@ -19,19 +27,10 @@ from lockgate.lifecycle.rollout_records import failure_event, permit_event, poin
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey, PermitKeyMissingError
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.deciding import Decider, Following
-from lockgate.promotion.errors import (
-    PermitExpiredError,
-    PermitUnknownError,
-    PermitUsedError,
-    RolloutStateError,
-    RolloutStepError,
-    RolloutUnderWayError,
-)
-from lockgate.promotion.events import Occasion
+from lockgate.promotion.errors import RolloutStateError
 from lockgate.promotion.log_words import next_permit_id, permit_end
-from lockgate.promotion.logs import Logs
 from lockgate.promotion.recorded_holds import find_recorded
-from lockgate.promotion.register import MovedError, Register, now_us, promotion_from_row, settle
+from lockgate.promotion.register import MovedError, Register, promotion_from_row, settle
 from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Decision, Promotion, PromotionAnswer, PromotionState, Verdict

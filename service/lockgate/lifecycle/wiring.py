@@ -7,6 +7,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from lockgate.clock import Clock
+from lockgate.gate_logs import Logs
 from lockgate.lifecycle.holds import Holds
 from lockgate.lifecycle.live import LiveReader
 from lockgate.lifecycle.observations import Observations
@@ -18,7 +19,6 @@ from lockgate.policy import PolicyInForce
 from lockgate.promotion.deciding import Decider
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.gate import Gate
-from lockgate.promotion.logs import Logs
 from lockgate.promotion.register import Register
 from lockgate.registry import RegistrySettings
 

@@ -12,8 +12,8 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Event, Outcome, RecordPrunedError, RecordUnknownError
-from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.audit import SYSTEM, Actor, AuditLog, Event, Outcome, RecordPrunedError, RecordUnknownError
+from lockgate.clock import Clock, format_timestamp, now_us
 from lockgate.digests import Digest, Sha256Hex, sha256_hex
 from lockgate.lineage import store as lineage_store
 from lockgate.lineage.feature_stores import FeatureStorePort, declared_service
@@ -44,9 +44,7 @@ from lockgate.storage import read_transaction
 
 LINEAGE: Final = "registry.lineage"
 LINEAGE_KINDS: Final[Mapping[str, str]] = {LINEAGE: "v1/api/lineage_change"}
-SYSTEM: Final = Actor(type="system", id="lockgate")
 BATCH_MAX: Final = 20  # versions in one run of the job: at some seconds each, it tells within a minute that it lives
-NS_PER_US: Final = 1_000
 REST_S: Final = 60.0  # when nothing is missing; a new version waits no longer for its first snapshot
 _RUN_PROBLEMS: Final[tuple[tuple[type[RegistryError], LineageProblem], ...]] = (
     (RegistryUnsupportedError, LineageProblem.RUN_UNSUPPORTED),
@@ -167,7 +165,7 @@ class LineageCollector:
             run=run,
             features=features,
             problems=frozenset({problem} if problem else ()),
-            now=EpochNs(self._clock.now_ns() // NS_PER_US * NS_PER_US),  # as the snapshot writes it
+            now=now_us(self._clock),  # as the snapshot writes it
         )
         # (4) Kept and recorded.
         return self._keep(found, actor, trace)

@@ -12,15 +12,13 @@ from lockgate.promotion.errors import (
     ContendedError,
     EvaluationTooOldError,
     EvidenceErasedError,
-    LogNotConfiguredError,
     PromotionClosedError,
     PromotionError,
     PromotionUnknownError,
 )
 from lockgate.promotion.evaluation import Evaluator
-from lockgate.promotion.events import GATE_KINDS
 from lockgate.promotion.gate import Gate, GateSettings
-from lockgate.promotion.logs import Logs
+from lockgate.promotion.kinds import GATE_KINDS
 from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
 from lockgate.promotion.register import Register
@@ -52,8 +50,6 @@ __all__ = [
     "EvidenceErasedError",
     "Gate",
     "GateSettings",
-    "LogNotConfiguredError",
-    "Logs",
     "Promotion",
     "PromotionAnswer",
     "PromotionClosedError",

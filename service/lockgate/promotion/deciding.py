@@ -14,15 +14,15 @@ from sqlalchemy import Connection, Engine
 from lockgate.audit import Event, Outcome, Receipt, RecordInvalidError
 from lockgate.clock import NS_PER_S, Clock, format_timestamp, is_expired
 from lockgate.digests import Sha256Hex
+from lockgate.gate_logs import Logs, Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError, PolicyRevision
 from lockgate.promotion import store
 from lockgate.promotion.cases import CaseReader, has_moved
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
-from lockgate.promotion.events import DECISION, FAILURE, Occasion, make_event
+from lockgate.promotion.kinds import DECISION, FAILURE
 from lockgate.promotion.log_words import next_id
-from lockgate.promotion.logs import Logs
 from lockgate.promotion.register import MovedError
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (

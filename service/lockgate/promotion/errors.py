@@ -23,12 +23,6 @@ class PromotionClosedError(PromotionError):
     code: ClassVar[str] = "promotion.closed"
 
 
-class LogNotConfiguredError(PromotionError):
-    """The audit log that holds the promotion's records is not among those of this gate's settings."""
-
-    code: ClassVar[str] = "promotion.log_not_configured"
-
-
 class EvidenceErasedError(PromotionError):
     """Evidence of the promotion was erased from the log, so it cannot be decided anew; only a new request can."""
 
@@ -69,51 +63,3 @@ class RolloutStateError(PromotionError):
     """The promotion does not stand where it must for this step."""
 
     code: ClassVar[str] = "rollout.wrong_state"
-
-
-class RolloutUnderWayError(PromotionError):
-    """Another promotion of the model into the environment is being carried out."""
-
-    code: ClassVar[str] = "rollout.under_way"
-
-
-class RolloutStepError(PromotionError):
-    """A step that leads back, or nowhere."""
-
-    code: ClassVar[str] = "rollout.no_step"
-
-
-class PermitUnknownError(PromotionError):
-    """This is not the promotion's newest permit."""
-
-    code: ClassVar[str] = "permit.unknown"
-
-
-class PermitUsedError(PromotionError):
-    """The permit was used before; each is for one use."""
-
-    code: ClassVar[str] = "permit.used"
-
-
-class PermitExpiredError(PromotionError):
-    """The permit ran out before it was used; ask for another one."""
-
-    code: ClassVar[str] = "permit.expired"
-
-
-class EnvironmentUnknownError(PromotionError):
-    """The policy in force knows no such environment."""
-
-    code: ClassVar[str] = "environment.unknown"
-
-
-class HoldUnknownError(PromotionError):
-    """No hold is in force on the model in the environment."""
-
-    code: ClassVar[str] = "hold.unknown"
-
-
-class NoGoodVersionError(PromotionError):
-    """There is no version to roll back to: none that was seen to run there by a promotion, and was not found bad."""
-
-    code: ClassVar[str] = "rollback.no_good_version"

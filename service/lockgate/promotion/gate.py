@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Event, RecordInvalidError
+from lockgate.audit import SYSTEM, Event, RecordInvalidError
 from lockgate.audit.formats.disclosures import Draw, commit
-from lockgate.clock import Clock, EpochNs, is_expired
+from lockgate.clock import Clock, EpochNs, is_expired, now_us
 from lockgate.digests import sha256_hex
+from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
@@ -28,13 +29,12 @@ from lockgate.promotion.errors import (
     EvidenceErasedError,
 )
 from lockgate.promotion.evaluation import Evaluator
-from lockgate.promotion.events import APPROVAL, SYSTEM, Occasion, actor_of, make_event
-from lockgate.promotion.logs import Logs
+from lockgate.promotion.kinds import APPROVAL
 from lockgate.promotion.parsing import (
     approval_document,
     parse_promotion_request,
 )
-from lockgate.promotion.register import Register, now_us, settle
+from lockgate.promotion.register import Register, settle
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (
     Approval,

@@ -14,7 +14,7 @@ from lockgate.canonical_json import parse_canonical, parse_json
 from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
 from lockgate.ids import is_named_id
 from lockgate.promotion import change_ids
-from lockgate.promotion.events import CONFIRMATION, DECISION, EXPIRY, PERMIT, POINTER, SUPERSESSION
+from lockgate.promotion.kinds import CONFIRMATION, DECISION, EXPIRY, PERMIT, POINTER, SUPERSESSION
 from lockgate.promotion.types import Promotion, PromotionState, Verdict
 
 INPUT_BYTES_MAX: Final = 1024 * 1024  # four times the largest policy input

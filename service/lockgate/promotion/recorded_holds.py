@@ -7,8 +7,8 @@ from lockgate.audit import AuditLog
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.config import MAIN_LOG
-from lockgate.promotion.events import HOLD
-from lockgate.promotion.logs import Logs
+from lockgate.gate_logs import Logs
+from lockgate.promotion.kinds import HOLD
 
 _PAGE: Final = 16  # records looked at together: more than the environments of most models
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, RowMapping
 
 from lockgate.audit import (
+    SYSTEM,
     AuditError,
     LogInconsistentError,
     Outcome,
@@ -17,7 +18,8 @@ from lockgate.audit import (
 )
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
-from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired
+from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired, now_us
+from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
@@ -27,9 +29,8 @@ from lockgate.promotion.errors import (
     PromotionUnknownError,
     RolloutStateError,
 )
-from lockgate.promotion.events import APPROVAL, DECISION, EXPIRY, SYSTEM, WITHDRAWAL, Occasion, actor_of, make_event
+from lockgate.promotion.kinds import APPROVAL, DECISION, EXPIRY, WITHDRAWAL
 from lockgate.promotion.log_words import check_row, next_id
-from lockgate.promotion.logs import Logs
 from lockgate.promotion.parsing import (
     approval_document,
     lineage_from_row,
@@ -56,7 +57,6 @@ EXPIRE_BATCH_MAX: Final = (
     50  # promotions that one operation closes on its way; below the log's events in one transaction
 )
 TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
-_NS_PER_US: Final = 1_000
 _UNKNOWN: Final = "want the id of a promotion, got one that is not here"
 
 
@@ -360,12 +360,6 @@ def check_recorded(database: Engine, logs: Logs, promotion: Promotion) -> Mappin
         if now["row_version"] != promotion.row_version:
             raise MovedError from None
         raise
-
-
-def now_us(clock: Clock) -> EpochNs:
-    """Return the time now, cut to the microsecond that records hold: a value must not change by being written."""
-    now = clock.now_ns()
-    return EpochNs(now - now % _NS_PER_US)
 
 
 def promotion_from_row(row: RowMapping, now: EpochNs) -> Promotion:

@@ -7,16 +7,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.audit import SYSTEM, Actor, Event, Outcome, Receipt
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_json
-from lockgate.clock import Clock, EpochNs, format_timestamp
+from lockgate.clock import Clock, EpochNs, format_timestamp, now_us
+from lockgate.gate_logs import Logs, Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.lifecycle.holds import freeze
-from lockgate.promotion import Logs
-from lockgate.promotion.events import SYSTEM, Occasion, make_event
 from lockgate.promotion.recorded_holds import find_recorded
-from lockgate.promotion.register import now_us
 from lockgate.reconciling import store
 from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
 from lockgate.reconciling.types import FINDING, Difference, Finding, FindingFilter

@@ -8,10 +8,9 @@ from sqlalchemy import Engine, select
 from lockgate.audit import RecordPrunedError, RecordUnknownError
 from lockgate.clock import Clock, EpochNs
 from lockgate.errors import LockgateError
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.ids import new_id
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey
-from lockgate.promotion import Logs
-from lockgate.promotion.errors import LogNotConfiguredError
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.types import Difference, FindingKind
 from lockgate.registry import RegistryPort, RegistrySettings

@@ -25,7 +25,18 @@ from lockgate.canonical_json import JSONTooLargeError, MalformedJSONError
 from lockgate.delivery.errors import DeliveryUnknownError
 from lockgate.digests import DigestError
 from lockgate.errors import LockgateError
+from lockgate.gate_logs import LogNotConfiguredError
 from lockgate.identity import IssuerUnavailableError, NotPermittedError
+from lockgate.lifecycle.errors import (
+    EnvironmentUnknownError,
+    HoldUnknownError,
+    NoGoodVersionError,
+    PermitExpiredError,
+    PermitUnknownError,
+    PermitUsedError,
+    RolloutStepError,
+    RolloutUnderWayError,
+)
 from lockgate.login.errors import (
     CallbackInvalidError,
     IssuerMismatchError,
@@ -46,21 +57,10 @@ from lockgate.promotion import (
     ContendedError,
     EvaluationTooOldError,
     EvidenceErasedError,
-    LogNotConfiguredError,
     PromotionClosedError,
     PromotionUnknownError,
 )
-from lockgate.promotion.errors import (
-    EnvironmentUnknownError,
-    HoldUnknownError,
-    NoGoodVersionError,
-    PermitExpiredError,
-    PermitUnknownError,
-    PermitUsedError,
-    RolloutStateError,
-    RolloutStepError,
-    RolloutUnderWayError,
-)
+from lockgate.promotion.errors import RolloutStateError
 from lockgate.reconciling.errors import (
     FindingClosedError,
     FindingUnknownError,

@@ -24,7 +24,7 @@ from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.notes import Signer, VerifierKey
 from lockgate.audit.kinds import CheckedEvent, KindCatalogue, registration
 from lockgate.audit.reading.reader import LogReader
-from lockgate.audit.types import Actor, Committed, Event, Outcome, Receipt
+from lockgate.audit.types import SYSTEM, Actor, Committed, Event, Outcome, Receipt
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import BEGINNING, Ending, check_ending
 from lockgate.audit.writing.batch import Author, Batch
@@ -97,7 +97,7 @@ class AuditLog(LogReader):
         genesis = Event(
             id=new_id(self._clock.now_ns()),
             kind=GENESIS,
-            actor=Actor(type="system", id="lockgate"),
+            actor=SYSTEM,
             body={"key": str(self.key)},
         )
         with write_transaction(self._engine) as connection:

@@ -16,7 +16,7 @@ from lockgate.audit.reading.reader import RECORDS_PAGE_MAX
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
 from lockgate.config import MAIN_LOG
-from lockgate.promotion import LogNotConfiguredError, Logs
+from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.documents import receipt_document

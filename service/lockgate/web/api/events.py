@@ -14,7 +14,7 @@ from lockgate.clock import format_timestamp
 from lockgate.config import MAIN_LOG
 from lockgate.delivery.types import Delivery, DeliveryFilter, DeliveryState
 from lockgate.delivery.webhooks import Format
-from lockgate.promotion import LogNotConfiguredError
+from lockgate.gate_logs import LogNotConfiguredError
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.parameters import allow_only, integer, page_limit, text

@@ -6,7 +6,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
-from lockgate.promotion.events import actor_of
+from lockgate.gate_logs import actor_of
 from lockgate.reconciling.findings import difference_document, time_of
 from lockgate.reconciling.types import Finding, FindingFilter, FindingKind
 from lockgate.web.authentication import caller, open_to_all

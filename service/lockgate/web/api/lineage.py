@@ -7,10 +7,10 @@ from flask import Blueprint, Response, g
 
 from lockgate.bootstrap import Services
 from lockgate.clock import format_timestamp
+from lockgate.gate_logs import actor_of
 from lockgate.lineage.collecting import Collected
 from lockgate.lineage.graph import build_graph
 from lockgate.lineage.openlineage import run_events
-from lockgate.promotion.events import actor_of
 from lockgate.promotion.lineage import parse_snapshot
 from lockgate.registry.errors import LineageUnknownError
 from lockgate.registry.metadata import named_list

@@ -7,8 +7,8 @@ from flask import Blueprint, Response, g
 
 from lockgate.bootstrap import Services
 from lockgate.clock import EpochNs
+from lockgate.gate_logs import actor_of
 from lockgate.permits import PermitKeyMissingError
-from lockgate.promotion.events import actor_of
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.metrics import Metrics

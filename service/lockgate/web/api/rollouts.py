@@ -6,9 +6,9 @@ from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
 from lockgate.canonical_json import parse_canonical
+from lockgate.gate_logs import actor_of
 from lockgate.permits import PermitKeyMissingError
 from lockgate.promotion import Verdict
-from lockgate.promotion.events import actor_of
 from lockgate.web.authentication import caller, open_to_all
 from lockgate.web.authorization import authorize, operation
 from lockgate.web.documents import promotion_answer_document

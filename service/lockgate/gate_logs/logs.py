@@ -11,7 +11,7 @@ from typing import Any
 from lockgate.audit import AuditLog
 from lockgate.canonical_json import parse_canonical
 from lockgate.config import MAIN_LOG
-from lockgate.promotion.errors import LogNotConfiguredError
+from lockgate.gate_logs.errors import LogNotConfiguredError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
