@@ -12,8 +12,7 @@ from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.digests import Digest, sha256_of
 from lockgate.lifecycle.intervals import LiveInterval, rebuild_intervals
 from lockgate.lifecycle.live_store import list_intervals
-from lockgate.lifecycle.observations import ObservationAnswer
-from lockgate.lifecycle.rollouts import RolloutAnswer
+from lockgate.lifecycle.types import ObservationAnswer, RolloutAnswer
 from lockgate.storage import read_transaction
 from support.gates import GateUnderTest
 

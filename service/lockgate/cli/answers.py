@@ -7,8 +7,11 @@ are not trusted here; the log's keys are.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from lockgate.audit import AuditError, Receipt, VerifierKey, verify_receipt
+from lockgate.audit.errors import AuditError
 from lockgate.audit.formats.disclosures import open_disclosure
+from lockgate.audit.formats.notes import VerifierKey
+from lockgate.audit.types import Receipt
+from lockgate.audit.verification.receipts import verify_receipt
 from lockgate.cli.errors import AnswerInvalidError, PromotionClosedError, ReceiptInvalidError
 from lockgate.config import MAIN_LOG, log_of_origin
 from lockgate.rendering import RecordPlace

@@ -24,7 +24,7 @@ from lockgate.errors import LockgateError
 from lockgate.lifecycle import Lifecycle
 from lockgate.lifecycle.errors import RolloutUnderWayError
 from lockgate.lifecycle.pointers import Pointers
-from lockgate.lifecycle.rollouts import RolloutAnswer
+from lockgate.lifecycle.types import RolloutAnswer
 from lockgate.promotion import Promotion, PromotionState, Register, Verdict
 from lockgate.promotion.errors import RolloutStateError
 from lockgate.storage import read_transaction, write_transaction

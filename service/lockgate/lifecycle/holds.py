@@ -2,18 +2,19 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome, Receipt
 from lockgate.audit.formats.disclosures import Draw, commit
-from lockgate.clock import Clock, EpochNs, format_timestamp, now_us
+from lockgate.clock import Clock, format_timestamp, now_us
 from lockgate.gate_logs import Logs, Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.lifecycle.errors import HoldUnknownError
 from lockgate.lifecycle.rollout_parsing import parse_hold_lift_request
+from lockgate.lifecycle.types import Hold
 from lockgate.promotion import hold_store
 from lockgate.promotion.kinds import HOLD
 from lockgate.promotion.recorded_holds import find_recorded
@@ -21,16 +22,6 @@ from lockgate.promotion.types import Promotion
 from lockgate.storage import read_transaction
 
 HOLDS_MAX: Final = 1000  # listed at once: who has more is not rolling back but redesigning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """A hold that is in force."""
-
-    model: str
-    environment: str
-    promotion_id: str  # the rollback that placed it; "" = a finding did
-    placed: EpochNs
 
 
 class Holds:

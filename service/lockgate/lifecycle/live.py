@@ -1,6 +1,5 @@
 """What is and was live, and who let it in: read from the intervals, the promotions and the records. Changes nothing."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,60 +10,11 @@ from lockgate.clock import Clock, EpochNs, now_us
 from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.lifecycle import live_store
 from lockgate.lifecycle.intervals import LiveInterval
+from lockgate.lifecycle.types import LetIn, LiveAnswer, RecordPlace
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.hold_store import is_held
 from lockgate.promotion.register import promotion_from_row
-from lockgate.promotion.types import Promotion, TransitionKind
 from lockgate.storage import read_transaction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordPlace:
-    """Where a record lies."""
-
-    kind: str
-    id: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetIn:
-    """Who let a version in, by what right, and which records say so.
-
-    Attributes:
-        approvals: (approver, role) of each approval that counted in the last decision.
-        evidence: The digest of the evidence.
-        records: The decision, the permit and the confirmation; those that were pruned are not here any more, and with
-            the decision's go `approvals` and `policy_revision`.
-    """
-
-    promotion_id: str
-    kind: TransitionKind
-    requester: str
-    requested: EpochNs
-    approvals: tuple[tuple[str, str], ...]
-    policy_revision: str
-    evidence: str
-    records: tuple[RecordPlace, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveAnswer:
-    """What was live at one instant.
-
-    Attributes:
-        at: That instant.
-        interval: None where nothing had been seen.
-        let_in: None where nobody did: out of band.
-        desired: What should be live: the promotion that is being carried out, else the newest that may be. Only of now.
-        held: Whether a hold is in force now.
-    """
-
-    at: EpochNs
-    interval: LiveInterval | None
-    let_in: LetIn | None
-    desired: Promotion | None
-    held: bool
 
 
 class LiveReader:

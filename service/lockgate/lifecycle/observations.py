@@ -4,11 +4,11 @@ An allow is no deployment until it is observed; and what is observed is what is 
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.audit import Actor, Event, Outcome
 from lockgate.clock import Clock, EpochNs, is_expired, now_us
 from lockgate.gate_logs import Logs, Occasion
 from lockgate.ids import new_id
@@ -24,38 +24,18 @@ from lockgate.lifecycle.rollout_records import (
     seconds_between,
     supersession_event,
 )
+from lockgate.lifecycle.types import ObservationAnswer
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
-from lockgate.promotion.log_words import next_id, permit_end
+from lockgate.promotion.change_ids import next_id
+from lockgate.promotion.log_words import permit_end
 from lockgate.promotion.register import MovedError, check_recorded, promotion_from_row, settle
-from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
-from lockgate.promotion.types import Promotion, PromotionState
+from lockgate.promotion.types import Promotion, PromotionState, Rollout
 from lockgate.storage import read_transaction
 
 SUPERSEDED_MAX: Final = 50  # older promotions that one confirmation closes; the log takes 64 events in one transaction
 WHOLE_PERCENT: Final = 100  # of traffic: whoever sees it run sees it all
-
-ObservationResult: TypeAlias = Literal["confirmed", "unchanged", "out_of_band"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservationAnswer:
-    """What became of an observation.
-
-    Attributes:
-        result: It confirmed a promotion; it is what was live already; or nobody promoted what was seen.
-        interval: What is live since.
-        promotion: The one that was confirmed, or None.
-        seconds: From its request to now, or None.
-        receipt: Of the record; None where nothing changed.
-    """
-
-    result: ObservationResult
-    interval: LiveInterval
-    promotion: Promotion | None = None
-    seconds: int | None = None
-    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

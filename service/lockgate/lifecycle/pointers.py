@@ -1,30 +1,15 @@
 """Which pointer of which registry stands for a model in an environment: what a permit is for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
 
+from lockgate.lifecycle.types import Pointer
 from lockgate.registry import BUILTIN, RegistrySettings
 from lockgate.storage import read_transaction
 from lockgate.storage.tables import model as model_table
 
 PULL = "pull"  # who carries a rollout out where nobody is named: whoever asks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """A pointer, whether or not it is there.
-
-    Attributes:
-        registry: By its name in the settings.
-        registry_model: The model's name there.
-        alias: "" where the environment has no pointer in that registry.
-    """
-
-    registry: str
-    registry_model: str
-    alias: str
 
 
 class Pointers:

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from lockgate.audit import Event
+from lockgate.audit.types import Event
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp
-from lockgate.gate_logs import Occasion, make_event
+from lockgate.gate_logs.events import Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.lifecycle.intervals import LiveInterval
-from lockgate.lifecycle.pointers import Pointer
+from lockgate.lifecycle.types import Pointer
 from lockgate.permits import Permit
+from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.kinds import CONFIRMATION, LIVE, PERMIT, POINTER, ROLLOUT_FAILURE, STEP, SUPERSESSION
-from lockgate.promotion.log_words import next_id
 from lockgate.promotion.types import Promotion
 
 DETAIL_CHARS_MAX = 500  # of what an executor says went wrong; its own log has the rest

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.audit import Actor, Event, Outcome
 from lockgate.clock import Clock, EpochNs, is_expired, now_us
 from lockgate.gate_logs import Logs, Occasion
 from lockgate.lifecycle.errors import (
@@ -24,16 +24,17 @@ from lockgate.lifecycle.holds import place_hold
 from lockgate.lifecycle.pointers import PULL, Pointers
 from lockgate.lifecycle.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
 from lockgate.lifecycle.rollout_records import failure_event, permit_event, pointer_event, step_event
+from lockgate.lifecycle.types import RolloutAnswer
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey, PermitKeyMissingError
 from lockgate.promotion import rollout_store, store
+from lockgate.promotion.change_ids import next_permit_id
 from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import RolloutStateError
-from lockgate.promotion.log_words import next_permit_id, permit_end
+from lockgate.promotion.log_words import permit_end
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import MovedError, Register, promotion_from_row, settle
-from lockgate.promotion.rollout_store import Rollout
 from lockgate.promotion.states import UNDER_WAY
-from lockgate.promotion.types import Decision, Promotion, PromotionAnswer, PromotionState, Verdict
+from lockgate.promotion.types import Decision, Promotion, PromotionState, Rollout, Verdict
 from lockgate.storage import read_transaction
 
 ROLLED_BACK: Final = "rollout.rolled_back"  # why a rollout failed: a rollback took its place
@@ -47,23 +48,6 @@ _AFTER_STEP: Final = {
     Verdict.PENDING: PromotionState.EXECUTING,  # the pointer was moved; but the step is not taken
     Verdict.DENY: PromotionState.DENIED,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutAnswer:
-    """Where a rollout stands after what was asked or reported.
-
-    Attributes:
-        outcome: The promotion, its newest decision and that decision's receipt.
-        rollout: None where it never got a permit.
-        receipt: Of the newest record.
-        permit: The signed permit, a secret until it ends; "" where none was given.
-    """
-
-    outcome: PromotionAnswer
-    rollout: Rollout | None
-    receipt: Receipt
-    permit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,10 @@ from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError, PolicyRevision
 from lockgate.promotion import store
 from lockgate.promotion.cases import CaseReader, has_moved
+from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.kinds import DECISION, FAILURE
-from lockgate.promotion.log_words import next_id
 from lockgate.promotion.register import MovedError
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (

@@ -5,7 +5,8 @@ from typing import Any, Final, Literal
 
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.digests import Sha256Hex
-from lockgate.policy import Detail, PolicyCatalogue, PolicyInvalidError, PolicyResult, RuleInfo, RuleStatus, Violation
+from lockgate.policy.errors import PolicyInvalidError
+from lockgate.policy.types import Detail, PolicyCatalogue, PolicyResult, RuleInfo, RuleStatus, Violation
 from lockgate.promotion.types import (
     Approval,
     Decision,

@@ -14,6 +14,7 @@ from lockgate.canonical_json import parse_canonical, parse_json
 from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
 from lockgate.ids import is_named_id
 from lockgate.promotion import change_ids
+from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.kinds import CONFIRMATION, DECISION, EXPIRY, PERMIT, POINTER, SUPERSESSION
 from lockgate.promotion.types import Promotion, PromotionState, Verdict
 
@@ -39,16 +40,6 @@ _VERDICTS: Final[Mapping[PromotionState, frozenset[Verdict]]] = {
     _S.EXPIRED: frozenset({Verdict.ALLOW, Verdict.PENDING}),
 }
 POINTER_MOVED: Final = frozenset({_S.EXECUTING, _S.CONFIRMED})
-
-
-def next_id(promotion: Promotion) -> str:
-    """Return the id of the record of the change that comes after where a promotion stands, whatever change it is."""
-    return change_ids.change_id(promotion.id, promotion.row_version + 1, moved=promotion.state is _S.EXECUTING)
-
-
-def next_permit_id(promotion: Promotion) -> str:
-    """Return the id of the permit that goes with the next change, if that gives one."""
-    return change_ids.permit_id(promotion.id, promotion.row_version + 1)
 
 
 def permit_end(log: AuditLog, promotion: Promotion, permit_id: str) -> EpochNs:

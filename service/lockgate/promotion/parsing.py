@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from lockgate.canonical_json import canonicalize, parse_canonical, parse_json
 from lockgate.clock import format_timestamp, parse_timestamp
 from lockgate.digests import Sha256Hex, parse_digest, sha256_hex, sha256_of
-from lockgate.policy import PolicyRevision
+from lockgate.policy.types import PolicyRevision
 from lockgate.promotion.types import (
     Approval,
     ApprovalRequest,

@@ -23,6 +23,7 @@ from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
+from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.errors import (
     ContendedError,
     PromotionClosedError,
@@ -30,7 +31,7 @@ from lockgate.promotion.errors import (
     RolloutStateError,
 )
 from lockgate.promotion.kinds import APPROVAL, DECISION, EXPIRY, WITHDRAWAL
-from lockgate.promotion.log_words import check_row, next_id
+from lockgate.promotion.log_words import check_row
 from lockgate.promotion.parsing import (
     approval_document,
     lineage_from_row,

@@ -1,28 +1,13 @@
 """Rollouts in the database. Every function works inside its caller's transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, select
 
 from lockgate.clock import EpochNs
 from lockgate.permits import Permit
+from lockgate.promotion.types import Rollout
 from lockgate.storage.tables import rollout as rollout_table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """How far carrying out a promotion has come."""
-
-    promotion_id: str
-    model: str
-    environment: str
-    target: str  # who carries it out; "pull" = whoever asks
-    under_way: bool
-    step: int  # steps done
-    percent: int  # of traffic, after the last step
-    permit_id: str  # the newest
-    row_version: int
 
 
 def put_permitted(connection: Connection, permit: Permit, model: str, target: str) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
-from lockgate.audit import Receipt
+from lockgate.audit.types import Receipt
 from lockgate.clock import EpochNs
 from lockgate.digests import Digest, Sha256Hex
-from lockgate.evidence import Refusal, VerifiedSignature
-from lockgate.policy import PolicyRevision
+from lockgate.evidence.types import Refusal, VerifiedSignature
+from lockgate.policy.types import PolicyRevision
 
 TransitionKind: TypeAlias = Literal["promote", "rollback"]
 
@@ -198,3 +198,18 @@ class ApprovalAnswer:
     comment_disclosure: str  # of the approval's comment; empty if there is none
     approval_receipt: Receipt
     outcome: PromotionAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far carrying out a promotion has come."""
+
+    promotion_id: str
+    model: str
+    environment: str
+    target: str  # who carries it out; "pull" = whoever asks
+    under_way: bool
+    step: int  # steps done
+    percent: int  # of traffic, after the last step
+    permit_id: str  # the newest
+    row_version: int

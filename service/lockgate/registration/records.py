@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lockgate.audit import Actor, Event
+from lockgate.audit.types import Actor, Event
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.digests import sha256_of
-from lockgate.identity import Principal
+from lockgate.identity.types import Principal
 from lockgate.ids import new_id
 from lockgate.registry.metadata import Model, ModelVersion, digest_text, write_model, write_version
 

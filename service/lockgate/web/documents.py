@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from lockgate.audit import Receipt
+from lockgate.audit.types import Receipt
 from lockgate.clock import format_timestamp
-from lockgate.promotion import ApprovalAnswer, Promotion, PromotionAnswer, WithdrawalAnswer, approval_document
+from lockgate.promotion.parsing import approval_document
+from lockgate.promotion.types import ApprovalAnswer, Promotion, PromotionAnswer, WithdrawalAnswer
 
 
 def promotion_document(promotion: Promotion, policy_revision: str) -> dict[str, Any]:

@@ -22,8 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from lockgate.clock import NS_PER_S, EpochNs, parse_timestamp
-from lockgate.lifecycle.observations import ObservationAnswer
-from lockgate.lifecycle.rollouts import RolloutAnswer
+from lockgate.lifecycle.types import ObservationAnswer, RolloutAnswer
 from lockgate.observing import Step
 from lockgate.policy import PolicyCatalogue
 from lockgate.promotion import ApprovalAnswer, Decision, PromotionAnswer, Verdict

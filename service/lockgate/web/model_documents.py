@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.lifecycle.intervals import LiveInterval
-from lockgate.promotion import Promotion
+from lockgate.promotion.types import Promotion
 from lockgate.registry.metadata import Model, ModelVersion, digest_text, model_id, named_list, run_document
 from lockgate.registry.types import NamedValue, RegistryModel
 

@@ -2,14 +2,11 @@
 
 from typing import Any
 
-from lockgate.audit import Receipt
+from lockgate.audit.types import Receipt
 from lockgate.clock import EpochNs, format_timestamp
-from lockgate.lifecycle.holds import Hold
 from lockgate.lifecycle.intervals import LiveInterval
-from lockgate.lifecycle.live import LetIn, LiveAnswer
-from lockgate.lifecycle.observations import ObservationAnswer
-from lockgate.lifecycle.rollouts import RolloutAnswer
-from lockgate.promotion import Promotion
+from lockgate.lifecycle.types import Hold, LetIn, LiveAnswer, ObservationAnswer, RolloutAnswer
+from lockgate.promotion.types import Promotion
 from lockgate.web.documents import promotion_answer_document, receipt_document
 
 
