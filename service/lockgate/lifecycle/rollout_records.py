@@ -8,7 +8,7 @@ from lockgate.gate_logs.events import Occasion, make_event
 from lockgate.ids import new_id
 from lockgate.lifecycle.intervals import LiveInterval
 from lockgate.lifecycle.types import Pointer
-from lockgate.permits import Permit
+from lockgate.permits.types import Permit
 from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.kinds import CONFIRMATION, LIVE, PERMIT, POINTER, ROLLOUT_FAILURE, STEP, SUPERSESSION
 from lockgate.promotion.types import Promotion

@@ -21,7 +21,7 @@ from lockgate.permits import (
 )
 
 VECTORS = json.loads(  # noqa: TID251 - a file of ours
-    (Path(__file__).parents[1] / "docs/formats/vectors/permits.json").read_bytes()
+    (Path(__file__).parents[2] / "docs/formats/vectors/permits.json").read_bytes()
 )
 ISSUED = EpochNs(1_790_000_000 * NS_PER_S)
 SPECIFIED = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))  # of the vectors

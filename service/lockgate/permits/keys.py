@@ -1,14 +1,10 @@
-"""Permits, and answers about what is live: what the gate signs with its permit key. docs/formats/permit.md.
-
-The key is not the log's: it signs what holds for a minute, and can be thrown away at any time.
-"""
+"""The permit key: its file, and the two things that it signs."""
 
 import base64
 import hashlib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -26,12 +22,10 @@ from jwt import PyJWS
 from lockgate.canonical_json import canonicalize
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.errors import LockgateError
+from lockgate.permits.types import Permit
 
 PERMIT_TYP: Final = "lockgate-permit+jwt"
 LIVE_TYP: Final = "lockgate-live+jwt"
-PERMIT_LIFE_NS: Final = (
-    60 * NS_PER_S
-)  # what a deployer needs to move one pointer, and no longer (docs/formats/permit.md)
 LIVE_LIFE_NS: Final = 60 * NS_PER_S
 KEY_FILE_BYTES_MAX: Final = 4096  # an Ed25519 key in PEM has 119
 _OTHERS: Final = 0o007
@@ -47,32 +41,6 @@ class PermitKeyMissingError(LockgateError):
     """This gate has no permit key, so it signs no permits and no answers; it decides all the same."""
 
     code: ClassVar[str] = "permit.no_key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
-    """The gate's word that one pointer of one model may be moved to one version, now, once.
-
-    Attributes:
-        issuer: The origin of the log that holds the promotion.
-        audience: Who is to act on it, by its name in the settings.
-        registry: The registry's name in the settings.
-        registry_model: The model's name there.
-        alias: The pointer; "" where the environment has none.
-    """
-
-    id: str
-    issuer: str
-    audience: str
-    issued: EpochNs
-    expires: EpochNs
-    promotion: str
-    registry: str
-    registry_model: str
-    alias: str
-    version: str
-    digest: str
-    environment: str
 
 
 class PermitKey:
