@@ -1,6 +1,5 @@
 """The HTTP API seen from outside: one exchange, bounded in time and size, its answer checked against its schema."""
 
-import ipaddress
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import requests
 from lockgate.canonical_json import MalformedJSONError, parse_json
 from lockgate.cli.errors import AnswerInvalidError, GateUnreachableError, ProblemError
 from lockgate.errors import ConfigError
+from lockgate.outbound_urls import is_loopback
 from lockgate.schemas import SchemaError, check_schema
 
 ANSWER_BYTES_MAX: Final = 512 * 1024  # a decision, its record twice over as a JSON string, two receipts; with room
@@ -49,7 +49,7 @@ class GateClient:
             raise ConfigError("want --url as https://host[:port], got something else") from exc
         if parts.username is not None or parts.query or parts.fragment or not host:
             raise ConfigError("want --url as https://host[:port], without user, query and fragment")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
             raise ConfigError("want --url with https; http only to this machine (localhost, 127.0.0.1, ::1)")
 
     def request_promotion(self, document: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
@@ -235,12 +235,3 @@ def _parse(body: bytes, schema: str) -> dict[str, Any]:
     except SchemaError as exc:
         raise AnswerInvalidError(f"want a valid {schema} from the gate: {exc} at {exc.pointer or '/'}") from exc
     return dict(document)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

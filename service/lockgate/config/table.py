@@ -3,13 +3,13 @@
 To add a setting, add a row here and the field of the same name in `settings.py`; then run `scripts/make-reference`.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from lockgate.config.kinds import Count, Kind, PathTo, Seconds, Text, Words, one_of
+from lockgate.outbound_urls import is_loopback
 
 WORKERS_MAX: Final = 64  # more processes than that on one machine wait for its one log
 _DAY_S: Final = 86400
@@ -70,14 +70,7 @@ def _is_origin(url: str) -> bool:
 
 
 def _is_public_origin(url: str) -> bool:
-    return _is_origin(url) and (urlsplit(url).scheme == "https" or _is_loopback(urlsplit(url)))
-
-
-def _is_loopback(url: SplitResult) -> bool:
-    try:
-        return url.hostname == "localhost" or ipaddress.ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        return False
+    return _is_origin(url) and (urlsplit(url).scheme == "https" or is_loopback(urlsplit(url).hostname or ""))
 
 
 def _url(what: str, example: str) -> str:

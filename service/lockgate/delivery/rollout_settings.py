@@ -9,7 +9,7 @@ from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
 from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.delivery.executors.errors import ExecutorUnavailableError
-from lockgate.registry.settings import find_url_fault
+from lockgate.outbound_urls import find_url_fault
 
 RolloutType: TypeAlias = Literal["pull", "mlflow", "kserve", "http"]
 

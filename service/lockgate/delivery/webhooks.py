@@ -12,7 +12,7 @@ from lockgate.config.table_arrays import read_tables
 from lockgate.delivery.errors import SecretInvalidError, WebhookInvalidError
 from lockgate.delivery.events import EVENT_TYPES
 from lockgate.delivery.standard_webhooks import parse_secret
-from lockgate.registry.settings import find_url_fault
+from lockgate.outbound_urls import find_url_fault
 
 Format: TypeAlias = Literal["cloudevents", "cdevents"]
 

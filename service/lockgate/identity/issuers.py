@@ -5,7 +5,6 @@ have tokens of it, so each rule must name a claim that never changes hands: a na
 gone, a number is not.
 """
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from lockgate.config.table_arrays import read_tables
 from lockgate.identity.errors import IdentityError, IssuerInvalidError
 from lockgate.identity.templates import Template, may_fill_alike, parse_template
 from lockgate.identity.types import PrincipalType, parse_principal
+from lockgate.outbound_urls import find_url_fault
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 Kind: TypeAlias = Literal["github", "gitlab", "google", "buildkite", "kubernetes", "other"]
@@ -106,14 +106,6 @@ def parse_issuers(tables: Sequence[Mapping[str, Any]], folder: Path = Path()) ->
         if (issuer.url, issuer.audience) in {(other.url, other.audience) for other in before}:
             raise IssuerInvalidError("want one issuer for each url and audience", f"issuer[{index}].audience")
     return issuers
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host of a URL is this machine, by its address or as `localhost`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _read_issuer(table: Mapping[str, Any], path: str, folder: Path) -> Issuer:
@@ -223,14 +215,6 @@ def _check_immutable(claims: Mapping[str, Any], kind: Kind, path: str) -> None:
 
 def _check_url(url: str, path: str) -> str:
     """Return a usable URL's host."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        fine = bool(host) and parts.port != 0
-    except ValueError:
-        fine, host = False, ""
-    if not fine or parts.username is not None or parts.query or parts.fragment or not url.isascii() or " " in url:
-        raise IssuerInvalidError("want a URL without credentials, query and fragment", path)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise IssuerInvalidError("want https; http only for this machine itself", path)
-    return host
+    if fault := find_url_fault(url):
+        raise IssuerInvalidError(fault, path)
+    return urlsplit(url).hostname or ""

@@ -19,8 +19,9 @@ from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
 from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.lineage.snapshots import FeatureService, FeatureView, LineageProblem
+from lockgate.outbound_urls import find_url_fault
 from lockgate.registry.errors import RegistryUnavailableError
-from lockgate.registry.settings import TIMEOUT_S, find_url_fault
+from lockgate.registry.settings import TIMEOUT_S
 from lockgate.registry.types import NamedValue
 
 FEATURE_STORES_MAX: Final = 16  # one for each team that runs its own

@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lockgate.canonical_json import MalformedJSONError, parse_json
-from lockgate.identity.issuers import is_loopback
 from lockgate.login.errors import ProviderInvalidError
+from lockgate.outbound_urls import is_loopback, split_url
 
 DISCOVERY_BYTES_MAX: Final = 64 * 1024  # the largest of the public ones are below 4 KiB
 _URL_CHARS_MAX: Final = 2048
@@ -68,14 +68,11 @@ def parse_provider(data: bytes, issuer: str) -> Provider:
 
 def is_safe_url(url: str, issuer: str) -> bool:
     """Tell whether a URL that a provider gave may be gone to: https, or http to this machine if so the issuer's is."""
-    try:
-        parts = urlsplit(url)
-        host, schemes = parts.hostname or "", {"https", urlsplit(issuer).scheme}
-        fine = parts.scheme in schemes and bool(host) and parts.port != 0 and parts.username is None
-    except ValueError:
+    parts = split_url(url)
+    if parts is None or parts.scheme not in {"https", urlsplit(issuer).scheme}:
         return False
     readable = len(url) <= _URL_CHARS_MAX and url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
-    return fine and readable and not parts.fragment and (parts.scheme == "https" or is_loopback(host))
+    return readable and (parts.scheme == "https" or is_loopback(parts.hostname or ""))
 
 
 def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:

@@ -1,17 +1,16 @@
 """Which registries there are beside the built-in one, and which pointers are the gate's: the `[[registry]]` tables."""
 
 import base64
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
 from lockgate.config.table_arrays import TableInvalidError, read_tables
+from lockgate.outbound_urls import find_url_fault
 from lockgate.registry.errors import RegistryUnavailableError
 
 RegistryType: TypeAlias = Literal["builtin", "mlflow", "kubeflow-hub"]
@@ -109,26 +108,6 @@ def parse_registries(tables: Sequence[Mapping[str, Any]], folder: Path = Path())
     )
 
 
-def find_url_fault(url: str) -> str:
-    """Return why a server of ours must not be reached at this URL; "" where it may.
-
-    Tokens and answers must not cross a network bare, so that plain HTTP is for this machine alone.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        fine = bool(host) and parts.port != 0
-    except ValueError:
-        return "want a URL"
-    if not fine or parts.username is not None or parts.query or parts.fragment:
-        return "want a URL without credentials, query and fragment"
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "want a URL of printable ASCII"
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        return "want https; http only for this machine itself"
-    return ""
-
-
 def _read_registry(table: Mapping[str, Any], path: str, folder: Path) -> RegistrySettings:
     url = table.get("url", "")
     if url and (fault := find_url_fault(url)):
@@ -176,10 +155,3 @@ def _parse_aliases(rows: Sequence[Mapping[str, str]], path: str) -> dict[str, st
         taken |= {alias, alias + PREVIOUS_SUFFIX}
         aliases[row["environment"]] = row["alias"]
     return aliases
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

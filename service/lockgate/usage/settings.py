@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 from lockgate.config.errors import UnusableValueError
 from lockgate.config.secret_files import read_secret
 from lockgate.config.table_arrays import TableInvalidError, read_tables
-from lockgate.registry.settings import find_url_fault
+from lockgate.outbound_urls import find_url_fault
 from lockgate.usage.errors import UsageSourceError
 
 SOURCES_MAX: Final = 32  # a query each for loads and predictions of some clusters; each is asked by a thread of its own
