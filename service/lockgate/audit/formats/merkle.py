@@ -117,16 +117,14 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
     Source: RFC 9162, section 2.1.3.1.
     """
     spans: list[Span] = []
-    begin, end = 0, size
-    while end - begin > 1:
-        middle = begin + _split(end - begin)
-        if index < middle:
-            spans.append((middle, end))
-            end = middle
-        else:
-            spans.append((begin, middle))
-            begin = middle
-    return spans[::-1]
+    level, last = 0, size - 1
+    while last:
+        sibling = index ^ 1
+        if sibling <= last:  # there is none beside the last node of a level that has an odd number
+            begin = sibling << level
+            spans.append((begin, min(begin + (1 << level), size)))
+        level, index, last = level + 1, index >> 1, last >> 1
+    return spans
 
 
 def consistency_spans(old: int, new: int) -> list[Span]:

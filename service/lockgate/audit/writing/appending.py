@@ -73,12 +73,13 @@ class Growth:
 
     def path(self, seq: int) -> tuple[bytes, ...]:
         """Return a new record's inclusion path to `root`; several threads may ask at once."""
-        return tuple(self._span(span) for span in inclusion_spans(seq, self.size))
-
-    def _span(self, span: Span) -> bytes:
-        if span not in self.spans:
-            self.spans[span] = span_hash(span, self.hashes)
-        return self.spans[span]
+        path, known = [], self.spans
+        for span in inclusion_spans(seq, self.size):
+            digest = known.get(span)
+            if digest is None:
+                digest = known[span] = span_hash(span, self.hashes)
+            path.append(digest)
+        return tuple(path)
 
     def edge(self) -> dict[Node, bytes]:
         """Return the complete subtrees of the new right edge."""
