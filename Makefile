@@ -47,7 +47,7 @@ tools: ## Fetch what the tests run against: the pinned OPA, PostgreSQL, strace, 
 	@PYTHON="$(PYTHON)" scripts/fetch-mlflow || [ "$${CI:-}" != true ]
 
 test: $(VENV)/.development tools ## Run every test
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports policies test ## Everything that CI runs
 
