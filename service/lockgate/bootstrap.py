@@ -25,8 +25,7 @@ from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.gate_logs import Logs
 from lockgate.identity import IdentityStore, JWKSSource
 from lockgate.instance import Accepted, Instance
-from lockgate.lifecycle import Lifecycle
-from lockgate.lifecycle.lineage_reading import LineageReader
+from lockgate.lifecycle import Lifecycle, LineageReader
 from lockgate.lineage.collecting import LINEAGE_KINDS, LineageCollector
 from lockgate.lineage.feast import FeastStore
 from lockgate.login.oauth_messages import Client

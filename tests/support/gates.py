@@ -25,8 +25,7 @@ from lockgate.evidence import TrustFolder
 from lockgate.gate_logs import Logs
 from lockgate.identity import JWKSSource, parse_issuers, parse_principal
 from lockgate.instance import Accepted, Instance
-from lockgate.lifecycle import Lifecycle
-from lockgate.lifecycle.lineage_reading import LineageReader
+from lockgate.lifecycle import Lifecycle, LineageReader
 from lockgate.lineage.collecting import LineageCollector
 from lockgate.lineage.feature_stores import FeatureStorePort
 from lockgate.login.web_login import LoginSettings, WebLogin

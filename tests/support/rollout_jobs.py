@@ -11,7 +11,7 @@ from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import parse_rollouts
 from lockgate.delivery.rollouts import RolloutJob
-from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle import Pointers
 from lockgate.storage.tables import rollout as rollout_table
 from support.gates import GateUnderTest
 from support.rollouts import Deployer

@@ -18,7 +18,7 @@ from lockgate.alerts.settings import TOKEN_CHARS_MIN
 from lockgate.audit import Outcome
 from lockgate.errors import LockgateError
 from lockgate.gate_logs import Occasion
-from lockgate.lifecycle.holds import freeze as freeze_model
+from lockgate.lifecycle import freeze as freeze_model
 from lockgate.policy.wasm import WasmEngine
 from support.alerts import PATH, SOURCE, TOKEN, AlertedGate, alert, automatic_engine, make_alerted_gate, notification
 from support.gates import DAY_NS

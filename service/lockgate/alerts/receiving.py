@@ -20,8 +20,8 @@ from lockgate.errors import LockgateError
 from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
+from lockgate.lifecycle import Rollbacks
 from lockgate.lifecycle.errors import NoGoodVersionError
-from lockgate.lifecycle.rollbacks import Rollbacks
 from lockgate.promotion import EvidenceErasedError, PromotionAnswer
 from lockgate.promotion.kinds import FAILURE
 from lockgate.storage import read_transaction

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from lockgate.clock import EpochNs, is_expired
-from lockgate.promotion.hold_store import held_by
+from lockgate.promotion import held_by
 from lockgate.promotion.states import EXPIRING, FINAL
 from lockgate.promotion.types import PromotionState
 from lockgate.storage import insert_new

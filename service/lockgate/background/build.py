@@ -14,7 +14,7 @@ from lockgate.delivery.executors.port import RolloutPort
 from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.delivery.rollouts import RolloutJob
 from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
-from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle import Pointers
 from lockgate.lineage.collecting import LineageJob
 from lockgate.registry import RegistryPort
 from lockgate.settings_tables import read_rollouts, read_usage_sources, read_webhooks

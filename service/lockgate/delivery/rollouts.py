@@ -21,9 +21,8 @@ from lockgate.delivery.executors.port import Order, RolloutPort
 from lockgate.delivery.rollout_queue import Task, Waiting
 from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings, find_rollout
 from lockgate.errors import LockgateError
-from lockgate.lifecycle import Lifecycle
+from lockgate.lifecycle import Lifecycle, Pointers
 from lockgate.lifecycle.errors import RolloutUnderWayError
-from lockgate.lifecycle.pointers import Pointers
 from lockgate.lifecycle.types import RolloutAnswer
 from lockgate.promotion import Promotion, PromotionState, Register, Verdict
 from lockgate.promotion.errors import RolloutStateError

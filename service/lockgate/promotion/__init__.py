@@ -1,7 +1,10 @@
 """The gate itself: requests, approvals, decisions. Composes evidence, policy, identity and the audit log.
 
 Promises: an allow is a positive assertion of every rule; state and record commit together or not at all; an approval
-counts only for exactly what it names; an error is never an allow. May be imported: everything named here.
+counts only for exactly what it names; an error is never an allow.
+
+May be imported: everything named here, and the pure files `types`, `kinds`, `states`, `change_ids`, `parsing` and
+`errors`; by `lifecycle`, which carries out what is decided here, all of it.
 """
 
 from lockgate.promotion.decisions import decide
@@ -18,9 +21,12 @@ from lockgate.promotion.errors import (
 )
 from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.gate import Gate, GateSettings
+from lockgate.promotion.hold_store import held_by
 from lockgate.promotion.kinds import GATE_KINDS
+from lockgate.promotion.lineage import parse_snapshot
 from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
+from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
 from lockgate.promotion.types import (
@@ -63,6 +69,9 @@ __all__ = [
     "WithdrawalAnswer",
     "approval_document",
     "decide",
+    "find_recorded",
+    "held_by",
     "open_needs",
     "parse_approval_request",
+    "parse_snapshot",
 ]

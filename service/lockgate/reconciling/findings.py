@@ -13,8 +13,8 @@ from lockgate.canonical_json import parse_json
 from lockgate.clock import Clock, EpochNs, format_timestamp, now_us
 from lockgate.gate_logs import Logs, Occasion, make_event
 from lockgate.ids import new_id
-from lockgate.lifecycle.holds import freeze
-from lockgate.promotion.recorded_holds import find_recorded
+from lockgate.lifecycle import freeze
+from lockgate.promotion import find_recorded
 from lockgate.reconciling import store
 from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
 from lockgate.reconciling.types import FINDING, Difference, Finding, FindingFilter

@@ -5,9 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, select
 
+from lockgate.lifecycle import ROLLED_BACK, list_let_in, list_live
 from lockgate.lifecycle.intervals import LiveInterval
-from lockgate.lifecycle.live_store import list_let_in, list_live
-from lockgate.lifecycle.rollouts import ROLLED_BACK
 from lockgate.reconciling.types import Known, Wanted
 from lockgate.registry import BUILTIN
 from lockgate.storage.tables import model as model_table
