@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from lockgate.audit import Actor
+from lockgate.audit import Actor, Event
+from lockgate.canonical_json import canonicalize
 from lockgate.clock import NS_PER_S
 from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
 from lockgate.lineage.collecting import BATCH_MAX, REST_S, LineageCollector, LineageJob
+from lockgate.lineage.recorded import LINEAGE
 from lockgate.lineage.snapshots import lineage_bytes, parse_lineage, record_id
 from lockgate.lineage.store import StoredSnapshot, insert_snapshot
 from lockgate.policy.wasm import WasmEngine
@@ -167,6 +169,25 @@ def test_a_snapshot_without_its_record_counts_for_nothing(gate: GateUnderTest) -
         )
 
     assert collector_of(gate).newest("fraud-detector", "1.4.0") is None
+
+
+def test_a_snapshot_of_a_later_version_of_lockgate_is_collected_anew(gate: GateUnderTest) -> None:
+    """What was recorded and cannot be read is as good as none: it is not shown, and does not stop the next one."""
+    register_version(gate)
+    body = canonicalize({"schema_version": 99})
+    change = {"model": "fraud-detector", "version": "1.4.0", "snapshot": f"sha256:{sha256_hex(body)}"}
+    first = collector_of(gate).collect(ACTOR, "fraud-detector", "1.4.0", trace=None)
+    recorded = gate.records("registry.lineage")[0]["body"]
+    event = Event(id=record_id(sha256_hex(body)), kind=LINEAGE, actor=ACTOR, body={**recorded, **change})
+    gate.services.log.append(event)
+    with write_transaction(gate.database) as connection:
+        later = StoredSnapshot(sha256=sha256_hex(body), body=body)
+        insert_snapshot(connection, model="fraud-detector", version="1.4.0", snapshot=later, collected=gate.clock.now)
+    shown = collector_of(gate).newest("fraud-detector", "1.4.0")
+    gate.clock.advance(NS_PER_S)
+
+    assert shown is None
+    assert collector_of(gate).collect(ACTOR, "fraud-detector", "1.4.0", trace=None).sha256 != first.sha256
 
 
 def test_lineage_of_mlflow_is_collected(tmp_path: Path, engine: WasmEngine) -> None:

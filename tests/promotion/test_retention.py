@@ -4,50 +4,25 @@ from typing import Any
 
 import pytest
 
-from lockgate.audit import Actor, Outcome, RetentionRefusedError
+from lockgate.audit import RetentionRefusedError
 from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.audit.keeping.erasing import erase
-from lockgate.audit.keeping.pruning import Pruning, prune
-from lockgate.audit.reading.export import export_log
 from lockgate.clock import EpochNs
 from lockgate.config import MAIN_LOG
 from lockgate.digests import sha256_hex
 from lockgate.promotion import open_needs
 from lockgate.storage import read_transaction
-from support.audit_logs import make_event
 from support.gates import DAY_NS, GateUnderTest
 from support.promotions import verdict_of
-
-OPERATOR = Actor(type="system", id="operator")
+from support.pruned_gates import OPERATOR, fill_log, prune_gate
 
 
 def _path(answer: dict[str, Any]) -> str:
     return f"/v1/promotions/{answer['promotion']['id']}"
 
 
-def _fill(gate: GateUnderTest, count: int) -> None:
-    outcome = Outcome(value=None, events=tuple(make_event() for _ in range(count)))
-    gate.services.log.transact(lambda _: outcome)
-
-
 def _erase(gate: GateUnderTest, document: bytes) -> None:
     erase(gate.database, gate.services.log, [sha256_hex(document)], reason="asked to", actor=OPERATOR)
-
-
-def _prune(gate: GateUnderTest, before: int) -> Pruning:
-    archive = gate.folder / f"archive-{before}"
-    if not archive.exists():
-        export_log(gate.database, gate.services.log.origin, archive)
-    return prune(
-        gate.database,
-        gate.services.log,
-        archive,
-        before=before,
-        reason="old",
-        actor=OPERATOR,
-        keys=[gate.key],
-        needed=lambda connection: open_needs(connection, gate.clock.now, MAIN_LOG),
-    )
 
 
 def test_a_promotion_whose_evidence_was_erased_is_refused_by_name(gate: GateUnderTest) -> None:
@@ -98,19 +73,19 @@ def test_an_erased_policy_input_changes_no_decision(gate: GateUnderTest) -> None
 
 def test_what_an_open_promotion_needs_is_not_pruned(gate: GateUnderTest) -> None:
     """Its decision, bundles and approvals stay; until it is closed pruning past them is refused."""
-    _fill(gate, 10)
+    fill_log(gate, 10)
     asked = gate.request()
     gate.approve("leo", "ml-lead", asked)
     for _ in range(5):
-        _fill(gate, 60)
+        fill_log(gate, 60)
     with pytest.raises(RetentionRefusedError, match=r"record 11 is still needed by a promotion .* withdraw it first$"):
-        _prune(gate, 256)
+        prune_gate(gate, 256)
 
     assert verdict_of(gate.approve("maya", "risk", asked).json) == "allow"
     with pytest.raises(RetentionRefusedError):  # allowed, it is decided again before it is carried out
-        _prune(gate, 256)
+        prune_gate(gate, 256)
     gate.clock.advance(7 * DAY_NS)
-    assert _prune(gate, 256).before == 256
+    assert prune_gate(gate, 256).before == 256
 
 
 def test_what_is_needed_is_named(gate: GateUnderTest) -> None:
@@ -134,9 +109,9 @@ def test_a_closed_promotion_whose_decision_was_pruned_says_so(gate: GateUnderTes
     gate.approve("leo", "ml-lead", asked)
     gate.approve("maya", "risk", asked)
     for _ in range(5):
-        _fill(gate, 60)
+        fill_log(gate, 60)
     gate.clock.advance(7 * DAY_NS)
-    _prune(gate, 256)
+    prune_gate(gate, 256)
     shown = gate.call("GET", _path(asked), "rita")
     repeated = gate.call("POST", "/v1/promotions", "rita", document, Idempotency_Key="k")
     approved = gate.approve("lena", "risk", asked)
@@ -154,9 +129,9 @@ def test_the_gate_goes_on_behind_a_pruned_log(gate: GateUnderTest) -> None:
     gate.approve("leo", "ml-lead", first)
     gate.approve("maya", "risk", first)
     for _ in range(5):
-        _fill(gate, 60)
+        fill_log(gate, 60)
     gate.clock.advance(7 * DAY_NS)
-    _prune(gate, 256)
+    prune_gate(gate, 256)
     again = gate.request()
 
     assert verdict_of(gate.approve("leo", "ml-lead", again).json) == "pending"

@@ -8,17 +8,15 @@ from sqlalchemy import delete, insert, select, update
 
 from lockgate.audit import LogInconsistentError
 from lockgate.canonical_json import canonicalize, parse_canonical
-from lockgate.errors import LockgateError
 from lockgate.ids import new_id
 from lockgate.policy.wasm import WasmEngine
 from lockgate.storage.tables import hold as hold_table
 from lockgate.storage.tables import promotion as promotion_table
 from lockgate.storage.tables import rollout as rollout_table
+from support.attacks import INCONSISTENT, code_of, forge, refusal, row_of
 from support.gates import ROLLBACK, GateUnderTest, make_gate
 from support.promotions import verdict_of, violated
 from support.rollouts import MODEL, PERSON, PRODUCTION, Deployer, claims_of, kinds_of
-
-INCONSISTENT = (503, "audit.log_inconsistent")
 
 
 @pytest.fixture
@@ -31,31 +29,6 @@ def gate(tmp_path: Path, engine: WasmEngine, database_url: str) -> GateUnderTest
 def deployer(gate: GateUnderTest) -> Deployer:
     """Somebody who carries promotions out."""
     return Deployer(gate=gate)
-
-
-def row_of(gate: GateUnderTest, promotion_id: str) -> dict[str, Any]:
-    """Return a promotion's row."""
-    with gate.database.connect() as connection:
-        found = connection.execute(select(promotion_table).where(promotion_table.c.id == promotion_id))
-        return dict(found.mappings().one())
-
-
-def forge(gate: GateUnderTest, promotion_id: str, **values: Any) -> None:
-    """Write a promotion's row behind the gate's back."""
-    with gate.database.begin() as connection:
-        connection.execute(update(promotion_table).where(promotion_table.c.id == promotion_id).values(**values))
-
-
-def refusal(answer: Any) -> tuple[int, str]:
-    """Return how the API refused."""
-    return answer.status_code, answer.json["code"]
-
-
-def code_of(call: Any, *args: Any) -> str:
-    """Return the code of the error that a call ends with."""
-    with pytest.raises(LockgateError) as caught:
-        call(*args)
-    return caught.value.code
 
 
 def test_another_contributor_in_the_row_is_found_out(gate: GateUnderTest) -> None:

@@ -78,7 +78,7 @@ def rollout_stand(
         executors=build_executors(rollouts, services.registries) if executors is None else executors,
         lifecycle=services.lifecycle,
         register=services.register,
-        pointers=Pointers(database=gate.database, registries=services.registry_settings),
+        pointers=Pointers(database=gate.database, log=services.log, registries=services.registry_settings),
         database=gate.database,
         clock=gate.clock,
     )

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select, update
 
 from lockgate.lineage.openlineage import FACET_SCHEMA
 from lockgate.policy.wasm import WasmEngine
 from lockgate.schemas import check_schema
+from lockgate.storage.tables import lineage as lineage_table
+from lockgate.storage.tables import model as model_table
 from support.gates import GateUnderTest, make_gate
 from support.lineages import COMMIT
 from support.models import problem, register_model, register_version
@@ -59,6 +62,29 @@ def test_versions_without_lineage_are_found(gate: GateUnderTest) -> None:
 
     assert rounds == [2, 0]
     assert gate.call("GET", "/v1/models/fraud-detector/versions/2.0.0/lineage", "aude").json["score"] == 0
+
+
+def test_the_lineage_of_another_version_is_not_shown(gate: GateUnderTest) -> None:
+    """A recorded snapshot whose row was copied is none of the version that the copy names."""
+    register_version(gate, version="2.0.0")
+    collected(gate)
+    with gate.database.begin() as connection:
+        row = dict(connection.execute(select(lineage_table)).mappings().one())
+        del row["number"]
+        connection.execute(insert(lineage_table).values({**row, "version": "2.0.0"}))
+
+    assert problem(gate.call("GET", PATH.replace("1.4.0", "2.0.0"), "aude")) == (404, "registry.lineage_unknown")
+    assert gate.services.lineage.newest("fraud-detector", "2.0.0") is None
+
+
+def test_what_a_model_is_registered_as_is_not_taken_from_its_row(gate: GateUnderTest) -> None:
+    """Whoever changes the row gets no snapshot of another model recorded as this one's."""
+    with gate.database.begin() as connection:
+        connection.execute(update(model_table).values(registry_model="another"))
+
+    assert problem(gate.call("POST", PATH, "ravi")) == (503, "audit.log_inconsistent")
+    assert gate.services.lineage.collect_missing(10) == 1
+    assert gate.records("registry.lineage") == []
 
 
 def test_promotions_are_part_of_the_graph(gate: GateUnderTest) -> None:

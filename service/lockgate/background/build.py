@@ -65,7 +65,7 @@ def _build_rollout_jobs(
             executors=executors,
             lifecycle=services.lifecycle,
             register=services.register,
-            pointers=Pointers(database=services.database, registries=services.registry_settings),
+            pointers=Pointers(database=services.database, log=services.log, registries=services.registry_settings),
             database=services.database,
             clock=clock,
         )

@@ -15,7 +15,7 @@ from lockgate.ids import new_id
 from lockgate.lifecycle import live_store
 from lockgate.lifecycle.errors import EnvironmentUnknownError
 from lockgate.lifecycle.intervals import LiveInterval, begin_after
-from lockgate.lifecycle.pointers import Pointers
+from lockgate.lifecycle.recorded_permits import RecordedPermit, find_permit
 from lockgate.lifecycle.rollout_parsing import Observation, parse_observation
 from lockgate.lifecycle.rollout_records import (
     confirmation_event,
@@ -28,7 +28,6 @@ from lockgate.lifecycle.types import ObservationAnswer
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.change_ids import next_id
-from lockgate.promotion.log_words import permit_end
 from lockgate.promotion.register import MovedError, check_recorded, promotion_from_row, settle
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState, Rollout
@@ -45,18 +44,16 @@ class _Seen:
     live: LiveInterval | None
     awaited: Promotion | None  # carried out now, with exactly this digest
     rollout: Rollout | None  # the one under way, whatever its digest
+    permit: RecordedPermit | None = None  # of what is awaited, where nobody reported yet that it was used
 
 
 class Observations:
     """Takes observations."""
 
-    def __init__(
-        self, *, database: Engine, logs: Logs, policy: PolicyInForce, pointers: Pointers, clock: Clock
-    ) -> None:
+    def __init__(self, *, database: Engine, logs: Logs, policy: PolicyInForce, clock: Clock) -> None:
         self._database = database
         self._logs = logs
         self._policy = policy
-        self._pointers = pointers
         self._clock = clock
 
     def observe(
@@ -96,7 +93,7 @@ class Observations:
             stands = self._look(model, environment, str(seen.digest), now)
             # (1) What is being carried out.
             if stands.awaited is not None and stands.rollout is not None:
-                return self._confirm(stands.awaited, stands.rollout, stands.live, occasion)
+                return self._confirm(stands.awaited, stands.rollout, stands, occasion)
             # (2) What is live already.
             if stands.live is not None and stands.live.digest == str(seen.digest):
                 return ObservationAnswer(result="unchanged", interval=stands.live)
@@ -115,21 +112,17 @@ class Observations:
         promotion = promotion_from_row(row, now)
         if promotion.state in UNDER_WAY:
             check_recorded(self._database, self._logs, promotion)
-        fits = str(promotion.request.digest) == digest and (
-            promotion.state is PromotionState.EXECUTING
-            or (promotion.state is PromotionState.PERMITTED and self._permit_holds(promotion, rollout, now))
-        )
-        return _Seen(live=live, awaited=promotion if fits else None, rollout=rollout)
+        fits = promotion.state in UNDER_WAY and str(promotion.request.digest) == digest
+        permit: RecordedPermit | None = None
+        if fits and promotion.state is PromotionState.PERMITTED:
+            permit = find_permit(self._logs.named(promotion.log), promotion, rollout.permit_id)
+            fits = not is_expired(permit.expires, now)
+        return _Seen(live=live, awaited=promotion if fits else None, rollout=rollout, permit=permit)
 
-    def _permit_holds(self, promotion: Promotion, rollout: Rollout, now: EpochNs) -> bool:
-        return not is_expired(permit_end(self._logs.named(promotion.log), promotion, rollout.permit_id), now)
-
-    def _confirm(
-        self, promotion: Promotion, rollout: Rollout, live: LiveInterval | None, occasion: Occasion
-    ) -> ObservationAnswer:
-        request, now = promotion.request, occasion.now
+    def _confirm(self, promotion: Promotion, rollout: Rollout, stands: _Seen, occasion: Occasion) -> ObservationAnswer:
+        request, now, live, permit = promotion.request, occasion.now, stands.live, stands.permit
         executing = promotion
-        if promotion.state is PromotionState.PERMITTED:
+        if permit is not None:
             executing = replace(promotion, state=PromotionState.EXECUTING, row_version=promotion.row_version + 1)
         interval = LiveInterval(
             model=request.model,
@@ -142,17 +135,16 @@ class Observations:
             log=promotion.log,
             record_id=next_id(executing),
         )
-        pointer = self._pointers.find(interval.model, interval.environment)
 
         def work(connection: Connection) -> Outcome[None]:
             events: tuple[Event, ...] = ()
-            if executing is not promotion:
+            if permit is not None:
                 _move(connection, promotion, PromotionState.EXECUTING)
                 events += (
                     pointer_event(
                         occasion,
                         promotion,
-                        pointer,
+                        permit.pointer,
                         permit_id=rollout.permit_id,
                         former_version="",
                         percent=WHOLE_PERCENT,
@@ -168,7 +160,7 @@ class Observations:
             return Outcome(value=None, events=events)
 
         committed = self._logs.named(promotion.log).transact(work)
-        receipt = next(each for each in committed.receipts if interval.record_id.encode() in each.record)
+        receipt = committed.receipts[0 if permit is None else 1]  # behind the pointer's move, if it is told here
         return ObservationAnswer(
             result="confirmed",
             interval=interval,

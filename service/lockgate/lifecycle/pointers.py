@@ -2,33 +2,32 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
+from lockgate.audit import AuditLog
 from lockgate.lifecycle.types import Pointer
+from lockgate.recorded_models import find_model
 from lockgate.registry import BUILTIN, RegistrySettings
-from lockgate.storage import read_transaction
-from lockgate.storage.tables import model as model_table
 
 PULL = "pull"  # who carries a rollout out where nobody is named: whoever asks
 
 
 class Pointers:
-    """Looks up what models were registered as."""
+    """Looks up what models were registered as, and holds that against the main log: a permit is signed for it."""
 
-    def __init__(self, *, database: Engine, registries: Iterable[RegistrySettings]) -> None:
+    def __init__(self, *, database: Engine, log: AuditLog, registries: Iterable[RegistrySettings]) -> None:
         self._database = database
+        self._log = log
         self._aliases = {registry.name: registry.aliases for registry in registries}
 
     def find(self, model: str, environment: str) -> Pointer:
         """Return the pointer; of a model that nobody registered, the one it would have in the built-in registry.
 
         Raises:
+            LogInconsistentError: The model is not registered as the log has it.
             StorageError: The database cannot be read.
         """
-        columns = model_table.c
-        statement = select(columns.registry, columns.registry_model).where(columns.name == model)
-        with read_transaction(self._database) as connection:
-            row = connection.execute(statement).first()
-        registry, name = (BUILTIN, model) if row is None else (row.registry, row.registry_model)
+        found = find_model(self._database, self._log, model)
+        registry, name = (BUILTIN, model) if found is None else (found.registry, found.registry_model)
         alias = self._aliases.get(registry, {}).get(environment, "")
         return Pointer(registry=registry, registry_model=name, alias=alias)

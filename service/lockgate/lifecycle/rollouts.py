@@ -22,6 +22,7 @@ from lockgate.lifecycle.errors import (
 )
 from lockgate.lifecycle.holds import place_hold
 from lockgate.lifecycle.pointers import PULL, Pointers
+from lockgate.lifecycle.recorded_permits import RecordedPermit, find_permit
 from lockgate.lifecycle.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
 from lockgate.lifecycle.rollout_records import failure_event, permit_event, pointer_event, step_event
 from lockgate.lifecycle.types import RolloutAnswer
@@ -30,7 +31,6 @@ from lockgate.promotion import rollout_store, store
 from lockgate.promotion.change_ids import next_permit_id
 from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import RolloutStateError
-from lockgate.promotion.log_words import permit_end
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import MovedError, Register, promotion_from_row, settle
 from lockgate.promotion.states import UNDER_WAY
@@ -84,7 +84,8 @@ class Rollouts:
     def permit(self, actor: Actor, promotion_id: str, *, trace: str | None, target: str = PULL) -> RolloutAnswer:
         """Decide a promotion anew and, if it is still allowed, give a permit to carry it out.
 
-        One that was permitted gets another permit; the one before holds no longer, whether or not it ran out.
+        One that was permitted gets another permit. What can be reported is the newest alone; whoever verifies permits
+        without asking the gate takes each of them once, until it ends.
 
         Args:
             actor: Who carries it out.
@@ -97,6 +98,7 @@ class Rollouts:
             PromotionUnknownError: There is no such promotion.
             RolloutStateError: It is neither allowed nor permitted.
             RolloutUnderWayError: Another promotion of the model into the environment is being carried out.
+            LogInconsistentError: The promotion, or what the model is registered as, is not as the log has it.
             LockgateError: As `Decider.decide_anew`.
         """
         if self._key is None:
@@ -211,14 +213,14 @@ class Rollouts:
         if rival.log == promotion.log:  # all records of one transaction go to one log
             if request.transition.kind == "rollback":
                 return _Rival(promotion=rival, rollout=other, code=ROLLED_BACK)
-            if rival.state is PromotionState.PERMITTED and is_expired(self._permit_end(rival, other), now):
+            if rival.state is PromotionState.PERMITTED and is_expired(self._find_permit(rival, other).expires, now):
                 return _Rival(promotion=rival, rollout=other, code=PermitExpiredError.code)
         raise RolloutUnderWayError(
             f"want no other rollout of the model into the environment, got promotion {rival.id}, {rival.state.value}"
         )
 
-    def _permit_end(self, promotion: Promotion, rollout: Rollout) -> EpochNs:
-        return permit_end(self._logs.named(promotion.log), promotion, rollout.permit_id)
+    def _find_permit(self, promotion: Promotion, rollout: Rollout) -> RecordedPermit:
+        return find_permit(self._logs.named(promotion.log), promotion, rollout.permit_id)
 
     # --- reports --------------------------------------------------------------------------------------------------
 
@@ -229,13 +231,11 @@ class Rollouts:
             raise PermitUnknownError("want the newest permit of this promotion, got another one")
         if promotion.state is PromotionState.EXECUTING:
             raise PermitUsedError("want a permit that was not used, got one that was; each is for one use")
-        ends = self._permit_end(promotion, rollout)
-        request = promotion.request
-        pointer = self._pointers.find(request.model, request.transition.to_environment)
-        occasion = Occasion(actor=actor, model=request.model, now=now, trace=trace)
+        permit = self._find_permit(promotion, rollout)
+        occasion = Occasion(actor=actor, model=promotion.request.model, now=now, trace=trace)
 
         def work(connection: Connection) -> tuple[Event, ...]:
-            if is_expired(ends, self._clock.now_ns()):
+            if is_expired(permit.expires, self._clock.now_ns()):
                 raise PermitExpiredError("want a permit that is reported before it ends; ask for another one")
             if not rollout_store.use_permit(connection, rollout, percent=report.percent, now=now):
                 raise MovedError
@@ -243,7 +243,7 @@ class Rollouts:
                 pointer_event(
                     occasion,
                     promotion,
-                    pointer,
+                    permit.pointer,
                     permit_id=rollout.permit_id,
                     former_version=report.former_version,
                     percent=report.percent,

@@ -48,7 +48,7 @@ class Lifecycle:
         permit_key: PermitKey | None,
     ) -> Self:
         """Wire them."""
-        pointers = Pointers(database=database, registries=registries)
+        pointers = Pointers(database=database, log=logs.main, registries=registries)
         return cls(
             rollouts=Rollouts(
                 database=database,
@@ -59,7 +59,7 @@ class Lifecycle:
                 clock=clock,
                 key=permit_key,
             ),
-            observations=Observations(database=database, logs=logs, policy=policy, pointers=pointers, clock=clock),
+            observations=Observations(database=database, logs=logs, policy=policy, clock=clock),
             rollbacks=Rollbacks(database=database, logs=logs, gate=gate),
             holds=Holds(database=database, logs=logs, clock=clock),
             live=LiveReader(database=database, logs=logs, clock=clock),

@@ -12,11 +12,12 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import SYSTEM, Actor, AuditLog, Event, Outcome, RecordPrunedError, RecordUnknownError
+from lockgate.audit import SYSTEM, Actor, AuditLog, Event, LogInconsistentError, Outcome
 from lockgate.clock import Clock, format_timestamp, now_us
 from lockgate.digests import Digest, Sha256Hex, sha256_hex
 from lockgate.lineage import store as lineage_store
 from lockgate.lineage.feature_stores import FeatureStorePort, declared_service
+from lockgate.lineage.recorded import LINEAGE, find_snapshot
 from lockgate.lineage.snapshots import (
     Features,
     FeatureService,
@@ -24,10 +25,11 @@ from lockgate.lineage.snapshots import (
     LineageProblem,
     lineage_bytes,
     make_lineage,
-    parse_lineage,
+    parse_snapshot,
     record_id,
     same_finding,
 )
+from lockgate.recorded_models import find_model
 from lockgate.registry import RegistryPort, store
 from lockgate.registry.errors import (
     ModelUnknownError,
@@ -42,7 +44,6 @@ from lockgate.registry.metadata import Model
 from lockgate.registry.types import RegistryVersion, Run
 from lockgate.storage import read_transaction
 
-LINEAGE: Final = "registry.lineage"
 LINEAGE_KINDS: Final[Mapping[str, str]] = {LINEAGE: "v1/api/lineage_change"}
 BATCH_MAX: Final = 20  # versions in one run of the job: at some seconds each, it tells within a minute that it lives
 REST_S: Final = 60.0  # when nothing is missing; a new version waits no longer for its first snapshot
@@ -96,17 +97,15 @@ class LineageCollector:
         self._clock = clock
 
     def newest(self, model: str, version: str) -> Collected | None:
-        """Return the newest snapshot that the log knows of, or None.
+        """Return the newest snapshot that the log knows of; None where there is none that can be read.
 
         Raises:
             AuditError: The log cannot be read.
             StorageError: The database cannot be read.
         """
-        with read_transaction(self._database) as connection:
-            stored = lineage_store.newest_snapshot(connection, model, version)
-        if stored is None or sha256_hex(stored.body) != stored.sha256 or not self._is_recorded(stored.sha256):
-            return None
-        return Collected(lineage=parse_lineage(stored.body), sha256=stored.sha256, fresh=False)
+        body = find_snapshot(self._database, self._log, model, version)
+        lineage = parse_snapshot(body)
+        return None if lineage is None else Collected(lineage=lineage, sha256=sha256_hex(body), fresh=False)
 
     def find_upstream(self, registry: str, registry_model: str, version: str) -> Lineage | None:
         """Return the newest snapshot of a version by its names in its registry, or None.
@@ -137,6 +136,7 @@ class LineageCollector:
 
         Raises:
             ModelUnknownError: No such model is registered.
+            LogInconsistentError: It is not registered as the log has it.
             RegistryUnknownError: The settings no longer name its registry.
             VersionUnknownError: Its registry does not have the version.
             RegistryError: Registry or feature store gave no usable answer.
@@ -189,16 +189,16 @@ class LineageCollector:
         for _, model, version in missing:
             try:
                 self.collect(SYSTEM, model, version, trace=None)
-            except RegistryError as exc:  # its registry is down, or does not have it: another time
+            except (RegistryError, LogInconsistentError) as exc:  # its registry is down, its row forged: another time
                 log_lines.warning("lineage_not_collected", model=model, version=version, code=exc.code)
         return missing[-1][0] if missing else 0
 
     def _read_model(self, name: str, version: str) -> tuple[Model, Digest | None]:
-        with read_transaction(self._database) as connection:
-            model = store.read_model(connection, name)
-            declared = store.read_version(connection, name, version)
+        model = find_model(self._database, self._log, name)
         if model is None:
             raise ModelUnknownError("want the name of a model that is registered")
+        with read_transaction(self._database) as connection:
+            declared = store.read_version(connection, name, version)
         return model, declared.digest if declared else None
 
     def _find_features(self, model: str, version: RegistryVersion, run: Run | None) -> Features:
@@ -244,13 +244,6 @@ class LineageCollector:
 
         self._log.transact(work)
         return Collected(lineage=found, sha256=sha256, fresh=True)
-
-    def _is_recorded(self, sha256: Sha256Hex) -> bool:
-        try:
-            self._log.record_by_id(record_id(sha256))
-        except (RecordUnknownError, RecordPrunedError):
-            return False
-        return True
 
 
 class LineageJob:

@@ -292,6 +292,16 @@ def parse_lineage(body: bytes) -> Lineage:
     )
 
 
+def parse_snapshot(snapshot: bytes) -> Lineage | None:
+    """Read a snapshot; None where there is none that this version of Lockgate can read."""
+    if not snapshot:
+        return None
+    try:
+        return parse_lineage(snapshot)
+    except RegistryAnswerError:
+        return None
+
+
 def record_id(sha256: Sha256Hex) -> str:
     """Return the id of the record that says that a snapshot was collected: whoever has one finds the other.
 

@@ -11,11 +11,11 @@ from lockgate.clock import EpochNs
 from lockgate.digests import Sha256Hex, sha256_hex
 from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.identity import Principal, read_principal
+from lockgate.lineage.recorded import find_snapshot
 from lockgate.promotion import store
 from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.hold_store import is_held
-from lockgate.promotion.lineage import find_snapshot
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import check_recorded, promotion_from_row

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from lockgate.audit import AuditLog, LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.canonical_json import parse_canonical, parse_json
-from lockgate.clock import EpochNs, format_timestamp, parse_timestamp
+from lockgate.clock import format_timestamp
 from lockgate.ids import is_named_id
 from lockgate.promotion import change_ids
 from lockgate.promotion.change_ids import next_id
-from lockgate.promotion.kinds import CONFIRMATION, DECISION, EXPIRY, PERMIT, POINTER, SUPERSESSION
+from lockgate.promotion.kinds import CONFIRMATION, DECISION, EXPIRY, POINTER, SUPERSESSION
 from lockgate.promotion.types import Promotion, PromotionState, Verdict
 
 INPUT_BYTES_MAX: Final = 1024 * 1024  # four times the largest policy input
@@ -40,24 +40,6 @@ _VERDICTS: Final[Mapping[PromotionState, frozenset[Verdict]]] = {
     _S.EXPIRED: frozenset({Verdict.ALLOW, Verdict.PENDING}),
 }
 POINTER_MOVED: Final = frozenset({_S.EXECUTING, _S.CONFIRMED})
-
-
-def permit_end(log: AuditLog, promotion: Promotion, permit_id: str) -> EpochNs:
-    """Return when the permit of a permitted promotion ends.
-
-    Args:
-        log: The promotion's.
-        promotion: Permitted, and as the log has it (`check_row`).
-        permit_id: As the rollout's row has it.
-
-    Raises:
-        LogInconsistentError: It is not the one that was given with the promotion's newest decision.
-        AuditError: The log cannot be read.
-    """
-    permit = _find(log, permit_id) if permit_id == change_ids.permit_id(promotion.id, promotion.row_version) else None
-    if permit is None or permit["kind"] != PERMIT:
-        raise LogInconsistentError(f"want the newest permit of promotion {promotion.id} in its rollout, got another")
-    return parse_timestamp(permit["body"]["expires_at"])
 
 
 def check_row(log: AuditLog, promotion: Promotion) -> Mapping[str, Any]:

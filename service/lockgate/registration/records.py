@@ -9,9 +9,9 @@ from lockgate.clock import EpochNs, format_timestamp
 from lockgate.digests import sha256_of
 from lockgate.identity.types import Principal
 from lockgate.ids import new_id
-from lockgate.registry.metadata import Model, ModelVersion, digest_text, write_model, write_version
+from lockgate.registry.metadata import MODEL_KIND, Model, ModelVersion, digest_text, write_model, write_version
 
-MODEL: Final = "registry.model"
+MODEL: Final = MODEL_KIND
 VERSION: Final = "registry.version"
 REGISTRATION_KINDS: Final[Mapping[str, str]] = {MODEL: "v1/api/model_change", VERSION: "v1/api/model_version_change"}
 

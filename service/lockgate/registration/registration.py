@@ -11,6 +11,7 @@ from lockgate.audit import AuditLog, Event, Outcome, Receipt
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import Clock
 from lockgate.digests import sha256_hex
+from lockgate.recorded_models import check_model, is_pruned, recorded_model
 from lockgate.registration.records import Call, model_event, version_event
 from lockgate.registry import store
 from lockgate.registry.errors import (
@@ -88,6 +89,7 @@ class Registration:
             RegistryUnknownError: There is no such registry.
             ModelTakenError: The name, or the model in its registry, is registered.
             DocumentUnknownError: A document was named by digest; a new model has none yet.
+            LogInconsistentError: The log has a model of this name.
             IdempotencyKeyInvalidError: The key cannot be kept.
             IdempotencyKeyReusedError: The key came before with another request.
             AuditError: It could not be recorded, so nothing changed.
@@ -97,6 +99,7 @@ class Registration:
         if asked.registry not in self._registries:
             raise RegistryUnknownError(f"want one of the registries {sorted(self._registries)}")
         now = self._clock.now_ns()
+        recorded = recorded_model(self._log, asked.name)
         model = Model(
             name=asked.name,
             registry=asked.registry,
@@ -111,6 +114,7 @@ class Registration:
         def work(connection: Connection) -> tuple[Model, Event]:
             if store.read_model(connection, model.name) is not None:
                 raise ModelTakenError("want a name that no model has")
+            check_model(model.name, None, recorded)
             if store.read_model_of(connection, model.registry, model.registry_model) is not None:
                 raise ModelTakenError("want a model of its registry that is not registered, got one that is")
             _check_kept(asked.said, None)
@@ -134,14 +138,17 @@ class Registration:
             ModelMovedError: It has another row version.
             ModelRetiredError: It is retired.
             DocumentUnknownError: A document was named by digest that the model does not have now.
+            LogInconsistentError: It is not registered as the log has it.
             AuditError: It could not be recorded, so nothing changed.
             StorageError: The database failed.
         """
         said = parse_model_update(call.body)
         now = self._clock.now_ns()
+        check = self._check_for(name)
 
         def work(connection: Connection) -> tuple[Model, Event]:
             before = _read_model(connection, name)
+            check(before)
             if before.row_version != row_version:
                 raise ModelMovedError("want the model as it is now; look at it again")
             _check_active(before)
@@ -162,6 +169,7 @@ class Registration:
             SchemaError: The body breaks its schema.
             ModelUnknownError: There is no such model.
             ModelRetiredError: It is retired already.
+            LogInconsistentError: It is not registered as the log has it.
             IdempotencyKeyInvalidError: The key cannot be kept.
             IdempotencyKeyReusedError: The key came before with another request.
             AuditError: It could not be recorded, so nothing changed.
@@ -169,9 +177,11 @@ class Registration:
         """
         reason = parse_retirement(call.body)
         now = self._clock.now_ns()
+        check = self._check_for(name)
 
         def work(connection: Connection) -> tuple[Model, Event]:
             before = _read_model(connection, name)
+            check(before)
             _check_active(before)
             after = replace(before, row_version=before.row_version + 1, changed=now, retired=now)
             _put(connection, after)
@@ -305,6 +315,17 @@ class Registration:
 
         committed = self._log.transact(recorded)
         return Registered(value=committed.value, receipt=committed.receipts[0])
+
+    def _check_for(self, name: str) -> Callable[[Model], None]:
+        """Return what holds a model's row against the log, in a transaction; the log is read now, before it.
+
+        What the log says anew must be what it said before: a forged row would be recorded for what it is not. Where the
+        model's records were pruned, to be said anew is the way back.
+        """
+        recorded = recorded_model(self._log, name)
+        if recorded is None and is_pruned(self._log):
+            return lambda _: None
+        return lambda model: check_model(name, model, recorded)
 
     def _with_reason(self, event: Event, reason: str) -> Event:
         if not reason:

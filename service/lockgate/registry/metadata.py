@@ -11,6 +11,7 @@ from lockgate.clock import EpochNs
 from lockgate.digests import Digest, parse_digest
 from lockgate.registry.types import Dataset, NamedValue, Run
 
+MODEL_KIND: Final = "registry.model"  # of the record that a model was registered, changed or retired
 DOCUMENT_BYTES_MAX: Final = 512 * 1024  # 64 tags of a thousand characters, each written as \uXXXX, and the purpose
 _DEPTH_MAX: Final = 8  # the schemas need four levels
 

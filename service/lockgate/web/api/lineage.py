@@ -11,7 +11,7 @@ from lockgate.gate_logs import actor_of
 from lockgate.lineage.collecting import Collected
 from lockgate.lineage.graph import build_graph
 from lockgate.lineage.openlineage import run_events
-from lockgate.promotion import parse_snapshot
+from lockgate.lineage.snapshots import parse_snapshot
 from lockgate.registry.errors import LineageUnknownError
 from lockgate.registry.metadata import named_list
 from lockgate.web.authentication import caller
