@@ -3,6 +3,7 @@
 An allow is no deployment until it is observed; and what is observed is what is live, whoever brought it there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +29,7 @@ from lockgate.lifecycle.types import ObservationAnswer
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.change_ids import next_id
-from lockgate.promotion.register import MovedError, check_recorded, promotion_from_row, settle
+from lockgate.promotion.register import MovedError, check_recorded, find_recorded_row, promotion_from_row, settle
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState, Rollout
 from lockgate.storage import read_transaction
@@ -136,6 +137,10 @@ class Observations:
             record_id=next_id(executing),
         )
 
+        with read_transaction(self._database) as connection:
+            rows = store.older_allowed(connection, promotion, SUPERSEDED_MAX)
+        older = {row["id"]: find_recorded_row(self._database, self._logs, row) for row in rows}
+
         def work(connection: Connection) -> Outcome[None]:
             events: tuple[Event, ...] = ()
             if permit is not None:
@@ -156,7 +161,7 @@ class Observations:
             if not live_store.replace_open(connection, live, interval):
                 raise MovedError
             events += (confirmation_event(occasion, promotion, interval, rollout.permit_id),)
-            events += _supersede_older(connection, promotion, occasion)
+            events += _supersede_older(connection, promotion, older, occasion)
             return Outcome(value=None, events=events)
 
         committed = self._logs.named(promotion.log).transact(work)
@@ -208,13 +213,18 @@ def _move(connection: Connection, promotion: Promotion, after: PromotionState) -
         raise MovedError
 
 
-def _supersede_older(connection: Connection, confirmed: Promotion, occasion: Occasion) -> tuple[Event, ...]:
-    # Of the same log: one transaction writes to one. What another log holds from before ends with its time.
+def _supersede_older(
+    connection: Connection, confirmed: Promotion, older: Mapping[str, Promotion | None], occasion: Occasion
+) -> tuple[Event, ...]:
+    # Of the same log: one transaction writes to one. What another log holds from before ends with its time; and a row
+    # that the log does not confirm is passed over: it must not keep what runs from being confirmed.
     events = []
     for row in store.older_allowed(connection, confirmed, SUPERSEDED_MAX):
-        older = promotion_from_row(row, occasion.now)
-        if older.state is not PromotionState.ALLOWED:
+        if row["id"] not in older:
+            raise MovedError  # it was allowed just now
+        one = older[row["id"]]
+        if one is None or is_expired(one.expires, occasion.now):
             continue  # its time ran out: that is recorded when somebody looks
-        _move(connection, older, PromotionState.SUPERSEDED)
-        events.append(supersession_event(occasion, older, confirmed.id))
+        _move(connection, one, PromotionState.SUPERSEDED)
+        events.append(supersession_event(occasion, one, confirmed.id))
     return tuple(events)

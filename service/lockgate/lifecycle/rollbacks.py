@@ -83,11 +83,11 @@ class Rollbacks:
             AuditError: The log cannot be read.
             StorageError: The database cannot be read.
         """
-        promotion = promotion_from_row(row, row["created_ns"])
-        request = promotion.request
-        if (request.model, request.transition.to_environment) != (wanted.model, wanted.environment):
-            return False
         try:
+            promotion = promotion_from_row(row, row["created_ns"])
+            request = promotion.request
+            if (request.model, request.transition.to_environment) != (wanted.model, wanted.environment):
+                return False
             decision = check_recorded(self._database, self._logs, promotion)
             # As for any decision made anew: whoever erased what the last one was made of said so in the log.
             with contextlib.suppress(ErasedError):

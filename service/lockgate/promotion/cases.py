@@ -117,8 +117,8 @@ class CaseReader:
         with read_transaction(self._database) as connection:
             rows = store.list_arrivals(connection, promotion, ARRIVALS_MAX)
         for row in rows:
-            arrival = promotion_from_row(row, row["created_ns"])
             with contextlib.suppress(LogInconsistentError, LogNotConfiguredError):
+                arrival = promotion_from_row(row, row["created_ns"])
                 decision = check_recorded(self._database, self._logs, arrival)
                 if arrival.state in POINTER_MOVED or decision["verdict"] == Verdict.ALLOW:
                     return True

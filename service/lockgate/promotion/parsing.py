@@ -4,9 +4,11 @@ import base64
 import binascii
 from typing import Any, Final, Literal
 
+from lockgate.audit.errors import LogInconsistentError
 from lockgate.canonical_json import canonicalize, parse_canonical, parse_json
 from lockgate.clock import format_timestamp, parse_timestamp
 from lockgate.digests import Sha256Hex, parse_digest, sha256_hex, sha256_of
+from lockgate.errors import LockgateError
 from lockgate.policy.types import PolicyRevision
 from lockgate.promotion.types import (
     Approval,
@@ -101,12 +103,19 @@ def request_row(request: PromotionRequest, lineage: Sha256Hex | Literal[""]) -> 
 
 
 def request_from_row(row: bytes) -> PromotionRequest:
-    """Read what `request_row` wrote."""
-    return _request(parse_canonical(row))
+    """Read what `request_row` wrote.
+
+    Raises:
+        LogInconsistentError: `row` is something else.
+    """
+    try:
+        return _request(parse_canonical(row))
+    except (LockgateError, KeyError, TypeError) as exc:  # whoever can write the table can write anything
+        raise LogInconsistentError("want each request as the gate keeps it, got another document") from exc
 
 
 def lineage_from_row(row: bytes) -> Sha256Hex | Literal[""]:
-    """Read which lineage was frozen with a request; requests from before there was any have none."""
+    """Read which lineage was frozen with a request that can be read; those from before there was any have none."""
     lineage: Sha256Hex | Literal[""] = parse_canonical(row).get("lineage", "")
     return lineage
 

@@ -1,6 +1,7 @@
 """The register of promotions: reading them, and closing those that are withdrawn or whose time ran out."""
 
 import contextlib
+import itertools
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from lockgate.audit import (
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired, now_us
-from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
+from lockgate.gate_logs import LogNotConfiguredError, Logs, Occasion, actor_of, make_event
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
@@ -54,9 +55,8 @@ from lockgate.storage.idempotency import IdempotencyKeyReusedError, read_idempot
 
 T = TypeVar("T")
 
-EXPIRE_BATCH_MAX: Final = (
-    50  # promotions that one operation closes on its way; below the log's events in one transaction
-)
+EXPIRE_BATCH_MAX: Final = 50  # promotions that one operation closes on its way; the log takes 64 events at once
+EXPIRE_LOOKED_AT_MAX: Final = 200  # for these: so many rows that nothing confirms would have to lie before one
 TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
 _UNKNOWN: Final = "want the id of a promotion, got one that is not here"
 
@@ -280,27 +280,34 @@ class Register:
             return row, bool(store.due_promotions(connection, row["log"], now, limit=1))
 
     def _expire_due(self, log: str, now: EpochNs) -> None:
-        # Of one log: whoever asks about one environment does not wait for the log of another.
+        # Of one log: whoever asks about one environment does not wait for the log of another. A row that the log does
+        # not confirm is passed over: its record could not be written, or would say what is not so, and it must not keep
+        # the others from ending.
+        with read_transaction(self._database) as connection:
+            rows = store.due_promotions(connection, log, now, EXPIRE_LOOKED_AT_MAX)
+        confirmed = (promotion for row in rows if (promotion := find_recorded_row(self._database, self._logs, row)))
+        due = tuple(itertools.islice(confirmed, EXPIRE_BATCH_MAX))
+        if not due:
+            return
+
         def work(connection: Connection) -> Outcome[None]:
             events = []
-            for row in store.due_promotions(connection, log, now, EXPIRE_BATCH_MAX):
-                store.move_promotion(
+            for promotion in due:
+                if not store.move_promotion(
                     connection,
-                    row["id"],
-                    row_version=row["row_version"],
-                    before=PromotionState(row["state"]),
+                    promotion.id,
+                    row_version=promotion.row_version,
+                    before=promotion.state,
                     after=PromotionState.EXPIRED,
-                    decision_id=row["decision_id"],
-                )
-                rollout_store.end_rollout(connection, row["id"])
-                document = {"schema_version": 1, "promotion_id": row["id"], "expired_at": format_timestamp(now)}
-                occasion = Occasion(actor=SYSTEM, model=row["model"], now=now, trace=None)
-                # Not compared with the log first: this only takes away.
-                events.append(
-                    make_event(EXPIRY, next_id(promotion_from_row(row, row["created_ns"])), occasion, document)
-                )
+                    decision_id=promotion.decision_id,
+                ):
+                    continue  # another process closed it first
+                rollout_store.end_rollout(connection, promotion.id)
+                document = {"schema_version": 1, "promotion_id": promotion.id, "expired_at": format_timestamp(now)}
+                occasion = Occasion(actor=SYSTEM, model=promotion.request.model, now=now, trace=None)
+                events.append(make_event(EXPIRY, next_id(promotion), occasion, document))
             if not events:
-                raise MovedError  # another process closed them first
+                raise MovedError  # all of them
             return Outcome(value=None, events=tuple(events))
 
         try:
@@ -363,8 +370,33 @@ def check_recorded(database: Engine, logs: Logs, promotion: Promotion) -> Mappin
         raise
 
 
+def find_recorded_row(database: Engine, logs: Logs, row: RowMapping) -> Promotion | None:
+    """Return the promotion of a row that is one among others, if the log confirms it as it stands; else None.
+
+    What is done to several at once is done to those that are so, and stopped by none that is not: one that was forged,
+    is of a log that is not configured any more, or was moved just now.
+
+    Raises:
+        AuditError: A log cannot be read.
+        StorageError: The database cannot be read.
+    """
+    try:
+        promotion = promotion_from_row(row, row["created_ns"])  # as it was stored, whatever ran out since
+        check_recorded(database, logs, promotion)
+    except (LogInconsistentError, LogNotConfiguredError, MovedError):
+        return None
+    return promotion
+
+
 def promotion_from_row(row: RowMapping, now: EpochNs) -> Promotion:
-    """Read a promotion from its row, as it is now: whoever's time ran out is shown so, whether recorded or not."""
+    """Read a promotion from its row, as it is now: whoever's time ran out is shown so, whether recorded or not.
+
+    Raises:
+        LogInconsistentError: It is none that the gate wrote.
+    """
+    numbers, texts = ("row_version", "created_ns", "expires_ns"), ("id", "requester", "decision_id", "log")
+    if not (all(isinstance(row[name], int) for name in numbers) and all(isinstance(row[name], str) for name in texts)):
+        raise LogInconsistentError("want each promotion's row as the gate writes it, got one with other types")
     state = PromotionState(row["state"])
     if state in EXPIRING and is_expired(row["expires_ns"], now):
         state = PromotionState.EXPIRED
