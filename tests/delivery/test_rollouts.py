@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,10 @@ from lockgate.delivery.executors.port import Applied, Order, Seen
 from lockgate.delivery.rollouts import ATTEMPTS_MAX, CLAIM_S, LOOK_S, RETRY_WAITS_S, UNDECIDED_S
 from lockgate.errors import LockgateError
 from lockgate.policy import PolicyEngine
+from support.attacks import forge
 from support.gates import make_gate
 from support.models import register_model, register_version
-from support.rollout_jobs import BUILTIN, RolloutStand, rollout_stand
+from support.rollout_jobs import BUILTIN, CHAMPION, RolloutStand, rollout_stand
 from support.rollouts import digest_of, kinds_of
 
 
@@ -282,3 +284,21 @@ def test_an_alias_must_be_named(stand: RolloutStand) -> None:
     bare.run()
 
     assert (bare.people.state(promotion), bare.failure()) == ("failed", "rollout.impossible")
+
+
+@pytest.mark.parametrize("forged", [{"requester": "ravi"}, {"request": b"{}"}], ids=["changed", "unreadable"])
+def test_one_that_the_log_does_not_confirm_holds_up_no_other(stand: RolloutStand, forged: dict[str, Any]) -> None:
+    """Its attempt fails and is told; what else is due in that round is carried out, and it is looked at again later."""
+    staged = Staged(raises=ExecutorUnavailableError("want an answer"))
+    both = {**CHAMPION, "environments": ["staging", "production"]}
+    stand = rollout_stand(stand.gate, [both], executors={"champion": staged})
+    broken = stand.people.allow("1.0.0")
+    stand.run()
+    staged.raises = None
+    forge(stand.gate, broken, **forged)
+    other = stand.people.allow("2.0.0", **{"from": "dev", "to": "staging"})
+    stand.run(after_s=RETRY_WAITS_S[0])
+
+    assert stand.code(broken) == "audit.log_inconsistent"
+    assert stand.people.state(other) == "confirmed"
+    assert staged.orders == [("2.0.0", 100)]

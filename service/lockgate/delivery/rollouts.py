@@ -216,7 +216,7 @@ class RolloutJob:
 
     def _step(self, promotion: Promotion, task: Task) -> None:
         """Have the next share of traffic decided, and give the order for it."""
-        percent = next(step for step in self._settings[task.target].steps if step > task.percent)
+        percent = next((step for step in self._settings[task.target].steps if step > task.percent), WHOLE_PERCENT)
         answer = self._report(promotion.id, status="step", percent=percent)
         verdict = answer.outcome.decision.verdict
         if verdict is not Verdict.ALLOW:  # denied: its share is taken back in the next run; pending: it keeps its share
@@ -240,14 +240,21 @@ class RolloutJob:
 
     def _retry(self, promotion_id: str, exc: LockgateError) -> None:
         self._tell("rollout_attempt_failed", promotion_id, exc)
-        promotion = self._register.get(promotion_id).promotion  # closes it, if its time ran out
+        try:
+            promotion = self._register.get(promotion_id).promotion  # closes it, if its time ran out
+        except LockgateError as unread:  # the log does not confirm it: of no concern to the others of this round
+            self._tell("rollout_unread", promotion_id, unread)
+            self._settle(promotion_id, wait_s=UNSEEN_S, code=unread.code)
+            return
         task = self._read(promotion_id)
         if task is None or promotion.state is not PromotionState.PERMITTED:
             return  # it ended, or somebody else went on with it
         if isinstance(exc, OrderImpossibleError) or task.attempts >= ATTEMPTS_MAX:
             self._fail(promotion_id, exc)
             return
-        self._settle(promotion_id, wait_s=RETRY_WAITS_S[task.attempts - 1], attempts=task.attempts, code=exc.code)
+        self._settle(
+            promotion_id, wait_s=RETRY_WAITS_S[max(task.attempts, 1) - 1], attempts=task.attempts, code=exc.code
+        )
 
     def _fail(self, promotion_id: str, exc: LockgateError) -> None:
         detail = str(exc)[:DETAIL_CHARS_MAX]
