@@ -280,7 +280,7 @@ class RolloutJob:
         request = promotion.request
         environment = request.transition.to_environment
         pointer = self._pointers.find(request.model, environment)
-        live = self._lifecycle.live.now(request.model, environment).interval
+        live = self._lifecycle.live.interval(request.model, environment)
         return Order(
             promotion_id=promotion.id,
             model=request.model,

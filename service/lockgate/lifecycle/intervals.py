@@ -5,10 +5,12 @@ They are facts of records: `rebuild_intervals` makes them of the audit log alone
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.promotion.kinds import CONFIRMATION, LIVE
+
+INTERVAL_KINDS: Final = frozenset({CONFIRMATION, LIVE})  # records with which an interval begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ def rebuild_intervals(records: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple
     """
     begun: dict[tuple[str, str], list[LiveInterval]] = {}
     for log, record in records:
-        if record["kind"] in {CONFIRMATION, LIVE}:
-            interval = _begun(log, record)
+        if record["kind"] in INTERVAL_KINDS:
+            interval = begun_by(log, record)
             begun.setdefault((interval.model, interval.environment), []).append(interval)
     rebuilt: list[LiveInterval] = []
     for _, intervals in sorted(begun.items()):
@@ -65,7 +67,8 @@ def rebuild_intervals(records: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple
     return tuple(rebuilt)
 
 
-def _begun(log: str, record: Mapping[str, Any]) -> LiveInterval:
+def begun_by(log: str, record: Mapping[str, Any]) -> LiveInterval:
+    """Return the interval that a record of `INTERVAL_KINDS` begins, as if it lasted."""
     body = record["body"]
     return LiveInterval(
         model=body["model"],

@@ -9,13 +9,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Event, Outcome
+from lockgate.audit import Actor, Event, LogInconsistentError, Outcome
 from lockgate.clock import Clock, EpochNs, is_expired, now_us
 from lockgate.gate_logs import Logs, Occasion
 from lockgate.ids import new_id
 from lockgate.lifecycle import live_store
 from lockgate.lifecycle.errors import EnvironmentUnknownError
 from lockgate.lifecycle.intervals import LiveInterval, begin_after
+from lockgate.lifecycle.recorded_intervals import check_interval
 from lockgate.lifecycle.recorded_permits import RecordedPermit, find_permit
 from lockgate.lifecycle.rollout_parsing import Observation, parse_observation
 from lockgate.lifecycle.rollout_records import (
@@ -43,6 +44,7 @@ class _Seen:
     """What stood in the database when an observation came in."""
 
     live: LiveInterval | None
+    is_recorded: bool  # what is live is as the log has it
     awaited: Promotion | None  # carried out now, with exactly this digest
     rollout: Rollout | None  # the one under way, whatever its digest
     permit: RecordedPermit | None = None  # of what is awaited, where nobody reported yet that it was used
@@ -65,7 +67,7 @@ class Observations:
         The steps, of which the first that fits is the answer:
           (1) The digest of the promotion that is being carried out confirms it. Seen while its permit holds, that
               also says that the permit was used.
-          (2) The digest that is live already changes nothing.
+          (2) The digest that is live already, by the log's word, changes nothing.
           (3) Any other digest is out of band, whatever its history.
 
         Args:
@@ -96,7 +98,7 @@ class Observations:
             if stands.awaited is not None and stands.rollout is not None:
                 return self._confirm(stands.awaited, stands.rollout, stands, occasion)
             # (2) What is live already.
-            if stands.live is not None and stands.live.digest == str(seen.digest):
+            if stands.live is not None and stands.is_recorded and stands.live.digest == str(seen.digest):
                 return ObservationAnswer(result="unchanged", interval=stands.live)
             # (3) Anything else.
             return self._begin_out_of_band(environment, seen, stands, occasion)
@@ -108,17 +110,30 @@ class Observations:
             live = live_store.read_open(connection, model, environment)
             rollout = rollout_store.rollout_under_way(connection, model, environment)
             row = None if rollout is None else store.read_promotion_row(connection, rollout.promotion_id)
+        is_recorded = live is not None and self._is_recorded(live)
         if rollout is None or row is None:
-            return _Seen(live=live, awaited=None, rollout=rollout)
+            return _Seen(live=live, is_recorded=is_recorded, awaited=None, rollout=rollout)
         promotion = promotion_from_row(row, now)
         if promotion.state in UNDER_WAY:
             check_recorded(self._database, self._logs, promotion)
-        fits = promotion.state in UNDER_WAY and str(promotion.request.digest) == digest
+        request = promotion.request
+        seen = (request.model, request.transition.to_environment, str(request.digest))
+        fits = promotion.state in UNDER_WAY and seen == (model, environment, digest)
         permit: RecordedPermit | None = None
         if fits and promotion.state is PromotionState.PERMITTED:
             permit = find_permit(self._logs.named(promotion.log), promotion, rollout.permit_id)
             fits = not is_expired(permit.expires, now)
-        return _Seen(live=live, awaited=promotion if fits else None, rollout=rollout, permit=permit)
+        awaited = promotion if fits else None
+        return _Seen(live=live, is_recorded=is_recorded, awaited=awaited, rollout=rollout, permit=permit)
+
+    def _is_recorded(self, live: LiveInterval) -> bool:
+        # What is seen is news where the row is not as the log has it: so it is recorded, and the row is put right. A
+        # row that only changed just now is found out when it is to be replaced.
+        try:
+            check_interval(self._logs, live)
+        except LogInconsistentError:
+            return False
+        return True
 
     def _confirm(self, promotion: Promotion, rollout: Rollout, stands: _Seen, occasion: Occasion) -> ObservationAnswer:
         request, now, live, permit = promotion.request, occasion.now, stands.live, stands.permit
@@ -130,7 +145,7 @@ class Observations:
             environment=request.transition.to_environment,
             version=request.version,
             digest=str(request.digest),
-            begins=begin_after(live, now),
+            begins=begin_after(live if stands.is_recorded else None, now),
             ends=None,
             promotion_id=promotion.id,
             log=promotion.log,
@@ -183,7 +198,7 @@ class Observations:
             environment=environment,
             version=seen.version,
             digest=str(seen.digest),
-            begins=begin_after(stands.live, occasion.now),
+            begins=begin_after(stands.live if stands.is_recorded else None, occasion.now),
             ends=None,
             promotion_id="",
             log=log,

@@ -112,6 +112,7 @@ class LiveAnswer:
         let_in: None where nobody did: out of band.
         desired: What should be live: the promotion that is being carried out, else the newest that may be. Only of now.
         held: Whether a hold is in force now.
+        is_proven: All of it is in the log, so that it may be signed; else records were pruned, or are too far back.
     """
 
     at: EpochNs
@@ -119,3 +120,4 @@ class LiveAnswer:
     let_in: LetIn | None
     desired: Promotion | None
     held: bool
+    is_proven: bool

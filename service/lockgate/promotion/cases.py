@@ -17,7 +17,7 @@ from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.hold_store import is_held
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
-from lockgate.promotion.recorded_holds import find_recorded
+from lockgate.promotion.recorded_holds import is_in_force
 from lockgate.promotion.register import check_recorded, promotion_from_row
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
@@ -50,7 +50,7 @@ class CaseReader:
         request = promotion.request
         lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
         allowed_in_target = self._was_allowed(promotion)
-        recorded = find_recorded(self._logs, request.model, request.transition.to_environment)
+        held = is_in_force(self._database, self._logs, request.model, request.transition.to_environment)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
             if dry_run:
@@ -61,7 +61,7 @@ class CaseReader:
                 bundles=received.bundles,
                 approvals=(),
                 allowed_in_target=allowed_in_target,
-                held=recorded is not None or is_held(connection, request.model, request.transition.to_environment),
+                held=held,
                 lineage=lineage,
                 now=now,
                 dry_run=dry_run,
@@ -90,7 +90,7 @@ class CaseReader:
         lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
         allowed_in_target = self._was_allowed(promotion)
         model, environment = promotion.request.model, promotion.request.transition.to_environment
-        recorded = find_recorded(self._logs, model, environment)
+        held = is_in_force(self._database, self._logs, model, environment)
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
@@ -98,7 +98,7 @@ class CaseReader:
                 bundles=bundles,
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
                 allowed_in_target=allowed_in_target,
-                held=recorded is not None or is_held(connection, model, environment),
+                held=held,
                 lineage=lineage,
                 now=now,
                 dry_run=False,

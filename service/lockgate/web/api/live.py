@@ -5,9 +5,11 @@ from typing import Final
 
 from flask import Blueprint, Response, g
 
+from lockgate.audit import RecordPrunedError
 from lockgate.bootstrap import Services
 from lockgate.clock import EpochNs
 from lockgate.gate_logs import actor_of
+from lockgate.lifecycle.types import LiveAnswer
 from lockgate.permits import PermitKeyMissingError
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
@@ -37,12 +39,17 @@ def live_blueprint(services: Services, metrics: Metrics) -> Blueprint:
             raise ParameterError("want at as an instant that is past: nobody knows what will be live")
         answer = now if when is None else lifecycle.live.at(name, environment, when)
         document = live_document(name, environment, answer)
-        signed = _sign(document, nonce, now.at) if nonce else ""
+        signed = _sign(answer, document, nonce, now.at) if nonce else ""
         return json_response("v1/api/live", {**document, "signed": signed})
 
-    def _sign(document: dict[str, object], nonce: str, now: EpochNs) -> str:
+    def _sign(answer: LiveAnswer, document: dict[str, object], nonce: str, now: EpochNs) -> str:
         if lifecycle.permit_key is None:
             raise PermitKeyMissingError("want a permit key to sign with: 'lockgate init' makes it (permit_key_file)")
+        if not answer.is_proven:
+            raise RecordPrunedError(
+                "want each part of the answer in the log, to sign it; records were pruned or lie too far back, so ask "
+                "without a nonce. The next confirmation is in the log again"
+            )
         return lifecycle.permit_key.sign_live(document, issuer=services.log.origin, nonce=nonce, issued=now)
 
     @blueprint.get(f"{_LIVE}/history")

@@ -66,7 +66,7 @@ ROLLOUT_OPERATIONS: Final = (
         operation="live.read",
         summary="What is or was live, who let it in, and what should be live now",
         answers={200: "live"},
-        problems=(400, 404, 503),
+        problems=(400, 404, 410, 503),
         query={
             "at": "What was live at this instant, for example 2026-11-23T09:00:00Z",
             "nonce": "8 to 128 of A-Z a-z 0-9 _ -: the answer is signed for it",
