@@ -18,7 +18,8 @@ from lockgate.lifecycle.recorded_intervals import RecordedInterval, check_interv
 from lockgate.lifecycle.types import LetIn, LiveAnswer, RecordPlace
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.recorded_holds import is_in_force
-from lockgate.promotion.register import MovedError, check_recorded, promotion_from_row, settle
+from lockgate.promotion.register import settle
+from lockgate.promotion.rows import MovedError, check_recorded, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion
 from lockgate.storage import read_transaction

@@ -30,7 +30,8 @@ from lockgate.lifecycle.types import ObservationAnswer
 from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.change_ids import next_id
-from lockgate.promotion.register import MovedError, check_recorded, find_recorded_row, promotion_from_row, settle
+from lockgate.promotion.register import settle
+from lockgate.promotion.rows import MovedError, check_recorded, find_recorded_row, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion, PromotionState, Rollout
 from lockgate.storage import read_transaction

@@ -21,7 +21,7 @@ from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.gate import Gate
 from lockgate.promotion.log_words import check_request
 from lockgate.promotion.parsing import request_from_row
-from lockgate.promotion.register import check_recorded, promotion_from_row
+from lockgate.promotion.rows import check_recorded, promotion_from_row
 from lockgate.promotion.types import PromotionAnswer, PromotionState, ReceivedRequest, Transition
 from lockgate.storage import read_transaction
 

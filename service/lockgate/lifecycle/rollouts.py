@@ -32,7 +32,8 @@ from lockgate.promotion.change_ids import next_permit_id
 from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import RolloutStateError
 from lockgate.promotion.recorded_holds import find_recorded
-from lockgate.promotion.register import MovedError, Register, promotion_from_row, settle
+from lockgate.promotion.register import Register, settle
+from lockgate.promotion.rows import MovedError, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Decision, Promotion, PromotionState, Rollout, Verdict
 from lockgate.storage import read_transaction

@@ -23,7 +23,6 @@ from lockgate.promotion.evaluation import Evaluator
 from lockgate.promotion.gate import Gate, GateSettings
 from lockgate.promotion.hold_store import held_by
 from lockgate.promotion.kinds import GATE_KINDS
-from lockgate.promotion.lineage import parse_snapshot
 from lockgate.promotion.needs import open_needs
 from lockgate.promotion.parsing import REQUEST_BYTES_MAX, approval_document, parse_approval_request
 from lockgate.promotion.recorded_holds import find_recorded
@@ -73,5 +72,4 @@ __all__ = [
     "held_by",
     "open_needs",
     "parse_approval_request",
-    "parse_snapshot",
 ]

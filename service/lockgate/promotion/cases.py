@@ -18,7 +18,7 @@ from lockgate.promotion.evaluation import Case
 from lockgate.promotion.hold_store import is_held
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.recorded_holds import is_in_force
-from lockgate.promotion.register import check_recorded, promotion_from_row
+from lockgate.promotion.rows import check_recorded, promotion_from_row
 from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
 

@@ -23,7 +23,7 @@ from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.kinds import DECISION, FAILURE
-from lockgate.promotion.register import MovedError
+from lockgate.promotion.rows import MovedError
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (
     Approval,

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,7 @@ from lockgate.audit import (
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired, now_us
-from lockgate.gate_logs import LogNotConfiguredError, Logs, Occasion, actor_of, make_event
+from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
 from lockgate.identity import NotPermittedError, Principal
 from lockgate.policy import PolicyRevision
 from lockgate.promotion import rollout_store, store
@@ -32,14 +32,12 @@ from lockgate.promotion.errors import (
     RolloutStateError,
 )
 from lockgate.promotion.kinds import APPROVAL, DECISION, EXPIRY, WITHDRAWAL
-from lockgate.promotion.log_words import check_row
 from lockgate.promotion.parsing import (
     approval_document,
-    lineage_from_row,
     parse_withdrawal_request,
-    request_from_row,
 )
-from lockgate.promotion.states import EXPIRING, FINAL, state_after
+from lockgate.promotion.rows import MovedError, check_recorded, find_recorded_row, promotion_from_row, read_row
+from lockgate.promotion.states import FINAL, state_after
 from lockgate.promotion.types import (
     Approval,
     Decision,
@@ -58,11 +56,6 @@ T = TypeVar("T")
 EXPIRE_BATCH_MAX: Final = 50  # promotions that one operation closes on its way; the log takes 64 events at once
 EXPIRE_LOOKED_AT_MAX: Final = 200  # for these: so many rows that nothing confirms would have to lie before one
 TRIES_MAX: Final = 8  # people approving at one moment; more than that is a storm, and the caller tries again
-_UNKNOWN: Final = "want the id of a promotion, got one that is not here"
-
-
-class MovedError(Exception):
-    """Something moved between reading and committing; whoever sees it starts over. Never leaves this room."""
 
 
 class Register:
@@ -109,7 +102,7 @@ class Register:
             StorageError: The database cannot be read.
         """
         with read_transaction(self._database) as connection:
-            requester: str = _read_row(connection, promotion_id)["requester"]
+            requester: str = read_row(connection, promotion_id)["requester"]
         return requester
 
     def ended_approvals(self, promotion_id: str, revision: PolicyRevision) -> frozenset[str]:
@@ -205,7 +198,7 @@ class Register:
         if due:
             self._expire_due(row["log"], now)
         with read_transaction(self._database) as connection:
-            row = _read_row(connection, promotion_id)
+            row = read_row(connection, promotion_id)
             approvals = store.read_approvals(connection, promotion_id)
         promotion = promotion_from_row(row, now)
         if promotion.state not in wanted:
@@ -276,7 +269,7 @@ class Register:
     def _look(self, promotion_id: str, now: EpochNs) -> tuple[RowMapping, bool]:
         """Return a promotion's row, and whether its log holds promotions whose time ran out."""
         with read_transaction(self._database) as connection:
-            row = _read_row(connection, promotion_id)
+            row = read_row(connection, promotion_id)
             return row, bool(store.due_promotions(connection, row["log"], now, limit=1))
 
     def _expire_due(self, log: str, now: EpochNs) -> None:
@@ -349,76 +342,6 @@ def settle(attempt: Callable[[], T]) -> T:
         except MovedError:
             continue
     raise ContendedError("others changed the promotion at the same moment, again and again; try again")
-
-
-def check_recorded(database: Engine, logs: Logs, promotion: Promotion) -> Mapping[str, Any]:
-    """Make sure that a promotion, as it was read, is as the log has it; return its newest decision's document.
-
-    Raises:
-        LogNotConfiguredError: The log that holds its records is not one of this gate.
-        LogInconsistentError: It is not.
-        MovedError: Somebody moved it between reading it and looking into the log.
-        StorageError: The database cannot be read.
-    """
-    try:
-        return check_row(logs.named(promotion.log), promotion)
-    except LogInconsistentError:
-        with read_transaction(database) as connection:
-            now = _read_row(connection, promotion.id)
-        if now["row_version"] != promotion.row_version:
-            raise MovedError from None
-        raise
-
-
-def find_recorded_row(database: Engine, logs: Logs, row: RowMapping) -> Promotion | None:
-    """Return the promotion of a row that is one among others, if the log confirms it as it stands; else None.
-
-    What is done to several at once is done to those that are so, and stopped by none that is not: one that was forged,
-    is of a log that is not configured any more, or was moved just now.
-
-    Raises:
-        AuditError: A log cannot be read.
-        StorageError: The database cannot be read.
-    """
-    try:
-        promotion = promotion_from_row(row, row["created_ns"])  # as it was stored, whatever ran out since
-        check_recorded(database, logs, promotion)
-    except (LogInconsistentError, LogNotConfiguredError, MovedError):
-        return None
-    return promotion
-
-
-def promotion_from_row(row: RowMapping, now: EpochNs) -> Promotion:
-    """Read a promotion from its row, as it is now: whoever's time ran out is shown so, whether recorded or not.
-
-    Raises:
-        LogInconsistentError: It is none that the gate wrote.
-    """
-    numbers, texts = ("row_version", "created_ns", "expires_ns"), ("id", "requester", "decision_id", "log")
-    if not (all(isinstance(row[name], int) for name in numbers) and all(isinstance(row[name], str) for name in texts)):
-        raise LogInconsistentError("want each promotion's row as the gate writes it, got one with other types")
-    state = PromotionState(row["state"])
-    if state in EXPIRING and is_expired(row["expires_ns"], now):
-        state = PromotionState.EXPIRED
-    return Promotion(
-        id=row["id"],
-        state=state,
-        row_version=row["row_version"],
-        request=request_from_row(row["request"]),
-        lineage=lineage_from_row(row["request"]),
-        requester=row["requester"],
-        created=row["created_ns"],
-        expires=row["expires_ns"],
-        decision_id=row["decision_id"],
-        log=row["log"],
-    )
-
-
-def _read_row(connection: Connection, promotion_id: str) -> RowMapping:
-    row = store.read_promotion_row(connection, promotion_id)
-    if row is None:
-        raise PromotionUnknownError(_UNKNOWN)
-    return row
 
 
 def _unrecorded() -> contextlib.AbstractContextManager[None]:
