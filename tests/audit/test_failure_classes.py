@@ -4,6 +4,8 @@ The numbers are those of the threat model (docs/threat-model.md).
 """
 
 import contextlib
+import itertools
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from lockgate.audit import (
     open_checkpoint,
 )
 from lockgate.audit.errors import LogReentrantError
+from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.keeping.erasing import erase
 from lockgate.audit.structlog_processor import AuditProcessor
@@ -26,12 +29,13 @@ from lockgate.audit.writing.append_store import AppendStore
 from lockgate.clock import EpochNs
 from lockgate.digests import sha256_hex
 from lockgate.storage import read_transaction, write_transaction
-from lockgate.storage.tables import audit_entry
+from lockgate.storage.tables import audit_checkpoint, audit_entry
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand, verify_export
-from support.log_nursery import Nursery
+from support.log_nursery import Child, Nursery
 
 PROCESSES = 3
 THREADS = 4
+TURNS = 100  # at least; some four hundred records
 
 
 @pytest.fixture
@@ -46,20 +50,57 @@ def _verdict(stand: LogStand) -> str:
     return verify_export(stand.export(), stand.signer).verdict
 
 
-def test_f1_concurrent_writers_do_not_fork(stand: LogStand) -> None:
-    """F1: processes with several threads each, all at once, make one chain: each position is given once."""
+def _write_at_once(stand: LogStand) -> tuple[list[Child], list[str], range]:
+    """Let processes of several threads each append until enough was written.
+
+    Returns:
+        The processes, now dead; all their answers; and the sizes of the log between which all of them were at work.
+    """
     with contextlib.closing(Nursery(stand.url, stand.checkpoint_file, stand.folder / "meeting")) as nursery:
         children = [nursery.child() for _ in range(PROCESSES)]
+        answers = [child.append() for child in children]
+        begin = read_checkpoint(stand.log.checkpoint()).size
         for child in children:
             child.append_for_ever(THREADS)
-        time.sleep(1)
+        while len(_turns(stand, range(begin, sys.maxsize))) < TURNS:
+            time.sleep(0.05)
+        end = read_checkpoint(stand.log.checkpoint()).size
         for child in children:
-            child.kill()
+            answers += child.kill()
+    return children, answers, range(begin, end)
+
+
+def _turns(stand: LogStand, sizes: range) -> list[str]:
+    """Return which process wrote each batch by which the log grew within these sizes, in order."""
+    with read_transaction(stand.engine) as connection:
+        last = audit_checkpoint.c.size == audit_entry.c.seq + 1
+        query = select(audit_entry.c.body, audit_entry.c.seq).join(audit_checkpoint, last).order_by(audit_entry.c.seq)
+        return [parse_record(bytes(body))["inst"] for body, seq in connection.execute(query) if seq in sizes]
+
+
+def test_f1_concurrent_writers_do_not_fork(stand: LogStand) -> None:
+    """F1: processes with several threads each, all at once, make one chain, no position given twice, none refused."""
+    children, answers, _ = _write_at_once(stand)
     acknowledged = [seq for child in children for seq in child.acknowledged]
 
     assert all(child.acknowledged for child in children)
+    assert [answer for answer in answers if not answer.startswith("ok ")] == []
     assert len(set(acknowledged)) == len(acknowledged)
     assert _verdict(stand) == "valid"
+
+
+def test_no_writer_is_starved(stand: LogStand) -> None:
+    """While several processes write all the time, each gets its turns, and who has just written lets another go first.
+
+    A third of an even share, and every other turn handed over, are what a machine with much else to do still gives.
+    """
+    children, _, sizes = _write_at_once(stand)
+    turns = _turns(stand, sizes)
+    shares = {child.pid: turns.count(str(child.pid)) / len(turns) for child in children}
+    handed_over = sum(before != after for before, after in itertools.pairwise(turns))
+
+    assert min(shares.values()) > 1 / PROCESSES / 3, shares
+    assert handed_over > len(turns) / 2, turns
 
 
 def test_f2_the_head_serialises_writers(stand: LogStand) -> None:
