@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from lockgate.audit import APP_EVENT, Actor, AuditLog, Event, KindCatalogue, Verification, verify_log
 from lockgate.audit.formats.notes import SeedSigner, make_signer
@@ -66,9 +66,8 @@ class LogStand:
     def edit(self, statement: str, *values: object) -> None:
         """Change the database behind the log's back, as somebody who may drop its triggers can."""
         with self.engine.connect() as connection:
+            drop_triggers(connection)
             postgresql = connection.dialect.name == "postgresql"
-            for table, trigger in connection.exec_driver_sql(_TRIGGERS[connection.dialect.name]).all():
-                connection.exec_driver_sql(f"DROP TRIGGER {trigger}" + (f" ON {table}" if postgresql else ""))
             connection.exec_driver_sql(statement.replace("?", "%s") if postgresql else statement, values)
             connection.commit()
 
@@ -100,6 +99,13 @@ class LogStand:
         out = self.folder / name
         export_log(self.engine, ORIGIN, out)
         return out
+
+
+def drop_triggers(connection: Connection) -> None:
+    """Take the database's own guards away, as its owner can."""
+    on_table = connection.dialect.name == "postgresql"
+    for table, trigger in connection.exec_driver_sql(_TRIGGERS[connection.dialect.name]).all():
+        connection.exec_driver_sql(f"DROP TRIGGER {trigger}" + (f" ON {table}" if on_table else ""))
 
 
 def make_stand(folder: Path, url: str | None = None) -> LogStand:
