@@ -17,13 +17,13 @@ BODY = b'{"entity": "model_version_alias", "data": {"name": "fraud-detector", "v
 
 
 @pytest.fixture
-def watched(tmp_path: Path, engine: WasmEngine) -> WatchedGate:
+def watched(tmp_path: Path, engine: WasmEngine, database_url: str) -> WatchedGate:
     """A gate whose MLflow sends webhooks, and does not answer."""
     for name, secret in (("new", SECRET), ("former", FORMER)):
         (tmp_path / name).write_text(secret)
         (tmp_path / name).chmod(0o600)
     files: dict[str, Any] = {"webhook_secret_file": "new", "webhook_former_secret_file": "former"}
-    return watched_gate(tmp_path, engine, "http://127.0.0.1:9", timeout_s=1, **files)
+    return watched_gate(tmp_path, engine, "http://127.0.0.1:9", database_url=database_url, timeout_s=1, **files)
 
 
 def _send(watched: WatchedGate, *, secret: str = SECRET, delivery: str = "d-1", age_s: int = 0, **changes: Any) -> Any:

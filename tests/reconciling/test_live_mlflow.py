@@ -28,16 +28,18 @@ def alias(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, engine: WasmEngine, mlflow_server: MLflowServer, alias: str) -> WatchedGate:
+def watched(
+    tmp_path: Path, engine: WasmEngine, database_url: str, mlflow_server: MLflowServer, alias: str
+) -> WatchedGate:
     """A gate over MLflow that only raises alarms."""
-    return watched_gate(tmp_path, engine, mlflow_server.url, alias=alias)
+    return watched_gate(tmp_path, engine, mlflow_server.url, database_url=database_url, alias=alias)
 
 
 def test_an_alias_that_was_moved_is_found_once_and_closed_by_a_person(
     watched: WatchedGate, mlflow_server: MLflowServer, alias: str
 ) -> None:
     """Moved behind our back: one finding and one record, until a person closes it; moved back, it stays closed."""
-    model = real_model(mlflow_server, "watched alias Ä 例", alias)
+    model = real_model(mlflow_server, f"watched alias Ä 例 {alias}", alias)
     version = _live(watched, model)
     assert watched.looking.look("theirs")
     assert watched.kinds() == []
@@ -66,7 +68,7 @@ def test_a_deleted_version_and_a_vanished_alias_are_two_kinds(
     watched: WatchedGate, mlflow_server: MLflowServer, alias: str
 ) -> None:
     """MLflow takes aliases away with their version: one finding. An alias that is taken away alone is another."""
-    model = real_model(mlflow_server, "watched version", alias)
+    model = real_model(mlflow_server, f"watched version {alias}", alias)
     version = _live(watched, model)
     model.delete_alias()
 
@@ -80,7 +82,7 @@ def test_a_deleted_version_and_a_vanished_alias_are_two_kinds(
 
 def test_a_stage_is_found(watched: WatchedGate, mlflow_server: MLflowServer, alias: str) -> None:
     """Whoever loads a model by its stage goes around the gate; MLflow tells nobody of one."""
-    model = real_model(mlflow_server, "watched stage", alias)
+    model = real_model(mlflow_server, f"watched stage {alias}", alias)
     version = _live(watched, model)
     model.call("POST", "model-versions/transition-stage", version=version, stage="Production")
 
@@ -95,20 +97,20 @@ def test_an_unregistered_model_in_production_is_found(
     watched: WatchedGate, mlflow_server: MLflowServer, alias: str
 ) -> None:
     """The gate's alias on a model that the gate does not know is a finding, under a name made for it."""
-    model = real_model(mlflow_server, "nobody's model", alias)
+    model = real_model(mlflow_server, f"nobody's model {alias}", alias)
     version, _ = model.add_version(("MLmodel", b"unknown"))
     model.set_alias(version)
 
     assert watched.looking.look("theirs")
     (finding,) = watched.findings()
     assert finding.difference.kind == "unknown_in_production"
-    assert finding.difference.registry_model == "nobody's model"
+    assert finding.difference.registry_model == f"nobody's model {alias}"
     assert finding.difference.model.startswith("unregistered.theirs.")
 
 
 def test_overwritten_bytes_are_found(watched: WatchedGate, mlflow_server: MLflowServer, alias: str) -> None:
     """A file that was written over changes the digest, which nothing else shows; put back, it stands no more."""
-    model = real_model(mlflow_server, "watched bytes", alias)
+    model = real_model(mlflow_server, f"watched bytes {alias}", alias)
     version = _live(watched, model)
     watched.hashing.run()
     assert watched.kinds() == []
@@ -126,12 +128,14 @@ def test_overwritten_bytes_are_found(watched: WatchedGate, mlflow_server: MLflow
 
 
 def test_a_pointer_is_moved_back_once(
-    tmp_path: Path, engine: WasmEngine, mlflow_server: MLflowServer, alias: str
+    tmp_path: Path, engine: WasmEngine, database_url: str, mlflow_server: MLflowServer, alias: str
 ) -> None:
     """Answered with `restore`, the pointer stands right again, and the record says with which permit it was moved."""
     rule = {"tier": "high", "kinds": ["alias_moved_out_of_band"], "response": "restore"}
-    watched = watched_gate(tmp_path, engine, mlflow_server.url, alias=alias, responses=[rule])
-    model = real_model(mlflow_server, "watched restore", alias)
+    watched = watched_gate(
+        tmp_path, engine, mlflow_server.url, database_url=database_url, alias=alias, responses=[rule]
+    )
+    model = real_model(mlflow_server, f"watched restore {alias}", alias)
     version = _live(watched, model)
     other, _ = model.add_version(("MLmodel", b"other"))
     model.set_alias(other)

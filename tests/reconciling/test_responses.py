@@ -16,46 +16,24 @@ from lockgate.storage import write_transaction
 from lockgate.storage.tables import hold
 from lockgate.web.app import create_app
 from support.expositions import scrape
-from support.gates import make_gate
 from support.models import register_model, register_version
-from support.reconcilers import WatchedGate, watch, watched_gate
-from support.rollouts import Deployer, digest_of
+from support.reconcilers import MODEL, WatchedGate, bring_live, move_pointer, watched_builtin, watched_gate
+from support.rollouts import digest_of
 
-MODEL = "fraud-detector"
 WEBHOOK_SECRET = "a secret of some length for webhooks"
-
-
-def _watched(folder: Path, engine: WasmEngine, *responses: dict[str, Any]) -> WatchedGate:
-    aliases = [{"environment": "production", "alias": "champion"}]
-    table = {"name": "builtin", "type": "builtin", "aliases": aliases, "responses": list(responses)}
-    watched = watch(make_gate(folder, engine, registries=[table]))
-    register_model(watched.gate)
-    for version in ("1", "2", "3"):
-        register_version(watched.gate, version=version, digest=str(digest_of(version)))
-    return watched
-
-
-def _move(watched: WatchedGate, version: str | None, expected: str | None) -> None:
-    registry = watched.gate.services.registries["builtin"]
-    registry.move_pointer(MODEL, "champion", version, expected=expected, permit="")
-
-
-def _live(watched: WatchedGate) -> Deployer:
-    deployer = Deployer(gate=watched.gate)
-    deployer.deploy("1")
-    _move(watched, "1", None)
-    return deployer
 
 
 def _changes(watched: WatchedGate) -> list[str]:
     return [record["body"]["change"] for record in watched.gate.records("gate.finding")]
 
 
-def test_a_frozen_model_is_not_promoted_until_a_person_lifts_the_hold(tmp_path: Path, engine: WasmEngine) -> None:
+def test_a_frozen_model_is_not_promoted_until_a_person_lifts_the_hold(
+    tmp_path: Path, engine: WasmEngine, database_url: str
+) -> None:
     """A finding that freezes places a hold, in the finding's transaction; LG-041 denies; closing lifts nothing."""
-    watched = _watched(tmp_path, engine, {"tier": "high", "response": "freeze"})
-    deployer = _live(watched)
-    _move(watched, "2", "1")
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "freeze"})
+    deployer = bring_live(watched)
+    move_pointer(watched, "2", "1")
     watched.looking.run()
 
     (finding,) = watched.findings()
@@ -70,12 +48,14 @@ def test_a_frozen_model_is_not_promoted_until_a_person_lifts_the_hold(tmp_path: 
     assert deployer.ask("3")["decision"]["verdict"] == "pending"
 
 
-def test_a_hold_that_is_in_force_stays_the_one_that_it_is(tmp_path: Path, engine: WasmEngine) -> None:
+def test_a_hold_that_is_in_force_stays_the_one_that_it_is(
+    tmp_path: Path, engine: WasmEngine, database_url: str
+) -> None:
     """A rollback's hold and a finding that freezes meet: there is one hold, and the finding opens all the same."""
-    watched = _watched(tmp_path, engine, {"tier": "*", "response": "freeze"})
-    deployer = _live(watched)
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "*", "response": "freeze"})
+    deployer = bring_live(watched)
     deployer.deploy("2")
-    _move(watched, "2", "1")
+    move_pointer(watched, "2", "1")
     rollback = deployer.roll_back()
     deployer.execute(rollback)
     deployer.observe("1")
@@ -85,14 +65,16 @@ def test_a_hold_that_is_in_force_stays_the_one_that_it_is(tmp_path: Path, engine
     assert [record["body"]["promotion_id"] for record in watched.gate.records("gate.hold")] == [rollback]
 
 
-def test_a_row_alone_keeps_no_hold_of_a_finding_from_the_log(tmp_path: Path, engine: WasmEngine) -> None:
+def test_a_row_alone_keeps_no_hold_of_a_finding_from_the_log(
+    tmp_path: Path, engine: WasmEngine, database_url: str
+) -> None:
     """Where a row is put there before a finding freezes, and taken away after, the finding's hold is in the log."""
-    watched = _watched(tmp_path, engine, {"tier": "*", "response": "freeze"})
-    deployer = _live(watched)
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "*", "response": "freeze"})
+    deployer = bring_live(watched)
     planted = {"model": MODEL, "environment": "production", "promotion_id": "", "placed_ns": 1}
     with write_transaction(watched.gate.database) as connection:
         connection.execute(insert(hold).values(**planted))
-    _move(watched, "2", "1")
+    move_pointer(watched, "2", "1")
     watched.looking.run()
     with write_transaction(watched.gate.database) as connection:
         connection.execute(update(hold).values(lifted_ns=2))
@@ -101,27 +83,29 @@ def test_a_row_alone_keeps_no_hold_of_a_finding_from_the_log(tmp_path: Path, eng
     assert deployer.ask("3")["decision"]["verdict"] == "deny"
 
 
-def test_a_rollout_under_way_is_no_finding(tmp_path: Path, engine: WasmEngine) -> None:
+def test_a_rollout_under_way_is_no_finding(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
     """While a version is being carried out, its pointer may stand there or at the one before; a third is a finding."""
-    watched = _watched(tmp_path, engine)
-    deployer = _live(watched)
+    watched = watched_builtin(tmp_path, engine, database_url)
+    deployer = bring_live(watched)
     promotion_id = deployer.allow("2")
     deployer.execute(promotion_id)
 
     watched.looking.look("builtin")
-    _move(watched, "2", "1")
+    move_pointer(watched, "2", "1")
     watched.looking.look("builtin")
     assert watched.kinds() == []
-    _move(watched, "3", "2")
+    move_pointer(watched, "3", "2")
     watched.looking.look("builtin")
     assert watched.kinds() == ["alias_moved_out_of_band"]
 
 
-def test_what_still_stands_opens_again_after_it_was_closed(tmp_path: Path, engine: WasmEngine) -> None:
+def test_what_still_stands_opens_again_after_it_was_closed(
+    tmp_path: Path, engine: WasmEngine, database_url: str
+) -> None:
     """Closing is no way to make a difference good: the next look finds it again, under another id."""
-    watched = _watched(tmp_path, engine)
-    _live(watched)
-    _move(watched, "2", "1")
+    watched = watched_builtin(tmp_path, engine, database_url)
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
     watched.looking.look("builtin")
     (before,) = watched.findings()
     watched.close()
@@ -136,13 +120,13 @@ def test_what_still_stands_opens_again_after_it_was_closed(tmp_path: Path, engin
     assert _changes(watched) == ["opened", "closed", "opened"]
 
 
-def test_another_thing_found_is_one_finding_that_changed(tmp_path: Path, engine: WasmEngine) -> None:
+def test_another_thing_found_is_one_finding_that_changed(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
     """A pointer that is moved on is the same open finding, with a record of what it is now."""
-    watched = _watched(tmp_path, engine)
-    _live(watched)
-    _move(watched, "2", "1")
+    watched = watched_builtin(tmp_path, engine, database_url)
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
     watched.looking.look("builtin")
-    _move(watched, "3", "2")
+    move_pointer(watched, "3", "2")
     watched.looking.look("builtin")
 
     (finding,) = watched.findings()
@@ -150,10 +134,10 @@ def test_another_thing_found_is_one_finding_that_changed(tmp_path: Path, engine:
     assert _changes(watched) == ["opened", "changed"]
 
 
-def test_what_runs_without_a_promotion_is_found(tmp_path: Path, engine: WasmEngine) -> None:
+def test_what_runs_without_a_promotion_is_found(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
     """A digest that was seen to run and that nobody let in is unknown in production."""
-    watched = _watched(tmp_path, engine)
-    deployer = _live(watched)
+    watched = watched_builtin(tmp_path, engine, database_url)
+    deployer = bring_live(watched)
     deployer.observe("3")
     watched.looking.look("builtin")
 
@@ -162,16 +146,18 @@ def test_what_runs_without_a_promotion_is_found(tmp_path: Path, engine: WasmEngi
     assert finding.difference.found_digest == str(digest_of("3"))
 
 
-def test_a_restore_that_fails_is_recorded(tmp_path: Path, engine: WasmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restore_that_fails_is_recorded(
+    tmp_path: Path, engine: WasmEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever comes of moving a pointer back is in the log, by its code, and nobody tries a second time."""
-    watched = _watched(tmp_path, engine, {"tier": "high", "response": "restore"})
-    _live(watched)
-    _move(watched, "2", "1")
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "restore"})
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
 
-    def move_pointer(*_: Any, **__: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PointerMovedError("somebody was faster")
 
-    monkeypatch.setattr(watched.gate.services.registries["builtin"], "move_pointer", move_pointer)
+    monkeypatch.setattr(watched.gate.services.registries["builtin"], "move_pointer", refuse)
     watched.looking.look("builtin")
     watched.looking.look("builtin")
 
@@ -180,9 +166,9 @@ def test_a_restore_that_fails_is_recorded(tmp_path: Path, engine: WasmEngine, mo
     assert bodies[1]["outcome"] == "registry.pointer_moved"
 
 
-def test_silence_is_no_finding(tmp_path: Path, engine: WasmEngine) -> None:
+def test_silence_is_no_finding(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
     """A registry that does not answer opens nothing and ends nothing."""
-    watched = watched_gate(tmp_path, engine, "http://127.0.0.1:9", timeout_s=1)
+    watched = watched_gate(tmp_path, engine, "http://127.0.0.1:9", database_url=database_url, timeout_s=1)
     register_model(watched.gate, registry="theirs", registry_model="theirs")
     watched.deploy(MODEL, "1", digest_of("1"))
 
@@ -193,10 +179,10 @@ def test_silence_is_no_finding(tmp_path: Path, engine: WasmEngine) -> None:
 
 @pytest.mark.parametrize("limit", ["OPENED_MAX", "SUSPECTS_MAX"])
 def test_a_storm_is_taken_down_look_by_look(
-    tmp_path: Path, engine: WasmEngine, monkeypatch: pytest.MonkeyPatch, limit: str
+    tmp_path: Path, engine: WasmEngine, database_url: str, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """Where more differs than one look takes, it says that it is not done, and the next one goes on."""
-    watched = _watched(tmp_path, engine)
+    watched = watched_builtin(tmp_path, engine, database_url)
     registry = watched.gate.services.registries["builtin"]
     for name in ("other", "third"):
         register_model(watched.gate, name)
@@ -210,11 +196,11 @@ def test_a_storm_is_taken_down_look_by_look(
     assert watched.kinds() == ["unknown_in_production"] * 2
 
 
-def test_metrics_say_what_is_open_and_when_was_looked(tmp_path: Path, engine: WasmEngine) -> None:
+def test_metrics_say_what_is_open_and_when_was_looked(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
     """Open findings by kind and answer, and the age of each registry's last look, which no failed look makes young."""
-    watched = _watched(tmp_path, engine, {"tier": "*", "response": "observe"})
-    _live(watched)
-    _move(watched, "2", "1")
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "*", "response": "observe"})
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
     before = scrape(watched.gate)
     watched.looking.look("builtin")
     watched.gate.clock.advance(90 * NS_PER_S)

@@ -16,8 +16,10 @@ from lockgate.reconciling.reconciler import ReconcileJob
 from lockgate.reconciling.types import Finding, FindingFilter
 from support.gates import GateUnderTest, make_gate
 from support.mlflow_server import MLflowServer
-from support.models import register_model
-from support.rollouts import DEPLOYER, Deployer
+from support.models import register_model, register_version
+from support.rollouts import DEPLOYER, Deployer, digest_of
+
+MODEL = "fraud-detector"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,12 @@ def watch(gate: GateUnderTest) -> WatchedGate:
     return WatchedGate(gate=gate, looking=looking, hashing=hashing)
 
 
-def watched_gate(
+def watched_gate(  # noqa: PLR0913 - what tests may want otherwise
     folder: Path,
     engine: WasmEngine,
     url: str,
     *,
+    database_url: str,
     alias: str = "champion",
     responses: Sequence[Mapping[str, Any]] = (),
     **more: Any,
@@ -88,7 +91,32 @@ def watched_gate(
     """Make a gate over an MLflow at a URL; tests that share one have an alias each."""
     aliases = [{"environment": "production", "alias": alias}]
     table = {"name": "theirs", "type": "mlflow", "url": url, "aliases": aliases, "responses": list(responses), **more}
-    return watch(make_gate(folder, engine, registries=[table]))
+    return watch(make_gate(folder, engine, database_url=database_url, registries=[table]))
+
+
+def watched_builtin(folder: Path, engine: WasmEngine, database_url: str, *responses: Mapping[str, Any]) -> WatchedGate:
+    """Make a gate over the built-in registry, with three versions of a model there."""
+    aliases = [{"environment": "production", "alias": "champion"}]
+    table = {"name": "builtin", "type": "builtin", "aliases": aliases, "responses": list(responses)}
+    watched = watch(make_gate(folder, engine, database_url=database_url, registries=[table]))
+    register_model(watched.gate)
+    for version in ("1", "2", "3"):
+        register_version(watched.gate, version=version, digest=str(digest_of(version)))
+    return watched
+
+
+def move_pointer(watched: WatchedGate, version: str | None, expected: str | None) -> None:
+    """Move the pointer of the built-in registry's model, past the gate."""
+    registry = watched.gate.services.registries["builtin"]
+    registry.move_pointer(MODEL, "champion", version, expected=expected, permit="")
+
+
+def bring_live(watched: WatchedGate) -> Deployer:
+    """Bring the first version to production, with its pointer."""
+    deployer = Deployer(gate=watched.gate)
+    deployer.deploy("1")
+    move_pointer(watched, "1", None)
+    return deployer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from lockgate.storage.tables import seen_message
 
 OPEN_MAX: Final = 20_000  # read at once; who has more open ones has switched the gate off
 LOOKED: Final = "reconciled"  # among the sources of `seen_message`: when a registry was looked at last, whole
+_OPEN_KEY: Final = ("kind", "model", "environment", "is_open")  # of which there is one finding
 _IN_COLUMNS: Final = frozenset({"kind", "model", "environment"})
 
 
@@ -58,7 +59,7 @@ def insert_finding(
         "is_open": 1,
         "opened_ns": now,
     }
-    return insert_new(connection, finding_table, row)
+    return insert_new(connection, finding_table, row, key=_OPEN_KEY)
 
 
 def change_finding(connection: Connection, before: Finding, difference: Difference, *, standing: bool) -> bool:

@@ -46,18 +46,21 @@ def upsert_all(
     connection.execute(changed, list(rows))
 
 
-def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless one with the same primary key is there or is being inserted; tell whether it was inserted.
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str] = ()) -> bool:
+    """Insert a row unless one with the same key is there or is being inserted; tell whether it was inserted.
 
     It waits for nobody: of two transactions that insert the same row, the second is told that it was not inserted, even
     if the first is rolled back later. On SQLite there is never a second one.
 
     Args:
         connection: Of a write transaction.
-        table: A table with a primary key.
-        row: Every column of the row.
+        table: A table with that key.
+        row: Every column of the row, but for one that the database counts up.
+        key: The columns of a unique constraint; none = those of the primary key.
     """
-    keys = list(table.primary_key)
+    keys = [table.c[name] for name in key] or list(table.primary_key)
+    if missing := {column.name for column in keys} - row.keys():
+        raise AssertionError(f"want a key whose columns are in the row of {table.name}, without {sorted(missing)}")
     if connection.dialect.name != "postgresql":
         new = sqlite.insert(table).values(row).on_conflict_do_nothing(index_elements=keys)
         return connection.execute(new.returning(*keys)).first() is not None
