@@ -3,21 +3,30 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from lockgate.clock import NS_PER_S
 from lockgate.policy.wasm import WasmEngine
-from lockgate.reconciling import reconciler
+from lockgate.reconciling import let_in, reconciler
 from lockgate.reconciling.types import FindingKind
 from lockgate.registry import PointerMovedError
-from lockgate.storage import write_transaction
-from lockgate.storage.tables import hold
+from lockgate.storage import read_transaction, write_transaction
+from lockgate.storage.tables import hold, live_interval
 from lockgate.web.app import create_app
 from support.expositions import scrape
 from support.models import register_model, register_version
-from support.reconcilers import MODEL, WatchedGate, bring_live, move_pointer, watched_builtin, watched_gate
+from support.reconcilers import (
+    MODEL,
+    WatchedGate,
+    bring_live,
+    move_pointer,
+    pointer_stands,
+    watched_builtin,
+    watched_gate,
+)
 from support.rollouts import digest_of
 
 WEBHOOK_SECRET = "a secret of some length for webhooks"
@@ -164,6 +173,64 @@ def test_a_restore_that_fails_is_recorded(
     bodies = [record["body"] for record in watched.gate.records("gate.finding")]
     assert [body["change"] for body in bodies] == ["opened", "answered"]
     assert bodies[1]["outcome"] == "registry.pointer_moved"
+
+
+def _rewrite(watched: WatchedGate, **values: Any) -> None:
+    with write_transaction(watched.gate.database) as connection:
+        connection.execute(update(live_interval).where(live_interval.c.is_live == 1).values(**values))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"version": "3"}, {"digest": str(digest_of("3"))}, {"promotion_id": str(UUID(int=1))}]
+)
+def test_a_row_moves_no_pointer(tmp_path: Path, engine: WasmEngine, database_url: str, changed: dict[str, str]) -> None:
+    """Whoever writes over what is live, in the table, gets an alarm: no permit, and no pointer moved."""
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "restore"})
+    bring_live(watched)
+    _rewrite(watched, **changed)
+    move_pointer(watched, "2", "1")
+    watched.looking.look("builtin")
+
+    (opened,) = watched.gate.records("gate.finding")
+    assert (opened["body"]["response"], opened["body"]["permit_id"]) == ("alert", "")
+    assert pointer_stands(watched) == "2"
+
+
+def test_an_older_row_moves_no_pointer(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """A row that was true once does not bring back what something else was let in after."""
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "restore"})
+    deployer = bring_live(watched)
+    with read_transaction(watched.gate.database) as connection:
+        older = connection.execute(select(live_interval)).mappings().one()
+    deployer.deploy("2")
+    _rewrite(watched, **{name: older[name] for name in ("version", "digest", "promotion_id", "record_id")})
+    move_pointer(watched, "2", "1")
+    watched.looking.look("builtin")
+
+    (finding,) = watched.findings()
+    assert (finding.difference.wanted_version, finding.response) == ("1", "alert")
+    assert pointer_stands(watched) == "2"
+
+
+def test_a_pointer_is_moved_back_to_what_the_log_names(
+    tmp_path: Path, engine: WasmEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was let in last comes back, out of band or not; other environments are passed over, so many and no more."""
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "restore"})
+    deployer = bring_live(watched)
+    deployer.deploy("2")
+    deployer.execute(deployer.allow("1", **{"from": "dev", "to": "staging"}))
+    deployer.observe("1", environment="staging")
+    deployer.observe("3")
+    move_pointer(watched, None, "1")
+    monkeypatch.setattr(let_in, "_PAGE", 1)
+    watched.looking.look("builtin")
+
+    unknown, vanished = watched.findings()
+    assert (unknown.response, vanished.response) == ("alert", "restore")
+    assert pointer_stands(watched) == "2"
+    monkeypatch.setattr(let_in, "RECORDS_MAX", 1)
+    assert not let_in.was_let_in(watched.gate.services.logs, vanished.difference)
 
 
 def test_silence_is_no_finding(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:

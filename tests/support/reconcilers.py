@@ -111,6 +111,12 @@ def move_pointer(watched: WatchedGate, version: str | None, expected: str | None
     registry.move_pointer(MODEL, "champion", version, expected=expected, permit="")
 
 
+def pointer_stands(watched: WatchedGate) -> str | None:
+    """Return where the pointer of the built-in registry's model stands."""
+    model = watched.gate.services.registries["builtin"].find_model(MODEL)
+    return None if model is None else next((each.value for each in model.pointers if each.name == "champion"), None)
+
+
 def bring_live(watched: WatchedGate) -> Deployer:
     """Bring the first version to production, with its pointer."""
     deployer = Deployer(gate=watched.gate)

@@ -12,6 +12,7 @@ from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.ids import new_id
 from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey
 from lockgate.reconciling.findings import Findings
+from lockgate.reconciling.let_in import was_let_in
 from lockgate.reconciling.types import Difference, FindingKind
 from lockgate.registry import RegistryPort, RegistrySettings
 from lockgate.registry.settings import Response
@@ -50,7 +51,8 @@ class Responder:
         """Open a finding and answer it; tell whether none like it was open.
 
         The steps:
-          (1) The answer that the settings want for the tier. What cannot be moved back is an alarm.
+          (1) The answer that the settings want for the tier. What cannot be moved back is an alarm, and so is what the
+              log does not say was let in last: a permit is not signed on the word of a row.
           (2) The finding, its record, and the hold if it wants one, in one transaction.
           (3) The pointer is moved back, once. Whatever comes of that is a record, too.
 
@@ -60,7 +62,7 @@ class Responder:
         """
         # (1) The answer.
         response = self._choose(difference)
-        if response == "restore" and difference.kind not in _RESTORABLE:
+        if response == "restore" and not (difference.kind in _RESTORABLE and was_let_in(self._logs, difference)):
             response = "alert"
         # (2) The finding. Of two processes that look at the same moment, one opens it, and that one goes on.
         permit_id = new_id(self._clock.now_ns()) if response == "restore" else ""
