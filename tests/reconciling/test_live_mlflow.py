@@ -61,7 +61,7 @@ def test_an_alias_that_was_moved_is_found_once_and_closed_by_a_person(
     assert watched.looking.look("theirs")
     assert watched.kinds() == []
     changes = [record["body"]["change"] for record in watched.gate.records("gate.finding")]
-    assert changes == ["opened", "closed"]
+    assert changes == ["opened", "ended", "closed"]
 
 
 def test_a_deleted_version_and_a_vanished_alias_are_two_kinds(

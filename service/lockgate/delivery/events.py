@@ -54,6 +54,7 @@ _EVENTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         {
             "opened": "drift.opened",
             "changed": "drift.changed",
+            "ended": "drift.ended",
             "answered": "drift.answered",
             "closed": "drift.closed",
         },

@@ -117,6 +117,24 @@ class Findings:
 
         self._transact(difference, work)
 
+    def end(self, before: Finding) -> None:
+        """Say that what was found is so no longer. The finding stays open: somebody has to know.
+
+        Raises:
+            AuditError: It could not be recorded, so nothing changed.
+            StorageError: The database failed.
+        """
+        difference = before.difference
+        occasion = Occasion(actor=SYSTEM, model=difference.model, now=now_us(self._clock), trace=None)
+
+        def work(connection: Connection) -> Outcome[None]:
+            if not store.change_finding(connection, before, difference, standing=False):
+                raise _OtherwiseError
+            event = _event(occasion, "ended", before.id, difference, response=before.response)
+            return Outcome(value=None, events=(event,))
+
+        self._transact(difference, work)
+
     def answer(self, finding_id: str, difference: Difference, response: str, *, permit_id: str, outcome: str) -> None:
         """Record what came of moving a pointer back.
 

@@ -150,9 +150,7 @@ class HashingJob:
             kind, model, environment = finding.difference.key
             return kind in covered and (model, environment) == (live.model, live.environment)
 
-        settle_differences(
-            differences, could_see, findings=self._findings, responder=self._responder, database=self._database
-        )
+        settle_differences(differences, could_see, findings=self._findings, responder=self._responder)
 
 
 _FORGET_MAX: Final = 500  # at once; the others with the next run

@@ -7,8 +7,8 @@ from lockgate.audit import AuditLog
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.config import MAIN_LOG
-from lockgate.promotion import Logs
-from lockgate.promotion.events import CONFIRMATION
+from lockgate.gate_logs import Logs
+from lockgate.promotion.kinds import CONFIRMATION
 from lockgate.reconciling.types import Difference
 
 RECORDS_MAX: Final = 1000  # looked at of a log: one model's confirmations into its other environments come between

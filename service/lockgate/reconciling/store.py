@@ -100,13 +100,11 @@ def read_marks(connection: Connection, source: str) -> dict[str, EpochNs]:
     return {row.id: row.seen_ns for row in rows}
 
 
-def newest_mark(connection: Connection, source: str) -> tuple[int, EpochNs]:
-    """Return how many there are of a source and when the newest came; the pair changes with each that comes."""
+def newest_mark(connection: Connection, source: str) -> EpochNs:
+    """Return when the newest of a source came; 0 = none is kept."""
     columns = seen_message.c
-    row = connection.execute(
-        select(func.count(), func.coalesce(func.max(columns.seen_ns), 0)).where(columns.source == source)
-    ).one()
-    return (row[0], row[1])
+    newest = select(func.coalesce(func.max(columns.seen_ns), 0)).where(columns.source == source)
+    return EpochNs(connection.execute(newest).scalar_one())
 
 
 def forget_marks(
