@@ -296,7 +296,7 @@ class RegistryContract:
             with pytest.raises(RegistryUnsupportedError):
                 registry.list_files("filed", version)
             with pytest.raises(RegistryUnsupportedError):
-                b"".join(registry.read_file("filed", version, "MLmodel"))
+                b"".join(registry.read_file("filed", version, "MLmodel", timeout_s=10))
             return
         large = bytes(range(256)) * 8192
         contents = {"MLmodel": b"flavors: {}\n", "data/weights ☃.bin": large, "data/deep/er/.hidden": b""}
@@ -307,7 +307,9 @@ class RegistryContract:
         assert [(file.path, file.size_bytes) for file in listed] == sorted(
             (path, len(content)) for path, content in contents.items()
         )
-        assert {file.path: b"".join(registry.read_file("filed", version, file.path)) for file in listed} == contents
+        assert {
+            file.path: b"".join(registry.read_file("filed", version, file.path, timeout_s=10)) for file in listed
+        } == contents
         assert registry.list_files("filed", subject.add_version("filed")) == ()
         for path in (
             "../MLmodel",
@@ -322,7 +324,7 @@ class RegistryContract:
             "missing",
         ):
             with pytest.raises(RegistryAnswerError):
-                b"".join(registry.read_file("filed", version, path))
+                b"".join(registry.read_file("filed", version, path, timeout_s=10))
 
 
 class RemoteRegistryContract(RegistryContract):

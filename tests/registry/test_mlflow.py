@@ -62,7 +62,7 @@ def test_files_that_were_overwritten_are_read_as_they_are_now(
     def digests() -> dict[str, str]:
         files = registry.list_files(model, version)
         return {
-            file.path: hashlib.sha256(b"".join(registry.read_file(model, version, file.path))).hexdigest()
+            file.path: hashlib.sha256(b"".join(registry.read_file(model, version, file.path, timeout_s=10))).hexdigest()
             for file in files
         }
 

@@ -133,7 +133,7 @@ def every_call(registry: RegistryPort) -> tuple[Callable[[], object], ...]:
         lambda: registry.find_run(MODEL, VERSION),
         lambda: registry.move_pointer(MODEL, "champion", VERSION, expected=VERSION, permit=""),
         lambda: registry.list_files(MODEL, VERSION),
-        lambda: b"".join(registry.read_file(MODEL, VERSION, "MLmodel")),
+        lambda: b"".join(registry.read_file(MODEL, VERSION, "MLmodel", timeout_s=10)),
     )
 
 

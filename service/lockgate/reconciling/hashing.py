@@ -30,7 +30,8 @@ VERSION_S_MAX: Final = 1200.0  # for one version's bytes; below what counts as a
 VERSION_BYTES_MAX: Final = 128 * 1024**3  # a large model's weights; more needs a worker of its own
 REST_FACTOR: Final = 19  # of the time that hashing took: registries serve others, too
 REST_S_MIN: Final = 60.0
-HASHED: Final = "hashed"  # in `seen_message`: when a version was hashed last
+HASHED: Final = "hashed"  # in `seen_message`: when hashing a version was begun last
+_FORGET_MAX: Final = 500  # marks at once; the others with the next run
 
 log_lines = structlog.get_logger("lockgate.reconciling")
 
@@ -100,6 +101,9 @@ class HashingJob:
             StorageError: The database failed.
         """
         registry = self._registries[live.registry]
+        # Its turn counts from here on: one that ends the process is not the first again, before all others.
+        with write_transaction(self._database) as connection:
+            store.mark(connection, HASHED, live.mark, self._clock.now_ns())
         covered: set[FindingKind] = set()
         differences: list[Difference] = []
         try:
@@ -119,8 +123,6 @@ class HashingJob:
         except RegistryError as exc:
             log_lines.warning("version_not_hashed", model=live.model, version=live.version, code=exc.code)
         self._settle(live, differences, covered)
-        with write_transaction(self._database) as connection:
-            store.mark(connection, HASHED, live.mark, self._clock.now_ns())
 
     def _turns(self) -> list[LiveVersion]:
         with read_transaction(self._database) as connection:
@@ -153,9 +155,6 @@ class HashingJob:
         settle_differences(differences, could_see, findings=self._findings, responder=self._responder)
 
 
-_FORGET_MAX: Final = 500  # at once; the others with the next run
-
-
 def hash_version(registry: RegistryPort, registry_model: str, version: str, approved: Digest) -> Digest | None:
     """Hash a version's files as the registry serves them now.
 
@@ -176,18 +175,17 @@ def hash_version(registry: RegistryPort, registry_model: str, version: str, appr
     if approved.algorithm != "sha256":
         raise RegistryUnsupportedError(f"want an approved digest by SHA-256, got one by {approved.algorithm}")
     files = sorted(registry.list_files(registry_model, version), key=lambda file: file.path.split("/"))
-    deadline = time.monotonic() + VERSION_S_MAX
+    deadline_s = time.monotonic() + VERSION_S_MAX
     bytes_left = VERSION_BYTES_MAX
     digests: list[str] = []
     for file in files:
         digest = hashlib.sha256()
-        for chunk in registry.read_file(registry_model, version, file.path):
+        timeout_s = deadline_s - time.monotonic()
+        for chunk in registry.read_file(registry_model, version, file.path, timeout_s=timeout_s):
             digest.update(chunk)
             bytes_left -= len(chunk)
-            if bytes_left < 0 or time.monotonic() > deadline:
-                raise RegistryUnavailableError(
-                    f"want a version of at most {VERSION_BYTES_MAX} bytes within {VERSION_S_MAX:g} s"
-                )
+            if bytes_left < 0:
+                raise RegistryUnavailableError(f"want a version of at most {VERSION_BYTES_MAX} bytes, got more")
         digests.append(digest.hexdigest())
     found = Digest(algorithm="sha256", hex=root_digest(digests))
     is_approved = approved == found or (len(digests) == 1 and approved.hex == digests[0])

@@ -118,8 +118,9 @@ class BuiltinRegistry:
         """Raise: no files are kept here."""
         _keeps_no_files(model, version)
 
-    def read_file(self, model: str, version: str, path: str) -> Iterator[bytes]:
+    def read_file(self, model: str, version: str, path: str, *, timeout_s: float) -> Iterator[bytes]:
         """Raise: no files are kept here."""
+        del timeout_s
         _keeps_no_files(model, version, path)
 
     def _find(self, model: str, version: str) -> ModelVersion | None:

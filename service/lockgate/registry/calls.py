@@ -20,7 +20,6 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a page of a hundred models with all
 ANSWER_DEPTH_MAX: Final = 16  # an MLflow run has seven levels
 ANSWER_NODES_MAX: Final = 400_000  # a run of 10,000 metrics has a tenth
 FILE_BYTES_MAX: Final = 64 * 1024**3  # one file of a large model's weights
-FILE_TIMEOUT_S: Final = 3600.0  # such a file over a line of 150 Mbit/s; only workers in the background read files
 _ERROR_BYTES_MAX: Final = 65_536  # of an answer that is no file
 _GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -114,15 +113,19 @@ class Conversation:
             raise RegistryUnavailableError(f"registry {self._settings.name}: {exc}") from exc
         return self._read(answer.status, answer.body)
 
-    def fetch(self, path: str) -> Iterator[bytes]:
-        """Return a file's bytes, in pieces; the time limit is the one for files.
+    def fetch(self, path: str, *, timeout_s: float) -> Iterator[bytes]:
+        """Return a file's bytes, in pieces.
+
+        Args:
+            path: As for `ask`.
+            timeout_s: For the whole file, also for what is done between two pieces; files take longer than calls.
 
         Raises:
             RegistryUnavailableError: It does not come whole in time.
             RegistryRefusedError: We may not have it.
             RegistryAnswerError: It is not there, or too long.
         """
-        request = self._request(path, method="GET", timeout_s=FILE_TIMEOUT_S, answer_bytes_max=FILE_BYTES_MAX)
+        request = self._request(path, method="GET", timeout_s=timeout_s, answer_bytes_max=FILE_BYTES_MAX)
         try:
             with download(request) as incoming:
                 if incoming.status == HTTPStatus.OK:
@@ -147,9 +150,7 @@ class Conversation:
     def _request(self, path_and_query: str, *, timeout_s: float, **more: Any) -> OutboundRequest:  # noqa: ANN401 - the request's own fields
         authorization = self._settings.read_authorization()
         if timeout_s <= 0:
-            raise RegistryUnavailableError(
-                f"registry {self._settings.name}: no whole answer within {self._settings.timeout_s:g} s"
-            )
+            raise RegistryUnavailableError(f"registry {self._settings.name}: no whole answer within the time for it")
         return OutboundRequest(
             url=self._settings.url + path_and_query,
             timeout_s=timeout_s,

@@ -141,9 +141,9 @@ class KubeflowHubRegistry:
         del model, version
         raise self._no_files()
 
-    def read_file(self, model: str, version: str, path: str) -> Iterator[bytes]:
+    def read_file(self, model: str, version: str, path: str, *, timeout_s: float) -> Iterator[bytes]:
         """Raise: the Hub serves no files."""
-        del model, version, path
+        del model, version, path, timeout_s
         raise self._no_files()
 
     def _read_page(

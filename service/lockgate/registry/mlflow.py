@@ -158,13 +158,13 @@ class MLflowRegistry:
             raise self._wrong("want each file once")
         return tuple(sorted(files, key=lambda file: file.path))
 
-    def read_file(self, model: str, version: str, path: str) -> Iterator[bytes]:
-        """Return one file's bytes, in pieces. See `RegistryPort`; the time limit is the one for files."""
+    def read_file(self, model: str, version: str, path: str, *, timeout_s: float) -> Iterator[bytes]:
+        """Return one file's bytes, in pieces. See `RegistryPort`."""
         if not all(_is_file_name(step) for step in path.split("/")):
             raise self._wrong("want the path of a file below the version's artifact")
         talk = Conversation(self._settings)
         root = self._find_root(talk, model, version)
-        return talk.fetch(f"{_ARTIFACTS}/{quote(posixpath.join(root, path))}")
+        return talk.fetch(f"{_ARTIFACTS}/{quote(posixpath.join(root, path))}", timeout_s=timeout_s)
 
     def _read_page(
         self, route: str, key: str, query: dict[str, str], cursor: str, limit: int

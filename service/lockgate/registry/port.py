@@ -70,8 +70,8 @@ class RegistryPort(Protocol):
         """
         ...
 
-    def read_file(self, model: str, version: str, path: str) -> Iterator[bytes]:
-        """Return one file's bytes, in pieces.
+    def read_file(self, model: str, version: str, path: str, *, timeout_s: float) -> Iterator[bytes]:
+        """Return one file's bytes, in pieces; the whole file takes no longer than `timeout_s`, instead of the time-out.
 
         Raises:
             RegistryUnsupportedError: The registry does not serve them.
