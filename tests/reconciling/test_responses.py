@@ -108,6 +108,24 @@ def test_a_rollout_under_way_is_no_finding(tmp_path: Path, engine: WasmEngine, d
     assert watched.kinds() == ["alias_moved_out_of_band"]
 
 
+def test_what_a_rollback_takes_the_place_of_is_no_finding(
+    tmp_path: Path, engine: WasmEngine, database_url: str
+) -> None:
+    """Until the pointer was moved back it stands at the version that was being carried out; a later rollout cannot."""
+    watched = watched_builtin(tmp_path, engine, database_url)
+    deployer = bring_live(watched)
+    deployer.execute(deployer.allow("2"))
+    move_pointer(watched, "2", "1")
+    rollback = deployer.roll_back()
+    deployer.execute(rollback)
+
+    watched.looking.look("builtin")
+    assert watched.kinds() == []
+    deployer.observe("1")
+    watched.looking.look("builtin")
+    assert watched.kinds() == ["alias_moved_out_of_band"]
+
+
 def test_what_still_stands_opens_again_after_it_was_closed(
     tmp_path: Path, engine: WasmEngine, database_url: str
 ) -> None:

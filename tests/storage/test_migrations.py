@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Table, insert, inspect
+from sqlalchemy import Table, insert, inspect, select
 
 from lockgate.audit import store, verify_log
 from lockgate.policy.wasm import WasmEngine
@@ -27,7 +27,18 @@ from lockgate.storage import (
     write_transaction,
 )
 from lockgate.storage.database import migration_transaction
-from lockgate.storage.tables import audit_cosigned, audit_erased, audit_head, hold, metadata, principal, token
+from lockgate.storage.tables import (
+    NEVER_NS,
+    audit_cosigned,
+    audit_erased,
+    audit_head,
+    hold,
+    metadata,
+    principal,
+    promotion,
+    rollout,
+    token,
+)
 from support.gates import ORIGIN, make_gate
 from support.things import run_threads
 
@@ -132,6 +143,38 @@ def test_data_survives_the_way_down_and_up_again(tmp_path: Path, engine: WasmEng
     assert verification.integrity == "valid", verification.problems
 
 
+def test_rollouts_that_are_over_leave_the_list(database_url: str) -> None:
+    """Of those of before, what failed or was denied with a share of traffic is still due; what is under way, too."""
+    engine = open_engine(database_url)
+    downgrade_schema(engine, "0004")
+    cases = (
+        ("confirmed", None, 100),
+        ("confirmed", None, 10),
+        ("failed", None, 100),
+        ("denied", None, 0),
+        ("failed", None, 10),
+        ("denied", None, 90),
+        ("executing", 1, 10),
+    )
+    with write_transaction(engine) as connection:
+        for number, (state, under_way, percent) in enumerate(cases):
+            asked = _made(promotion, id=str(number), number=number + 1, state=state)
+            begun = _made(rollout, promotion_id=str(number), model=str(number), under_way=under_way, percent=percent)
+            connection.execute(insert(promotion), asked)
+            connection.execute(insert(rollout), begun)
+    upgrade_schema(engine)
+    with read_transaction(engine) as connection:
+        due = select(rollout.c.promotion_id, rollout.c.due_ns).order_by(rollout.c.promotion_id)
+        kept = {row.promotion_id: row.due_ns for row in connection.execute(due)}
+
+    assert [kept[str(number)] for number in range(len(cases))] == [NEVER_NS] * 4 + [1] * 3
+
+
+def _made(table: Table, **columns: object) -> dict[str, object]:
+    plain: dict[type, object] = {str: "", int: 1, bytes: b"{}"}
+    return {column.name: plain[column.type.python_type] for column in table.columns} | columns
+
+
 def test_what_the_way_back_loses_is_told(database_url: str) -> None:
     """By number and name; afterwards it is gone, and nothing else."""
     engine = open_engine(database_url)
@@ -203,12 +246,14 @@ def test_a_scoped_token_in_force_refuses_the_way_back(database_url: str) -> None
     assert read_revisions(engine) == ("0002", read_revisions(engine)[1])
 
 
-@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0004", "000", "0002;"])
+@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0005", "000", "0002;"])
 def test_a_revision_that_is_no_older_one_is_refused(database_url: str, revision: str) -> None:
     """Only a number of an older revision, or `base`; nothing relative, nothing else that Alembic would understand."""
     engine = open_engine(database_url)
     for refused in (plan_downgrade, downgrade_schema):
-        with pytest.raises(StorageDowngradeError, match=r"want one of \['0003', '0002', '0001', 'base'\]") as caught:
+        with pytest.raises(
+            StorageDowngradeError, match=r"want one of \['0004', '0003', '0002', '0001', 'base'\]"
+        ) as caught:
             refused(engine, revision)
 
         assert caught.value.code == "storage.downgrade_refused"

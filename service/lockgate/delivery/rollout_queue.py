@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, and_, case, literal, or_, select
 
 from lockgate.clock import EpochNs
 from lockgate.delivery.rollout_settings import WHOLE_PERCENT
 from lockgate.promotion import PromotionState
+from lockgate.storage.tables import NEVER_NS
 from lockgate.storage.tables import promotion as promotion_table
 from lockgate.storage.tables import rollout as rollout_table
 
@@ -92,15 +93,21 @@ def list_ended(connection: Connection, targets: Collection[str], now: EpochNs, l
 
 
 def change_task(connection: Connection, task: Task, *, attempts: int, due: EpochNs, code: str) -> Task | None:
-    """Keep when a rollout is due again; None if somebody did anything to it since it was read."""
-    if not _change(connection, task, {"attempts": attempts, "due_ns": due, "code": code}):
+    """Keep when a rollout is due again; None if somebody did anything to it since it was read.
+
+    One that is over, with nothing to take back, stays off the list.
+    """
+    columns = rollout_table.c
+    is_over = and_(columns.under_way.is_(None), columns.due_ns == NEVER_NS)
+    due_ns = case((is_over, columns.due_ns), else_=literal(due, BigInteger))
+    if not _change(connection, task, {"attempts": attempts, "due_ns": due_ns, "code": code}):
         return None
     return replace(task, attempts=attempts, row_version=task.row_version + 1)
 
 
 def close_task(connection: Connection, task: Task) -> None:
-    """Keep that an ended rollout has no share of traffic any more."""
-    _change(connection, task, {"percent": 0})
+    """Keep that an ended rollout has no share of traffic any more, and take it off the list."""
+    _change(connection, task, {"percent": 0, "due_ns": NEVER_NS})
 
 
 def read_task(connection: Connection, promotion_id: str) -> Task | None:
@@ -137,7 +144,7 @@ def _task(row: RowMapping) -> Task:
     )
 
 
-def _change(connection: Connection, task: Task, values: Mapping[str, int | str]) -> bool:
+def _change(connection: Connection, task: Task, values: Mapping[str, Any]) -> bool:
     columns = rollout_table.c
     statement = (
         rollout_table.update()

@@ -173,7 +173,7 @@ class Observations:
                     ),
                 )
             _move(connection, executing, PromotionState.CONFIRMED)
-            rollout_store.end_rollout(connection, promotion.id)
+            rollout_store.end_rollout(connection, promotion.id, is_confirmed=True)
             if not live_store.replace_open(connection, live, interval):
                 raise MovedError
             events += (confirmation_event(occasion, promotion, interval, rollout.permit_id),)

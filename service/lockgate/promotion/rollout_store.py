@@ -1,25 +1,30 @@
 """Rollouts in the database. Every function works inside its caller's transaction."""
 
 from collections.abc import Mapping
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, and_, case, select
 
 from lockgate.clock import EpochNs
 from lockgate.permits import Permit
 from lockgate.promotion.types import Rollout
+from lockgate.storage.tables import NEVER_NS
 from lockgate.storage.tables import rollout as rollout_table
+
+_WHOLE_PERCENT: Final = 100
 
 
 def put_permitted(connection: Connection, permit: Permit, model: str, target: str) -> None:
     """Keep a promotion's newest permit: a rollout begins, or begins anew with another permit.
 
-    Who carries it out stays who it was at first, and how often that was tried.
+    Who carries it out stays who it was at first, and how often that was tried; where it was over, it is due again.
     """
-    values = {"under_way": 1, "step": 0, "percent": 0, "permit_id": permit.id, "permit_used_ns": None}
+    values: dict[str, Any] = {"under_way": 1, "step": 0, "percent": 0, "permit_id": permit.id, "permit_used_ns": None}
     columns = rollout_table.c
     begun = {"promotion_id": permit.promotion, "model": model, "environment": permit.environment, "target": target}
     again = rollout_table.update().where(columns.promotion_id == permit.promotion)
-    if connection.execute(again.values(row_version=columns.row_version + 1, **values)).rowcount == 0:
+    due = case((columns.under_way.is_(None), permit.issued), else_=columns.due_ns)
+    if connection.execute(again.values(row_version=columns.row_version + 1, due_ns=due, **values)).rowcount == 0:
         untried = {"attempts": 0, "due_ns": permit.issued, "code": ""}
         connection.execute(rollout_table.insert().values(row_version=1, **begun, **values, **untried))
 
@@ -34,13 +39,18 @@ def take_step(connection: Connection, rollout: Rollout, *, percent: int) -> bool
     return _change(connection, rollout, {"step": rollout.step + 1, "percent": percent})
 
 
-def end_rollout(connection: Connection, promotion_id: str, *, code: str = "") -> None:
-    """Make room for another rollout of the model into the environment; without one there is nothing to do."""
+def end_rollout(connection: Connection, promotion_id: str, *, code: str = "", is_confirmed: bool = False) -> None:
+    """Make room for another rollout of the model into the environment; without one there is nothing to do.
+
+    It is due no more, but where it ended badly with a share of traffic: that is taken back.
+    """
     columns = rollout_table.c
+    is_share = and_(columns.percent > 0, columns.percent < _WHOLE_PERCENT)
+    due = NEVER_NS if is_confirmed else case((is_share, columns.due_ns), else_=NEVER_NS)
     connection.execute(
         rollout_table.update()
         .where(columns.promotion_id == promotion_id, columns.under_way == 1)
-        .values(under_way=None, code=code, row_version=columns.row_version + 1)
+        .values(under_way=None, due_ns=due, code=code, row_version=columns.row_version + 1)
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, select
 
 from lockgate.lifecycle import ROLLED_BACK, list_let_in, list_live
 from lockgate.lifecycle.intervals import LiveInterval
@@ -75,19 +75,18 @@ def _wanted(live: LiveInterval | None, let_in: LiveInterval | None, carried: fro
 def _carried(connection: Connection) -> Mapping[_Place, frozenset[str]]:
     """Return the versions that rollouts under way may have put there, or find there."""
     columns, of = rollout_table.c, promotion_table.c
-    statement = select(columns.model, columns.environment, columns.permit_id, of.version).join_from(
+    statement = select(columns.model, columns.environment, of.version, of.kind).join_from(
         rollout_table, promotion_table, columns.promotion_id == of.id
     )
     under_way = connection.execute(statement.where(columns.under_way == 1)).mappings().all()
-    # Where a rollback took the place of a rollout, the pointer stands at that one's version until it is moved.
-    rivals: dict[_Place, RowMapping] = {}
-    if under_way:
-        for row in connection.execute(statement.where(columns.code == ROLLED_BACK)).mappings():
-            place = (row["model"], row["environment"])
-            if place not in rivals or rivals[place]["permit_id"] < row["permit_id"]:
-                rivals[place] = row
     carried: dict[_Place, frozenset[str]] = {}
     for row in under_way:
-        place = (row["model"], row["environment"])
-        carried[place] = frozenset({row["version"]} | ({rivals[place]["version"]} if place in rivals else set()))
+        model, environment = row["model"], row["environment"]
+        versions = {row["version"]}
+        if row["kind"] == "rollback":
+            # Where it took the place of a rollout, the pointer stands at that one's version until it is moved.
+            there = (columns.model == model, columns.environment == environment, columns.code == ROLLED_BACK)
+            rivals = statement.where(*there).order_by(of.number.desc()).limit(1)
+            versions |= {rival["version"] for rival in connection.execute(rivals).mappings()}
+        carried[model, environment] = frozenset(versions)
     return carried

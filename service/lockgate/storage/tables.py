@@ -4,6 +4,8 @@ The audit log's `body` columns are the hashed bytes themselves; the columns besi
 and the verifier compares the two.
 """
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -244,6 +246,8 @@ usage = Table(
 
 # --- rollout: from a decision to what runs --------------------------------------------------------------------------
 
+NEVER_NS: Final = 2**63 - 1  # when a rollout is due that is over, with no share of traffic to take back
+
 rollout = Table(  # one for each promotion that got a permit, and what its executor still has to do
     "rollout",
     metadata,
@@ -257,10 +261,11 @@ rollout = Table(  # one for each promotion that got a permit, and what its execu
     Column("permit_id", String(36), nullable=False),  # the newest
     Column("permit_used_ns", BigInteger),
     Column("attempts", Integer, nullable=False),  # of the step that is due
-    Column("due_ns", BigInteger, nullable=False),
+    Column("due_ns", BigInteger, nullable=False),  # `NEVER_NS` where nothing is left to do
     Column("code", String(64), nullable=False),  # of the last attempt that failed; "" = none
     Column("row_version", Integer, nullable=False),
     UniqueConstraint("model", "environment", "under_way"),
+    Index(None, "under_way", "target", "due_ns"),
 )
 
 live_interval = Table(
@@ -279,6 +284,7 @@ live_interval = Table(
     Column("record_id", String(36), nullable=False),  # that says so
     UniqueConstraint("model", "environment", "is_live"),
     Index(None, "model", "environment", "from_ns"),
+    Index(None, "is_live", "model", "environment"),
 )
 
 hold = Table(  # automation must not promote again what was rolled back; rows are never deleted
@@ -304,6 +310,7 @@ finding = Table(  # what the reconciler found, until somebody closes it
     Column("opened_ns", BigInteger, nullable=False),
     Column("closed_ns", BigInteger),
     UniqueConstraint("kind", "model", "environment", "is_open"),
+    Index(None, "is_open", "number"),
 )
 
 # --- delivery: events to others -------------------------------------------------------------------------------------
