@@ -14,7 +14,7 @@ from lockgate.reconciling import let_in, reconciler
 from lockgate.reconciling.types import FindingKind
 from lockgate.registry import PointerMovedError
 from lockgate.storage import read_transaction, write_transaction
-from lockgate.storage.tables import hold, live_interval
+from lockgate.storage.tables import hold, live_interval, model
 from lockgate.web.app import create_app
 from support.expositions import scrape
 from support.models import register_model, register_version
@@ -212,6 +212,20 @@ def test_a_row_moves_no_pointer(tmp_path: Path, engine: WasmEngine, database_url
     (opened,) = watched.gate.records("gate.finding")
     assert (opened["body"]["response"], opened["body"]["permit_id"]) == ("alert", "")
     assert pointer_stands(watched) == "2"
+
+
+def test_a_row_moves_no_pointer_of_another_model(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """Whoever writes over what a model is called in its registry gets an alarm: that model's pointer stays."""
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "high", "response": "restore"})
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
+    with write_transaction(watched.gate.database) as connection:
+        connection.execute(update(model).values(registry_model="another"))
+    watched.looking.look("builtin")
+
+    (finding,) = watched.findings()
+    assert (finding.difference.registry_model, finding.response) == ("another", "alert")
+    assert pointer_stands(watched, "another") == "2"
 
 
 def test_an_older_row_moves_no_pointer(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:

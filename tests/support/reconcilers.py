@@ -111,9 +111,9 @@ def move_pointer(watched: WatchedGate, version: str | None, expected: str | None
     registry.move_pointer(MODEL, "champion", version, expected=expected, permit="")
 
 
-def pointer_stands(watched: WatchedGate) -> str | None:
+def pointer_stands(watched: WatchedGate, name: str = MODEL) -> str | None:
     """Return where the pointer of the built-in registry's model stands."""
-    model = watched.gate.services.registries["builtin"].find_model(MODEL)
+    model = watched.gate.services.registries["builtin"].find_model(name)
     return None if model is None else next((each.value for each in model.pointers if each.name == "champion"), None)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Engine, select
 
-from lockgate.audit import RecordPrunedError, RecordUnknownError
+from lockgate.audit import LogInconsistentError, RecordPrunedError, RecordUnknownError
 from lockgate.clock import Clock, EpochNs
 from lockgate.errors import LockgateError
 from lockgate.gate_logs import LogNotConfiguredError, Logs
@@ -14,7 +14,8 @@ from lockgate.permits import PERMIT_LIFE_NS, Permit, PermitKey
 from lockgate.reconciling.findings import Findings
 from lockgate.reconciling.let_in import was_let_in
 from lockgate.reconciling.types import Difference, FindingKind
-from lockgate.registry import RegistryPort, RegistrySettings
+from lockgate.recorded_models import find_model
+from lockgate.registry import BUILTIN, RegistryPort, RegistrySettings
 from lockgate.registry.settings import Response
 from lockgate.storage import read_transaction
 from lockgate.storage.tables import promotion as promotion_table
@@ -62,7 +63,7 @@ class Responder:
         """
         # (1) The answer.
         response = self._choose(difference)
-        if response == "restore" and not (difference.kind in _RESTORABLE and was_let_in(self._logs, difference)):
+        if response == "restore" and not self._may_restore(difference):
             response = "alert"
         # (2) The finding. Of two processes that look at the same moment, one opens it, and that one goes on.
         permit_id = new_id(self._clock.now_ns()) if response == "restore" else ""
@@ -102,6 +103,17 @@ class Responder:
         except (RecordUnknownError, RecordPrunedError, LogNotConfiguredError):
             return ""
         return tier
+
+    def _may_restore(self, difference: Difference) -> bool:
+        """Tell whether the log confirms where a pointer is to be moved back to, and of which model where."""
+        if difference.kind not in _RESTORABLE or not was_let_in(self._logs, difference):
+            return False
+        try:
+            model = find_model(self._database, self._logs.main, difference.model)
+        except LogInconsistentError:
+            return False
+        there = (BUILTIN, difference.model) if model is None else (model.registry, model.registry_model)
+        return there == (difference.registry, difference.registry_model)
 
     def _restore(self, difference: Difference, permit_id: str) -> str:
         """Move a pointer back if it still stands where it was found; return what came of it."""
