@@ -1,9 +1,9 @@
 """Findings: opened, changed and answered by the reconciler, closed by people; each with its record."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -16,6 +16,7 @@ from lockgate.ids import new_id
 from lockgate.lifecycle import freeze
 from lockgate.promotion import find_recorded
 from lockgate.reconciling import store
+from lockgate.reconciling.documents import difference_document
 from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
 from lockgate.reconciling.types import FINDING, Difference, Finding, FindingFilter
 from lockgate.registry.settings import Response
@@ -135,7 +136,9 @@ class Findings:
 
         self._transact(difference, work)
 
-    def answer(self, finding_id: str, difference: Difference, response: str, *, permit_id: str, outcome: str) -> None:
+    def answer(
+        self, finding_id: str, difference: Difference, response: Response, *, permit_id: str, outcome: str
+    ) -> None:
         """Record what came of moving a pointer back.
 
         Args:
@@ -205,7 +208,7 @@ class Findings:
         committed = log.transact(work)
         return committed.value, committed.receipts[0]
 
-    def _transact(self, difference: Difference, work: Any) -> bool:  # noqa: ANN401 - what the log takes
+    def _transact(self, difference: Difference, work: Callable[[Connection], Outcome[None]]) -> bool:
         log = self._logs.named(self._logs.name_for(difference.environment))
         try:
             log.transact(work)
@@ -220,7 +223,7 @@ def _event(  # noqa: PLR0913 - each argument is one fact
     finding_id: str,
     difference: Difference,
     *,
-    response: str,
+    response: Response,
     permit_id: str = "",
     outcome: str = "",
     reason: str = "",
@@ -238,26 +241,3 @@ def _event(  # noqa: PLR0913 - each argument is one fact
         "changed_at": format_timestamp(occasion.now),
     }
     return make_event(FINDING, new_id(occasion.now), occasion, body, *(() if attachment is None else (attachment,)))
-
-
-def difference_document(difference: Difference) -> dict[str, Any]:
-    """Return what records and answers of the API say of a difference."""
-    return {
-        "kind": difference.kind.value,
-        "model": difference.model,
-        "environment": difference.environment,
-        "registry": difference.registry,
-        "registry_model": difference.registry_model,
-        "alias": difference.alias,
-        "wanted_version": difference.wanted_version,
-        "wanted_digest": difference.wanted_digest,
-        "promotion_id": difference.promotion_id,
-        "found_version": difference.found_version,
-        "found_digest": difference.found_digest,
-        "stage": difference.stage,
-    }
-
-
-def time_of(when: EpochNs | None) -> str | None:
-    """Return a time as documents have it."""
-    return None if when is None else format_timestamp(when)

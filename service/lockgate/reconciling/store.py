@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.reconciling.types import Difference, Finding, FindingFilter, FindingKind
+from lockgate.registry.settings import Response
 from lockgate.storage import insert_new
 from lockgate.storage.tables import finding as finding_table
 from lockgate.storage.tables import seen_message
@@ -47,7 +48,7 @@ def read_finding(connection: Connection, finding_id: str) -> Finding | None:
 
 
 def insert_finding(
-    connection: Connection, finding_id: str, difference: Difference, response: str, now: EpochNs
+    connection: Connection, finding_id: str, difference: Difference, response: Response, now: EpochNs
 ) -> bool:
     """Open a finding; tell whether there was none open like it."""
     row = {
@@ -119,7 +120,7 @@ def forget_marks(
         connection.execute(of_source.where(columns.id.in_(ids)))
 
 
-def _document(difference: Difference, response: str, *, standing: bool) -> bytes:
+def _document(difference: Difference, response: Response, *, standing: bool) -> bytes:
     fields = {name: value for name, value in asdict(difference).items() if name not in _IN_COLUMNS}
     return canonicalize({**fields, "response": response, "standing": standing})
 

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from lockgate.clock import EpochNs
 from lockgate.lifecycle.intervals import LiveInterval
+from lockgate.registry.settings import Response
 
 FINDING: Final = "gate.finding"
 FINDING_KINDS: Final[Mapping[str, str]] = {FINDING: "v1/api/finding_change"}
@@ -99,7 +100,7 @@ class Finding:
     number: int
     id: str
     difference: Difference
-    response: str
+    response: Response
     standing: bool
     opened: EpochNs
     closed: EpochNs | None

@@ -1,17 +1,17 @@
 """What changed out of band: findings, and the webhooks that make the next look come now."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
 from lockgate.gate_logs import actor_of
-from lockgate.reconciling.findings import difference_document, time_of
-from lockgate.reconciling.types import Finding, FindingFilter, FindingKind
+from lockgate.reconciling.types import FindingFilter, FindingKind
 from lockgate.web.authentication import caller, open_to_all
 from lockgate.web.authorization import operation
 from lockgate.web.documents import receipt_document
+from lockgate.web.finding_documents import finding_document
 from lockgate.web.parameters import allow_only, json_body, page_limit, text
 from lockgate.web.responses import json_response
 
@@ -39,7 +39,7 @@ def findings_blueprint(services: Services) -> Blueprint:
         )
         page = services.findings.list(wanted)
         document = {
-            "items": [_finding_document(one) for one in page],
+            "items": [finding_document(one) for one in page],
             "next_cursor": str(page[-1].number) if len(page) == limit else "",
         }
         return json_response("v1/api/finding_list", document)
@@ -49,7 +49,7 @@ def findings_blueprint(services: Services) -> Blueprint:
     def close(finding_id: object) -> Response:
         allow_only()
         finding, receipt = services.findings.close(actor_of(caller()), str(finding_id), json_body(), trace=g.trace)
-        document = {"finding": _finding_document(finding), "receipt": receipt_document(receipt)}
+        document = {"finding": finding_document(finding), "receipt": receipt_document(receipt)}
         return json_response("v1/api/finding_answer", document)
 
     @blueprint.post("/v1/hooks/mlflow/<registry>")
@@ -66,16 +66,3 @@ def findings_blueprint(services: Services) -> Blueprint:
         return Response(status=204)
 
     return blueprint
-
-
-def _finding_document(finding: Finding) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "id": finding.id,
-        "state": finding.state,
-        **difference_document(finding.difference),
-        "response": finding.response,
-        "standing": finding.standing,
-        "opened_at": time_of(finding.opened),
-        "closed_at": time_of(finding.closed),
-    }
