@@ -118,6 +118,7 @@ def open_log(settings: Settings, clock: Clock, database: Engine) -> AuditLog:
         catalogue=KindCatalogue(RECORD_KINDS),
         instance=settings.instance,
         checkpoint_file=settings.checkpoint_file,
+        checkpoint_sync=settings.checkpoint_sync,
         former_signer=load_former_signer(settings),
     )
 

@@ -1,9 +1,14 @@
 """The checkpoints outside the database: the newest is found whatever lies around it."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import lockgate
 from lockgate.audit.errors import CheckpointFileError, LogForeignError
 from lockgate.audit.formats.checkpoints import Checkpoint, sign_checkpoint
 from lockgate.audit.formats.notes import make_signer
@@ -11,6 +16,29 @@ from lockgate.audit.writing.checkpoint_file import CheckpointFile
 
 SIGNER = make_signer("gate.example/audit", bytes(range(32)))
 KEYS = [SIGNER.verifier_key]
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from lockgate.audit.writing import checkpoint_file
+from support.audit_logs import make_event, make_stand
+folder, sync = Path(sys.argv[1]), sys.argv[2]
+stand = make_stand(folder)
+log = stand.reopened(checkpoint_sync=sync)
+def act(name, seconds):  # what a second is, so that nobody need wait for one
+    checkpoint_file.SYNC_EVERY_S = seconds
+    os.write(1, f"{name}\\n".encode())
+    return log.append(make_event())
+act("first", 3600)
+act("soon", 3600)
+act("late", 0)
+act("soon", 3600)
+os.write(1, b"ready\\n")
+log.check_head()
+os.write(1, b"ready\\n")
+log.check_head()
+os.write(1, b"end\\n")
+"""
 
 
 def _note(size: int, seed: bytes = bytes(range(32))) -> bytes:
@@ -129,3 +157,40 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoints.txt").mkdir()
     with pytest.raises(CheckpointFileError, match=r"cannot read .*checkpoints\.txt"):
         CheckpointFile(tmp_path / "checkpoints.txt").newest(KEYS)
+
+
+def _disk_calls(strace: str, folder: Path, sync: str) -> list[str]:
+    """Return what the program says on its output, and what it does to the disk between, in order."""
+    trace = folder / "trace"
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(lockgate.__file__).parents[1])])
+    command = [strace, "-f", "-y", "-e", "trace=write,fdatasync", "-o", str(trace)]
+    command += [sys.executable, "-c", PROGRAM, str(folder), sync]
+    subprocess.run(command, check=True, capture_output=True, env={"PYTHONPATH": path})
+    calls = []
+    for call, file, said in re.findall(r'(\w+)\(\d+<([^>]*)>(?:, "(\w+)\\n")?', trace.read_text()):
+        if file.endswith("/checkpoints.txt"):
+            calls.append(call)
+        elif file.endswith("/lockgate.db-wal") or said:
+            calls.append(said or "commit")
+    return calls[calls.index("first") : calls.index("end")]
+
+
+DISK_CALLS = {
+    "second": """
+        first commit write fdatasync soon commit write late commit write fdatasync soon commit write
+        ready write fdatasync ready
+    """,
+    "each": """
+        first commit write fdatasync soon commit write fdatasync late commit write fdatasync soon commit write fdatasync
+        ready ready
+    """,
+}
+
+
+@pytest.mark.parametrize("sync", DISK_CALLS)
+def test_what_is_written_is_given_to_the_disk(tmp_path: Path, strace: str, sync: str) -> None:
+    """After each commit the note is written, and given to the disk: once a second and by a readiness probe, or always.
+
+    The program's `soon` is within the second of the sync before, its `late` is after it.
+    """
+    assert _disk_calls(strace, tmp_path, sync) == DISK_CALLS[sync].split()

@@ -12,6 +12,7 @@ from lockgate.audit import APP_EVENT, Actor, AuditLog, Event, KindCatalogue, Ver
 from lockgate.audit.formats.notes import SeedSigner, make_signer
 from lockgate.audit.reading.export import export_log
 from lockgate.audit.verification.export_folder import ExportFolder
+from lockgate.audit.writing.checkpoint_file import CheckpointSync
 from lockgate.clock import EpochNs
 from lockgate.storage import open_engine, upgrade_schema
 
@@ -85,9 +86,10 @@ class LogStand:
         self.edit("DELETE FROM audit_checkpoint WHERE size > ?", size)
         self.edit("UPDATE audit_head SET size = ?, leaf = ?", size, leaf)
 
-    def reopened(self, *, elsewhere: bool = False) -> AuditLog:
+    def reopened(self, *, elsewhere: bool = False, checkpoint_sync: CheckpointSync = "second") -> AuditLog:
         """Return the log as another process finds it; elsewhere: on a machine without the checkpoint file."""
-        return _open(self.engine, self.signer, self.clock, None if elsewhere else self.checkpoint_file)
+        file = None if elsewhere else self.checkpoint_file
+        return _open(self.engine, self.signer, self.clock, file, checkpoint_sync)
 
     @property
     def checkpoint_file(self) -> Path:
@@ -120,7 +122,13 @@ def make_stand(folder: Path, url: str | None = None) -> LogStand:
     return LogStand(folder=folder, engine=engine, signer=signer, clock=clock, log=log)
 
 
-def _open(engine: Engine, signer: SeedSigner, clock: SteppingClock, checkpoint_file: Path | None) -> AuditLog:
+def _open(
+    engine: Engine,
+    signer: SeedSigner,
+    clock: SteppingClock,
+    checkpoint_file: Path | None,
+    checkpoint_sync: CheckpointSync = "second",
+) -> AuditLog:
     return AuditLog(
         engine=engine,
         signer=signer,
@@ -128,6 +136,7 @@ def _open(engine: Engine, signer: SeedSigner, clock: SteppingClock, checkpoint_f
         catalogue=KindCatalogue({}),
         instance="test",
         checkpoint_file=checkpoint_file,
+        checkpoint_sync=checkpoint_sync,
     )
 
 

@@ -27,6 +27,7 @@ GIVEN: Final[dict[str, tuple[Any, str]]] = {
     "log_former_key_file": ("/keys/former.key", "/keys/former.key"),
     "log_former_signer_command": (["/opt/sign"], "/opt/sign"),
     "checkpoint_file": ("/mnt/checkpoints", "/mnt/checkpoints"),
+    "checkpoint_sync": ("each", "each"),
     "environment_logs": (["production", "staging"], "production staging"),
     "audit_policy": ("/etc/witnesses", "/etc/witnesses"),
     "tsa_urls": (["https://a.example", "https://b.example"], "https://a.example https://b.example"),

@@ -31,6 +31,7 @@ class Settings:
     log_former_key_file: Path | None  # the key of before, which signs too while those who verify change over
     log_former_signer_command: tuple[str, ...]  # the same for the key of before
     checkpoint_file: Path  # the log's checkpoints once more, outside the database; one for each machine
+    checkpoint_sync: Literal["second", "each"]  # when that file is given to the disk
     environment_logs: tuple[str, ...]  # environments with a log of their own
     audit_policy: Path | None  # the C2SP policy file that names the log's witnesses
     tsa_urls: tuple[str, ...]  # RFC 3161 authorities that anchor the log, the preferred one first

@@ -208,6 +208,13 @@ SETTINGS: Final = (
         default="{data_dir}/checkpoints.txt",
     ),
     Setting(
+        name="checkpoint_sync",
+        kind=one_of(("second", "each")),
+        group="log",
+        help="When that file is given to the disk: once a `second`, or `each` time, before a receipt leaves.",
+        default="second",
+    ),
+    Setting(
         name="environment_logs",
         kind=Words(word=Text(want="an environment's name", fits=_ENVIRONMENT.fullmatch)),
         group="log",

@@ -5,16 +5,18 @@ back with it, so the log refuses to grow from there (C2SP tlog-checkpoint: never
 
 Each signed note is written as it is, with an empty line before the next. It is written before a receipt leaves, and
 given to the disk once a second while records come, and by each readiness probe: a power cut may take the last notes
-from the file, never from the database, and a file that is behind its database is no contradiction.
+from the file, never from the database, and a file that is behind its database is no contradiction. Who wants it to be
+as durable as the database has each note given to the disk before its receipts leave; that doubles the cost of a commit.
 """
 
+import math
 import os
 import re
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from lockgate.audit.errors import AuditError, CheckpointFileError, LogForeignError
 from lockgate.audit.formats.checkpoints import Checkpoint, open_known_checkpoint
@@ -26,17 +28,21 @@ _TAIL_BYTES: Final = 2 * NOTE_BYTES_MAX  # holds the newest whole note, and seve
 _NOTE: Final = re.compile(rb"(?m)^[^\n]+\n[0-9]{1,16}\n[A-Za-z0-9+/]{43}=\n\n(?:\xe2\x80\x94 [^\n]+\n)+")
 _NO_FILE: Final = (0, 0)
 
+CheckpointSync: TypeAlias = Literal["second", "each"]
+"""When the file is given to the disk: once a second, or with each note."""
+
 
 class CheckpointFile:
     """One log's file; several processes of one machine may share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: CheckpointSync = "second") -> None:
         """Take the path; the file is made by the first checkpoint."""
         self.path: Final = path
+        self.sync: Final = sync
         self._lock = threading.Lock()
         self._unwritten = b""  # a note that could not be written yet
         self._unsynced = False
-        self._synced_s = 0.0
+        self._synced_s = -math.inf
         self._seen = _NO_FILE  # inode and length of the file when this process last knew all of it
         self._read_to = 0  # where in it the last whole note ends that was read: the next one begins behind
         self._newest: Checkpoint | None = None  # the largest in it, but for our own
@@ -143,7 +149,7 @@ class CheckpointFile:
                 self._note_own_write(before, os.fstat(descriptor), len(data))
                 now_s = time.monotonic()
                 self._unsynced = True
-                if sync or now_s - self._synced_s >= SYNC_EVERY_S:
+                if sync or self.sync == "each" or now_s - self._synced_s >= SYNC_EVERY_S:
                     os.fdatasync(descriptor)
                     self._unsynced, self._synced_s = False, now_s
             finally:

@@ -28,7 +28,7 @@ from lockgate.audit.types import SYSTEM, Actor, Committed, Event, Outcome, Recei
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import BEGINNING, Ending, check_ending
 from lockgate.audit.writing.batch import Author, Batch
-from lockgate.audit.writing.checkpoint_file import CheckpointFile
+from lockgate.audit.writing.checkpoint_file import CheckpointFile, CheckpointSync
 from lockgate.audit.writing.group_commit import GroupCommit
 from lockgate.audit.writing.log_kinds import LogKinds, is_registered
 from lockgate.clock import Clock, EpochNs
@@ -51,6 +51,7 @@ class AuditLog(LogReader):
         catalogue: KindCatalogue,
         instance: str,
         checkpoint_file: Path | None = None,
+        checkpoint_sync: CheckpointSync = "second",
         former_signer: Signer | None = None,
     ) -> None:
         """Take what the log needs; nothing is read or written yet.
@@ -63,6 +64,7 @@ class AuditLog(LogReader):
             instance: This process's name in its records.
             checkpoint_file: Where the checkpoints go once more, outside the database. Without it a restored backup is
                 found only by a process that saw what the backup lacks.
+            checkpoint_sync: When that file is given to the disk: once a second, or before each receipt.
             former_signer: The key of before, which signs too while those who verify change over to the new one.
         """
         super().__init__(engine, signer.verifier_key.name)
@@ -72,7 +74,7 @@ class AuditLog(LogReader):
         boot = new_id(clock.now_ns())
         self._kinds = LogKinds(catalogue, self.origin)
         self._author = Author(log=self.origin, instance=instance, boot=boot)
-        self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file)
+        self._file = None if checkpoint_file is None else CheckpointFile(checkpoint_file, checkpoint_sync)
         self._writers: GroupCommit[_Job[Any]] = GroupCommit(self._write)
         self._known: Ending | None = None  # where the log ended when this process last wrote
         _LOGS.add(self)
@@ -274,7 +276,7 @@ class AuditLog(LogReader):
         self._author = replace(self._author, boot=new_id(self._clock.now_ns()))
         self._writers = GroupCommit(self._write)
         if self._file is not None:
-            self._file = CheckpointFile(self._file.path)
+            self._file = CheckpointFile(self._file.path, self._file.sync)
 
 
 _LOGS: Final[WeakSet[AuditLog]] = WeakSet()
