@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from lockgate.digests import Digest, parse_digest, sha256_of
 from lockgate.evidence import EvidenceVerifier, Refusal, load_trust_domains
 from lockgate.evidence.model_folder import hash_model
 from lockgate.system_clock import SystemClock
+from support import data_of_others
 
-DATA = Path(__file__).parents[2] / "../shared/data/sigstore"
+DATA = data_of_others.DATA / "sigstore"
 # Bundles on which verifiers differ, and what this one says: a promise alone is not proof of inclusion, and a log that
 # is not in the root is no log of ours. docs/formats/evidence.md gives the reasons.
 DECIDED = {
@@ -25,15 +27,13 @@ DECIDED = {
 }
 
 
-def _rows() -> list[dict[str, str]]:
+def _rows() -> Iterator[Any]:
     index = DATA / "index.tsv"
     if not index.is_file():
-        return []
+        return
     with index.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-ROWS = _rows()
+        for number, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)):
+            yield pytest.param(row, id=f"{number}-{row['bundle']}")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def _stated(bundle: Any) -> Digest:
 
 # One authority of a private instance has a country of three letters, of which the certificate library warns.
 @pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
-@pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{row['bundle']}" for n, row in enumerate(ROWS)])
+@pytest.mark.parametrize("row", data_of_others.cases_or_skip("sigstore", _rows()))
 def test_real_bundle_gets_its_verdict(verifier: EvidenceVerifier, row: dict[str, str]) -> None:
     """A bundle is verified or refused as the index says; identity and issuer are compared exactly."""
     bundle = (DATA / row["bundle"]).read_bytes()
