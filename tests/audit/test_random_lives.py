@@ -30,8 +30,8 @@ from lockgate.audit.keeping.key_changes import rotate_key
 from lockgate.audit.keeping.log_writer import LogWriter
 from lockgate.audit.keeping.pruning import Needs, prune
 from lockgate.audit.keeping.recovery import recover_log
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.retention_store import STEP
-from lockgate.audit.types import Event
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.verifier import Trust, trust_in_keys, verify_export
 from lockgate.clock import EpochNs
@@ -112,7 +112,7 @@ class Life(RuleBasedStateMachine):
         """A heartbeat is recorded."""
         now = self.stand.clock.now_ns()
         self._recorded(
-            self.stand.log.append(Event(id=new_id(now), kind=HEARTBEAT, actor=OPERATOR, body={"interval_s": 300}))
+            self.stand.log.append(OwnEvent(id=new_id(now), kind=HEARTBEAT, actor=OPERATOR, body={"interval_s": 300}))
         )
 
     @rule()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lockgate.audit import Event, Outcome
+from lockgate.audit import Outcome
 from lockgate.audit.formats.kind_names import PRUNE
 from lockgate.audit.formats.log_policy import LogKey, LogPolicy, format_log_policy
 from lockgate.audit.formats.merkle import GrowingTree
+from lockgate.audit.own_events import OwnEvent
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit import audit
 from support.audit_logs import LogStand
@@ -103,7 +104,7 @@ def test_pruned_database_verifies_from_where_it_begins(stand: LogStand, policy: 
         "reason": "old",
     }
     cut_front(stand.engine, 512)
-    event = Event(id="00000000-0000-4000-8000-000000000001", kind=PRUNE, actor=ACTOR, body=body)
+    event = OwnEvent(id="00000000-0000-4000-8000-000000000001", kind=PRUNE, actor=ACTOR, body=body)
     stand.log.transact(lambda _: Outcome(value=None, events=(event,)))
     code, verification = _verify("--database", _url(stand), "--policy", policy)
     stand.edit("UPDATE audit_node SET hash = ? WHERE level = 9", b"\0" * 32)

@@ -13,6 +13,7 @@ from lockgate.audit.formats.kind_names import HEARTBEAT
 from lockgate.audit.formats.records import encode_body
 from lockgate.audit.keeping.anchors import anchor_event
 from lockgate.audit.kinds import CheckedEvent, registration
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.verification.verifier import Trust
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit import audit
@@ -21,7 +22,7 @@ from lockgate.demo.virtual_sigstore import VirtualSigner, VirtualSigstore
 from lockgate.digests import sha256_hex, sha256_of
 from lockgate.system_clock import SystemClock
 from support.audit_logs import LogStand, make_event
-from support.timestamp_authority import AT, Authority
+from support.timestamp_authority import Authority
 from support.written_logs import WrittenLog, only
 
 ACTOR = Actor(type="system", id="command-line")
@@ -57,6 +58,7 @@ def _trust_dir(folder: Path, *instances: VirtualSigstore) -> Path:
 
 
 def _anchored(stand: LogStand, sigstore: VirtualSigstore) -> bytes:
+    stand.clock.now = SystemClock().now_ns()  # the virtual Sigstore's
     stand.fill(2)
     note = stand.log.checkpoint()
     bundle = sigstore.sign_artifact(sha256_of(note), SIGNER)
@@ -88,13 +90,15 @@ def test_both_types_of_anchors_are_checked_in_one_run(stand: LogStand) -> None:
     trust = _trust_dir(stand.folder / "ours", ours)
     _anchored(stand, ours)
     note = stand.log.checkpoint()  # over four records
-    token = decode_timestamp_response(authority.timestamp(note, AT)).time_stamp_token()
-    stand.log.append(anchor_event("rfc3161", note, token, time=AT, actor=ACTOR, now=stand.clock.now_ns()))
+    now = stand.clock.now_ns()
+    token = decode_timestamp_response(authority.timestamp(note, now)).time_stamp_token()
+    stand.log.append(anchor_event("rfc3161", note, token, time=now, actor=ACTOR, now=now))
     log = ["--key", stand.signer.verifier_key, "--export", stand.export()]
     _, both = _verify(*log, "--tsa-roots", roots, "--trust-dir", trust)
     _, stamped = _verify(*log, "--tsa-roots", roots)
     _, signed = _verify(*log, "--trust-dir", trust)
 
+    assert [each["problems"] for each in (both, stamped, signed)] == [[], [], []]
     assert [each["outside_size"] for each in (both, stamped, signed)] == [4, 4, 3]
     assert "anchors_not_checked" not in _notes(both)
     assert _notes(stamped)["anchors_not_checked"] == "1: no roots of trust for sigstore"
@@ -159,7 +163,8 @@ def test_trust_that_cannot_be_had_decides_nothing(stand: LogStand, options: list
 
 
 def _event(kind: str, body: dict[str, object], number: int) -> Event:
-    return Event(id=f"00000000-0000-4000-8000-{number:012}", kind=kind, actor=ACTOR, body=body)
+    make = OwnEvent if kind == HEARTBEAT else Event
+    return make(id=f"00000000-0000-4000-8000-{number:012}", kind=kind, actor=ACTOR, body=body)
 
 
 def _fill_with_kinds(log: AuditLog) -> None:

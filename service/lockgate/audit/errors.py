@@ -43,6 +43,12 @@ class KindInvalidError(AuditError):
     code: ClassVar[str] = "audit.kind_invalid"
 
 
+class KindReservedError(RecordInvalidError):
+    """An event speaks in the log's own name: `log.*` is recorded by what keeps the log, beside the act itself."""
+
+    code: ClassVar[str] = "audit.kind_reserved"
+
+
 class DuplicateIDError(AuditError):
     """The log already holds a record with this id."""
 

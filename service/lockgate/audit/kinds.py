@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lockgate.audit.errors import BodyInvalidError, KindInvalidError, KindUnknownError, RecordInvalidError
+from lockgate.audit.errors import (
+    BodyInvalidError,
+    KindInvalidError,
+    KindReservedError,
+    KindUnknownError,
+    RecordInvalidError,
+)
 from lockgate.audit.formats.kind_names import (
     ANCHOR,
     APP_EVENT,
@@ -28,6 +34,7 @@ from lockgate.audit.formats.kind_names import (
 )
 from lockgate.audit.formats.records import encode_body
 from lockgate.audit.kind_schemas import KindSchema
+from lockgate.audit.own_events import OWN_WORD, may_record
 from lockgate.audit.types import Actor, Event
 from lockgate.canonical_json import RECORD_BYTES_MAX, CanonicalJSONError
 from lockgate.schemas import SchemaError, check_schema, schema_sha256
@@ -69,11 +76,11 @@ class KindCatalogue:
         """Take the kinds of Lockgate's rooms: kind -> name of the schema of its body, for example `v1/api/decision`.
 
         Raises:
-            KindUnknownError: One of them would change the meaning of one of the log's own.
+            KindUnknownError: One of them would change the meaning of one of the log's own, or speak in its name.
         """
-        taken = shipped.keys() & OWN_KINDS.keys()
+        taken = sorted(kind for kind in shipped if kind in OWN_KINDS or kind.startswith(OWN_WORD))
         if taken:
-            raise KindUnknownError(f"want kinds of the module's own, got {sorted(taken)}")
+            raise KindUnknownError(f"want kinds of the module's own, got {taken}")
         self._schemas: Mapping[str, str] = {**OWN_KINDS, **shipped}
 
     def __contains__(self, kind: str) -> bool:
@@ -87,10 +94,13 @@ class KindCatalogue:
 
         Raises:
             KindUnknownError: Its kind is not in the catalogue.
+            KindReservedError: It is a caller's, and in the log's own name.
             BodyInvalidError: Its body has no canonical form or breaks its schema.
             KindInvalidError: It registers a kind that cannot be registered.
         """
         name = self._schema(event.kind)
+        if not may_record(event):
+            raise KindReservedError(f"want an event in the caller's own name, got {event.kind}")
         body = canonical_body(event)
         try:
             check_schema(name, event.body)

@@ -27,8 +27,9 @@ from lockgate.audit.formats.timestamps import (
     open_timestamp_response,
 )
 from lockgate.audit.keeping import tending_store
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.reading.reader import LogReader
-from lockgate.audit.types import Actor, Event, RecordFilter
+from lockgate.audit.types import Actor, RecordFilter
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex
 from lockgate.ids import new_id
@@ -134,7 +135,7 @@ def anchor_event(  # noqa: PLR0913 - one argument for each fact of the record
     time: EpochNs | None,
     actor: Actor,
     now: EpochNs,
-) -> Event:
+) -> OwnEvent:
     """Make the event that records an anchor; the checkpoint and the evidence are its attachments.
 
     Args:
@@ -158,7 +159,7 @@ def anchor_event(  # noqa: PLR0913 - one argument for each fact of the record
     }
     if time is not None:
         body["time"] = format_timestamp(time)
-    return Event(id=new_id(now), kind=ANCHOR, actor=actor, body=body, attachments=(note, evidence))
+    return OwnEvent(id=new_id(now), kind=ANCHOR, actor=actor, body=body, attachments=(note, evidence))
 
 
 def check_checkpoint(engine: Engine, note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:

@@ -15,7 +15,8 @@ from lockgate.audit import retention_store, store
 from lockgate.audit.errors import LogForeignError, RetentionRefusedError
 from lockgate.audit.formats.kind_names import ANCHOR, ERASE, KIND
 from lockgate.audit.formats.records import attachments_of, parse_record
-from lockgate.audit.types import Actor, Event, Outcome, Receipt
+from lockgate.audit.own_events import OwnEvent
+from lockgate.audit.types import Actor, Outcome, Receipt
 from lockgate.audit.writing.log import AuditLog
 from lockgate.digests import Sha256Hex
 from lockgate.storage import clear_remnants
@@ -70,7 +71,7 @@ def erase(engine: Engine, log: AuditLog, digests: Iterable[Sha256Hex], *, reason
             raise _NothingLeftError
         retention_store.erase_attachments(connection, log.origin, there)
         body = {"attachments": [f"sha256:{sha256}" for sha256 in there], "reason": reason}
-        return Outcome(value=there, events=(Event(id=str(uuid.uuid4()), kind=ERASE, actor=actor, body=body),))
+        return Outcome(value=there, events=(OwnEvent(id=str(uuid.uuid4()), kind=ERASE, actor=actor, body=body),))
 
     try:
         committed = log.transact(work)

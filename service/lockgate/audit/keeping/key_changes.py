@@ -22,8 +22,9 @@ from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.formats.timestamps import Timestamp, TimestampTrust, verify_timestamp
 from lockgate.audit.keeping import tending_store
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.reading.queries import each_record, find_records
-from lockgate.audit.types import Actor, Event, Outcome, Receipt, RecordFilter
+from lockgate.audit.types import Actor, Outcome, Receipt, RecordFilter
 from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import EpochNs
 from lockgate.ids import new_id
@@ -80,7 +81,7 @@ def rotate_key(log: AuditLog, old: VerifierKey, new: VerifierKey, actor: Actor, 
         if str(new) == str(old) or str(new) in history.former:
             raise KeyChangeError("want a new key that never signed for this log")
         body = {"old_key": str(old), "new_key": str(new)}
-        return Outcome(value=None, events=(Event(id=new_id(now), kind=KEY_ROTATE, actor=actor, body=body),))
+        return Outcome(value=None, events=(OwnEvent(id=new_id(now), kind=KEY_ROTATE, actor=actor, body=body),))
 
     try:
         return log.transact(work).receipts[0]
@@ -127,7 +128,7 @@ def record_compromise(  # noqa: PLR0913 - the record's fields, and where it goes
         if head is None or trusted_size > head.size:
             raise KeyChangeError(f"want a trusted size of at most the log's, got {trusted_size}")
         body = {"key": str(lost), "trusted_size": trusted_size, "reason": reason}
-        return Outcome(value=None, events=(Event(id=new_id(now), kind=KEY_COMPROMISE, actor=actor, body=body),))
+        return Outcome(value=None, events=(OwnEvent(id=new_id(now), kind=KEY_COMPROMISE, actor=actor, body=body),))
 
     return log.transact(work).receipts[0]
 

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 
 from lockgate.audit.formats.notes import Signer, VerifierKey
 from lockgate.audit.kinds import KindCatalogue
-from lockgate.audit.types import Actor, Event
+from lockgate.audit.own_events import OwnEvent
+from lockgate.audit.types import Actor
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import Ending
 from lockgate.audit.writing.batch import Author, Batch
@@ -50,7 +51,7 @@ def record_behind(  # noqa: PLR0913 - where it goes, and what it says
     now = writer.clock.now_ns()
     kinds = LogKinds(KindCatalogue({}), writer.origin)
     author = Author(log=writer.origin, instance=writer.instance, boot=new_id(now))
-    event = Event(id=new_id(now), kind=kind, actor=actor, body=body)
+    event = OwnEvent(id=new_id(now), kind=kind, actor=actor, body=body)
     batch = Batch(rows, ending, author, EpochNs(max(now, ending.ts)))
     (seq,) = batch.chain((kinds.check(event),))
     batch.sign(writer.signers)

@@ -25,6 +25,7 @@ from lockgate.audit.formats.merkle import nodes_of, span_hash
 from lockgate.audit.formats.notes import VerifierKey
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.kinds import registration
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.retention_store import STEP
 from lockgate.audit.store import Head
 from lockgate.audit.types import Actor, Event, Outcome, Receipt
@@ -121,7 +122,9 @@ def prune(  # noqa: PLR0913 - each argument is one thing that pruning depends on
             body = {**_facts(connection, log.origin, end), "archive": f"sha256:{archive_sha256}", "reason": reason}
             kept = _registered_again(connection, log.origin, end, actor)
             retention_store.delete_before(connection, log.origin, end)
-            return Outcome(value=None, events=(*kept, Event(id=str(uuid.uuid4()), kind=PRUNE, actor=actor, body=body)))
+            return Outcome(
+                value=None, events=(*kept, OwnEvent(id=str(uuid.uuid4()), kind=PRUNE, actor=actor, body=body))
+            )
 
         receipts.append(log.transact(work).receipts[-1])
     return Pruning(

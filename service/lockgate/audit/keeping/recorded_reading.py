@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, TypeAlias
 from lockgate.audit.errors import RecordInvalidError
 from lockgate.audit.formats.checkpoints import read_checkpoint
 from lockgate.audit.formats.kind_names import EXPORT, READ
-from lockgate.audit.types import Actor, Event, Receipt, RecordFilter, StoredRecord
+from lockgate.audit.own_events import OwnEvent
+from lockgate.audit.types import Actor, Receipt, RecordFilter, StoredRecord
 from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import format_timestamp
 
@@ -47,13 +48,22 @@ class RecordedReader:
         self._record(READ, {"query": f"seq={seq}", "count": 1})
         return receipt
 
+    def tell_of_search(self, query: str, count: int) -> None:
+        """Record that attachments were looked for.
+
+        Args:
+            query: What kind of search; a text that was looked for does not belong into the log.
+            count: How many were found.
+        """
+        self._record(READ, {"query": query, "count": count})
+
     def announce_export(self, form: ExportFormat, wanted: RecordFilter) -> None:
         """Record that an export is about to be made; so it holds the record of itself."""
         size = read_checkpoint(self._log.checkpoint()).size
         self._record(EXPORT, {"size": size, "format": form, "filter": describe(wanted)})
 
     def _record(self, kind: str, body: dict[str, Any]) -> None:
-        event = Event(id=str(uuid.uuid4()), kind=kind, actor=self._actor, body=body, trace=self._trace)
+        event = OwnEvent(id=str(uuid.uuid4()), kind=kind, actor=self._actor, body=body, trace=self._trace)
         self._log.append(event)
 
 

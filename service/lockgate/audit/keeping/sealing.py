@@ -8,7 +8,8 @@ log's lock. The copy ends with the same record; only `resume_log` writes behind 
 from lockgate.audit.errors import LogSealedError
 from lockgate.audit.formats.kind_names import RESUME, SEAL
 from lockgate.audit.keeping.log_writer import LogWriter, record_behind
-from lockgate.audit.types import Actor, Event
+from lockgate.audit.own_events import OwnEvent
+from lockgate.audit.types import Actor
 from lockgate.audit.writing.append_store import AppendStore
 from lockgate.audit.writing.appending import check_ending
 from lockgate.audit.writing.checkpoint_file import CheckpointFile
@@ -33,7 +34,7 @@ def seal_log(log: AuditLog, *, event_id: str, reason: str, actor: Actor) -> bool
         StorageError: The database cannot be written.
     """
     try:
-        log.append(Event(id=event_id, kind=SEAL, actor=actor, body={"reason": reason}))
+        log.append(OwnEvent(id=event_id, kind=SEAL, actor=actor, body={"reason": reason}))
     except LogSealedError:
         return False
     return True

@@ -30,7 +30,8 @@ from lockgate.audit.keeping.anchors import (
     is_young,
 )
 from lockgate.audit.keeping.witness_client import Collection, collect_cosignatures
-from lockgate.audit.types import Actor, Event, RecordFilter
+from lockgate.audit.own_events import OwnEvent
+from lockgate.audit.types import Actor, RecordFilter
 from lockgate.audit.writing.log import AuditLog
 from lockgate.clock import NS_PER_S, Clock, EpochNs, parse_timestamp
 from lockgate.errors import LockgateError
@@ -127,7 +128,7 @@ class Tender:
             self._lines.warning("clock_behind_log", behind_s=(newest_at - now) // NS_PER_S)
         if any(is_young(at, int(interval_s / 2 * NS_PER_S), now) for at in (newest_at, self._beat_at)):
             return True
-        event = Event(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
+        event = OwnEvent(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
         receipt = self._log.append(event)
         self._beat_at = now
         self._lines.info("heartbeat_recorded", seq=receipt.seq)
@@ -195,6 +196,9 @@ class Tender:
             self._lines.warning("authority_failed", url=refusal.url, code=refusal.code, detail=refusal.detail)
         if timestamp is None:
             return False
+        ahead_ns = self._clock.now_ns() - timestamp.time
+        if abs(ahead_ns) > CLOCK_SKEW_NS:  # while it is less than what a verifier allows
+            self._lines.warning("clock_contradicted", ahead_s=ahead_ns // NS_PER_S)
         event = anchor_event(
             "rfc3161", note, timestamp.token, time=timestamp.time, actor=TENDER, now=self._clock.now_ns()
         )

@@ -23,6 +23,7 @@ from lockgate.audit.formats.checkpoints import Checkpoint
 from lockgate.audit.formats.kind_names import GENESIS
 from lockgate.audit.formats.notes import Signer, VerifierKey
 from lockgate.audit.kinds import CheckedEvent, KindCatalogue, registration
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import SYSTEM, Actor, Committed, Event, Outcome, Receipt
 from lockgate.audit.writing.append_store import AppendStore
@@ -96,7 +97,7 @@ class AuditLog(LogReader):
             LogInconsistentError: The stored log contradicts what was signed.
             StorageError: The database cannot be written.
         """
-        genesis = Event(
+        genesis = OwnEvent(
             id=new_id(self._clock.now_ns()),
             kind=GENESIS,
             actor=SYSTEM,
@@ -135,6 +136,7 @@ class AuditLog(LogReader):
             LogReentrantError: It is called by such work itself.
             NoEventError: The work left no event: a change without a record is refused.
             KindUnknownError: An event's kind is not in the catalogue.
+            KindReservedError: An event's kind is one of the log's own (`log.*`).
             RecordInvalidError: An event or attachment breaks its format, schema or size.
             DuplicateIDError: The log already holds an event's id.
             LogForeignError: The log was never created, or is another key's.

@@ -75,6 +75,7 @@ class LogKinds:
 
         Raises:
             KindUnknownError: Its kind is neither in the catalogue nor registered, or its schema cannot be had.
+            KindReservedError: It is a caller's, and in the log's own name.
             BodyInvalidError: Its body has no canonical form or breaks its schema.
             KindInvalidError: It registers a kind that cannot be registered.
         """

@@ -1,15 +1,13 @@
 """`lockgate audit attachments`, `erase` and `prune`: what the log lets go of, each act recorded in it."""
 
 import re
-import uuid
 from pathlib import Path
 from typing import Final
 
 import click
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, AuditLog, Event, load_public_key
-from lockgate.audit.formats.kind_names import READ
+from lockgate.audit import Actor, AuditLog, load_public_key
 from lockgate.audit.keeping.attachment_search import (
     FoundAttachment,
     NamingRecord,
@@ -18,6 +16,7 @@ from lockgate.audit.keeping.attachment_search import (
 )
 from lockgate.audit.keeping.erasing import ERASED_AT_ONCE_MAX, erase
 from lockgate.audit.keeping.pruning import Needs, prune
+from lockgate.audit.keeping.recorded_reading import RecordedReader
 from lockgate.bootstrap import open_log
 from lockgate.cli.audit.absent_records import explain_absence
 from lockgate.cli.audit.settings import log_option, log_settings_options
@@ -83,8 +82,7 @@ def attachments(*, settings: Settings, seq: int | None, text: str | None) -> int
         if found is None:
             raise click.UsageError(explain_absence(connection, log.origin, seq or 0))
     query = "attachments holding a text" if text else f"attachments of seq={seq}"
-    body = {"query": query, "count": len(found)}
-    log.append(Event(id=str(uuid.uuid4()), kind=READ, actor=_OPERATOR, body=body))
+    RecordedReader(log, _OPERATOR).tell_of_search(query, len(found))
     emit("".join(f"{_line(one)}\n" for one in found))
     return ExitCode.ALLOW
 
