@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,11 @@ from lockgate.audit.verification.verifier import Trust
 from lockgate.audit.verification.verifier import verify_export as verify_folder
 from lockgate.canonical_json import parse_json
 from lockgate.cli.audit.tend import make_tenders
-from lockgate.clock import NS_PER_S
+from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import load_settings
 from lockgate.errors import LockgateError
 from lockgate.storage import grant_service_role, open_engine, read_transaction, write_transaction
+from lockgate.system_clock import SystemClock
 from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.databases import NewDatabase, PostgreSQLServer
 from support.misbehaving_server import Behaviour, answer, misbehaving_server
@@ -92,6 +93,11 @@ def _policy(stand: LogStand, *urls: str) -> LogPolicy:
         ),
         quorum="w1",
     )
+
+
+def _by(clock: Clock, authority: Authority) -> Callable[[bytes], tuple[int, bytes]]:
+    """Have the authority answer by a clock."""
+    return lambda request: (200, authority.answer(request, clock.now_ns()))
 
 
 def _tender(stand: LogStand, **parts: Any) -> Tender:
@@ -170,6 +176,7 @@ def test_witnesses_are_asked_at_intervals(stand: LogStand, witness: WitnessStand
 
 def test_anchor_is_recorded_when_due(stand: LogStand, authority: Authority, served_authority: AuthorityServer) -> None:
     """The newest checkpoint is stamped and recorded; again only after the interval, and only if the log grew."""
+    served_authority.answer = _by(stand.clock, authority)
     authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)
     tender = _tender(stand, authorities=authorities)
     stand.fill(2)
@@ -191,13 +198,17 @@ def test_anchor_is_recorded_when_due(stand: LogStand, authority: Authority, serv
 def test_clock_that_ran_ahead_stops_nothing(
     stand: LogStand, authority: Authority, served_authority: AuthorityServer
 ) -> None:
-    """While the clock is behind the log this is said, and heartbeats and anchors come at their intervals, no faster."""
+    """While the clock is behind the log this is said, and heartbeats and anchors come at their intervals, no faster.
+
+    That an authority's clock contradicts the machine's is said as well.
+    """
     tender = _tender(stand, authorities=TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust))
     right = stand.clock.now
     stand.clock.now += 5 * 365 * 86400 * NS_PER_S
     stand.fill(1)
-    assert _tend(tender) == (True, [("checkpoint_anchored", None)])
+    assert _tend(tender) == (True, [("clock_contradicted", None), ("checkpoint_anchored", None)])
     stand.clock.now = right
+    served_authority.answer = _by(stand.clock, authority)
     first, again = _tend(tender)[1], _tend(tender)[1]
     later = []
     for _ in range(6):
@@ -326,6 +337,7 @@ def test_defect_in_one_act_stops_no_other(
 
     stand.log.__class__ = Broken
     stand.clock.now += 301 * NS_PER_S
+    served_authority.answer = _by(stand.clock, authority)
     authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)
 
     assert _tend(_tender(stand, authorities=authorities)) == (
@@ -383,6 +395,7 @@ class TendProcess:
 def test_beside_a_busy_service(stand: LogStand, authority: Authority, served_authority: AuthorityServer) -> None:
     """Three processes, writers, witness and tender: checkpoints get cosigned and anchored, and the log verifies."""
     (stand.folder / "roots.pem").write_bytes(authority.pem)
+    served_authority.answer = _by(SystemClock(), authority)
     stop = threading.Event()
 
     def write() -> int:
@@ -463,6 +476,7 @@ def test_the_service_role_may_tend(
     (tmp_path / "witness").mkdir()
     witness = make_witness_stand(tmp_path / "witness", stand.signer)
     served.clock.now += 301 * NS_PER_S
+    served_authority.answer = _by(served.clock, authority)
     with serve_witness(witness) as witness_url:
         policy = _policy(stand, witness_url)
         authorities = TimestampAuthorities(urls=(served_authority.url,), trust=authority.trust)

@@ -26,7 +26,7 @@ from lockgate.audit.verification.auditor import (
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.receipts import verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
-from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
+from lockgate.audit.verification.verdicts import CLOCK_ERROR_S_MAX, DIMENSIONS, Demands
 from lockgate.audit.verification.verifier import Trust, verify_export
 from lockgate.errors import LockgateError
 from lockgate.system_clock import SystemClock
@@ -72,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_log(options: argparse.Namespace) -> int:
-    demands = Demands(required=tuple(options.require), now=SystemClock().now_ns(), age_s_max=options.max_age)
+    demands = Demands(
+        required=tuple(options.require),
+        now=SystemClock().now_ns(),
+        age_s_max=options.max_age,
+        clock_error_s_max=options.clock_error,
+    )
     trust = read_trust(_belongings(options), demands, every_signature=options.every_signature)
     progress = _progress(ExportFolder(options.export).size_bytes())
     verification = check_export(options.export, trust, workers=options.workers, on_progress=progress)
@@ -107,6 +112,7 @@ def _log_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tsa-roots", type=Path, metavar="FILE", help=_TSA_HELP)
     parser.add_argument("--require", choices=DIMENSIONS, action="append", default=[], help=_REQUIRE_HELP)
     parser.add_argument("--max-age", type=_count, metavar="SECONDS", help=_AGE_HELP)
+    parser.add_argument("--clock-error", type=_count, default=CLOCK_ERROR_S_MAX, metavar="SECONDS", help=_CLOCK_HELP)
     parser.add_argument("--every-signature", action="store_true", help=_EVERY_HELP)
     parser.add_argument("--workers", type=_count, metavar="N", help="processes; one for each core unless given")
     parser.add_argument("--output", choices=["text", "json"], default="text")
@@ -137,6 +143,7 @@ _REQUIRE_HELP: Final = "call the log unverifiable unless this is valid too; repe
 _AGE_HELP: Final = (
     "how old the newest record may be (implies --require freshness); otherwise as the log's heartbeats promise"
 )
+_CLOCK_HELP: Final = "how far the log's clock may have been from an anchor's or yours (default 300)"
 _EVERY_HELP: Final = "verify the signature of every checkpoint, not only of those that the verdict rests on"
 
 

@@ -26,6 +26,7 @@ from lockgate.audit.verification.log_events import (
 from lockgate.audit.verification.own_checkpoints import OwnCheckpoints
 from lockgate.audit.verification.pruned import Pruned
 from lockgate.audit.verification.stretches import EVENT_KINDS, Attachments, StretchFacts, silence_between
+from lockgate.clock import NS_PER_S, EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex
 
 SILENCES_NAMED_MAX: Final = 8  # enough to see a pattern; the rest are counted
@@ -48,6 +49,7 @@ class Examination:
         check_anchor: AnchorCheck,
         check_body: BodyCheck | None,
         pruned: Pruned | None,
+        clock_error_s_max: int,
     ) -> None:
         self._own = own
         self._findings = findings
@@ -55,6 +57,7 @@ class Examination:
         self._check_anchor = check_anchor
         self._check_body = check_body
         self._pruned = pruned
+        self._clock_error_ns_max = clock_error_s_max * NS_PER_S
         self._pruned_root = b"" if pruned is None else GrowingTree(pruned.before, pruned.edge).root()
         self._tree = GrowingTree() if pruned is None else GrowingTree(pruned.before, pruned.edge)
         self._prev = f"sha256:{(GENESIS_PREV if pruned is None else pruned.leaf).hex()}"
@@ -91,7 +94,7 @@ class Examination:
     def begin(self) -> None:
         """Compare a checkpoint from elsewhere that covers just the pruned records."""
         if self._pruned is not None and self.size in self._watched:
-            self._compare_root({}, self.size, self._pruned_root)
+            self._compare_root({}, self.size, self._pruned_root, "")
 
     def take(
         self,
@@ -141,18 +144,20 @@ class Examination:
         if self.ts:
             self._mind(facts.begin, silence_between(self.ts, facts.first_ts))
         self.log = facts.log
-        roots = [(size - 1, _DUE_ROOT, tail) for size, tail in zip(sizes, facts.tails, strict=True)]
+        roots = [
+            (size - 1, _DUE_ROOT, (tail, ts)) for size, tail, ts in zip(sizes, facts.tails, facts.times, strict=True)
+        ]
         if facts.events or facts.missing or facts.silences:
             self._fold_in_order(facts, due, roots)
         else:
-            for seq, _, tail in roots:
-                self._compare_root(due, seq + 1, self._tree.root(tail))
+            for seq, _, (tail, ts) in roots:
+                self._compare_root(due, seq + 1, self._tree.root(tail), ts)
         for level, digest in facts.subtrees:
             self._tree.append(digest, level)
         self._prev, self.ts = f"sha256:{facts.last_leaf.hex()}", facts.last_ts
 
     def _fold_in_order(
-        self, facts: StretchFacts, due: Mapping[int, list[bytes]], roots: list[tuple[int, int, bytes]]
+        self, facts: StretchFacts, due: Mapping[int, list[bytes]], roots: list[tuple[int, int, tuple[bytes, str]]]
     ) -> None:
         happenings: list[tuple[int, int, Any]] = [
             *((seq, _DUE_SILENCE, silence) for seq, silence in facts.silences),
@@ -162,7 +167,8 @@ class Examination:
         ]
         for seq, what, value in sorted(happenings, key=lambda happening: happening[:2]):
             if what == _DUE_ROOT:
-                self._compare_root(due, seq + 1, self._tree.root(value))
+                tail, ts = value
+                self._compare_root(due, seq + 1, self._tree.root(tail), ts)
             elif what == _DUE_EVENT:
                 self._heed(seq, value)
             elif what == _DUE_SILENCE:
@@ -176,7 +182,7 @@ class Examination:
                 self.is_broken = True
                 return
             if self.size in due or self.size in self._watched:
-                self._compare_root(due, self.size, self._tree.root())
+                self._compare_root(due, self.size, self._tree.root(), self.ts)
 
     def _check_record(self, body: bytes, columns: Columns | None) -> bool:
         seq = self.size
@@ -234,9 +240,9 @@ class Examination:
         elif verdict.status == "unchecked":
             self.unchecked_bodies[verdict.detail] = self.unchecked_bodies.get(verdict.detail, 0) + 1
 
-    def _compare_root(self, due: Mapping[int, list[bytes]], size: int, root: bytes) -> None:
+    def _compare_root(self, due: Mapping[int, list[bytes]], size: int, root: bytes, ts: str) -> None:
         # (5) The root is the signed one.
-        self._roots.add(size, root)
+        self._roots.add(size, root, ts)
         watched = self._watched.pop(size, ())
         doubted = self._own.first_doubted() if watched else 0  # before any of this size is accepted
         for commitment in watched:
@@ -315,8 +321,24 @@ class Examination:
             if attestation.status == "attested":
                 self._findings.note("anchored", f"{anchor.size} records: {attestation.detail}")
                 self._reach(anchor.size)
+                if attestation.time is not None:
+                    self._compare_times(seq, record["ts"], anchor.size, attestation.time)
             else:
                 self._leave_unchecked(attestation.detail)
+
+    def _compare_times(self, seq: int, ts: str, size: int, time: EpochNs) -> None:
+        """Hold what the log says of time against what an outsider's clock says of a checkpoint.
+
+        The records under the checkpoint are no younger than it. The record of the anchor, and so all that follow, are
+        no older: it holds what the outsider made then. Which of the two clocks is wrong cannot be told, so nobody is
+        accused.
+        """
+        late = self._roots.first_after(EpochNs(time + self._clock_error_ns_max), size)
+        said = f"a checkpoint over {size} records existed at {format_timestamp(time)} by the anchor in record {seq}"
+        if late is not None:
+            self._findings.report("time_contradicted", late[0], f"{said}, and record {late[0]} is dated {late[1]}")
+        elif parse_timestamp(ts) < time - self._clock_error_ns_max:
+            self._findings.report("time_contradicted", seq, f"{said}, which is dated {ts}")
 
     def _leave_unchecked(self, why: str) -> None:
         self.unchecked_anchors[why] = self.unchecked_anchors.get(why, 0) + 1

@@ -45,6 +45,7 @@ class StretchFacts:
     last_ts: str
     subtrees: tuple[tuple[int, bytes], ...]  # (level, hash) of each complete subtree, from left to right
     tails: tuple[bytes, ...]  # for each size asked for: the complete subtrees from `begin` up to it, folded
+    times: tuple[str, ...]  # for each size asked for: the `ts` of the last record below it
     events: tuple[tuple[int, dict[str, Any]], ...]  # (position, record) of the log's own acts that a verifier heeds
     silences: tuple[tuple[int, timedelta], ...]  # (position, time since the record before) that a heartbeat may forbid
     missing: tuple[tuple[int, str], ...]  # (position, SHA-256) of each document that is named but not there
@@ -74,6 +75,7 @@ def check_stretch(
     """
     seq, prev, ts, log = begin, ZERO_PREV, "", ""
     leaves: list[bytes] = []
+    stamps: list[str] = []
     events: list[tuple[int, dict[str, Any]]] = []
     missing: list[tuple[int, str]] = []
     silences: list[tuple[int, timedelta]] = []
@@ -104,6 +106,7 @@ def check_stretch(
                 return None
             missing.extend((seq, name) for name in lost)
         leaves.append(leaf)
+        stamps.append(now)
         prev, ts, seq = "sha256:" + leaf.hex(), now, seq + 1
     if first is None:
         return None
@@ -117,6 +120,7 @@ def check_stretch(
         last_ts=ts,
         subtrees=tuple(_subtrees(levels, len(leaves))),
         tails=tuple(_tail(levels, size - begin) for size in sizes),
+        times=tuple(stamps[size - begin - 1] for size in sizes),
         events=tuple(events),
         silences=tuple(silences),
         missing=tuple(missing),

@@ -16,7 +16,8 @@ def timestamp_check(trust: TimestampTrust) -> AnchorCheck:
             return check_no_anchor(anchor_type, checkpoint, evidence)
         opened = verify_timestamp(evidence, checkpoint, trust)
         if isinstance(opened, Timestamp):
-            return Attestation(status="attested", detail=f"existed at {format_timestamp(opened.time)} (RFC 3161)")
+            detail = f"existed at {format_timestamp(opened.time)} (RFC 3161)"
+            return Attestation(status="attested", detail=detail, time=opened.time)
         return Attestation(status="refused", detail=f"{opened.detail} [{opened.code}]")
 
     return check

@@ -17,7 +17,7 @@ from lockgate.digests import Sha256Hex
 
 Dimension: TypeAlias = Literal["integrity", "completeness", "freshness"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("integrity", "completeness", "freshness")
-FUTURE_TOLERATED_S: Final = 300  # two clocks that differ by more are not both right
+CLOCK_ERROR_S_MAX: Final = 300  # two clocks that differ by more are not both right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Demands:
     required: tuple[Dimension, ...] = ()
     now: EpochNs | None = None  # by the auditor's clock; without it freshness cannot be judged
     age_s_max: int | None = None  # of the newest record; without it the log's own promise counts
+    clock_error_s_max: int = CLOCK_ERROR_S_MAX  # by which the log's clock, an anchor's and the auditor's may differ
 
     def all_required(self) -> frozenset[Dimension]:
         """Return what must be valid: integrity always, and freshness where an age is given."""
@@ -95,7 +96,7 @@ def _freshness(examination: Examination, demands: Demands) -> Literal["valid", "
     if examination.is_broken or not examination.ts or demands.now is None or limit_s is None:
         return "unverifiable"
     age_ns = demands.now - parse_timestamp(examination.ts)
-    if age_ns < -FUTURE_TOLERATED_S * NS_PER_S:
+    if age_ns < -demands.clock_error_s_max * NS_PER_S:
         return "unverifiable"  # by one of the two clocks, and there is no telling which
     return "stale" if age_ns > limit_s * NS_PER_S else "valid"
 

@@ -12,7 +12,8 @@ The steps, for each record:
   (3) The copies of its fields that a database keeps beside it are those of its bytes.
   (4) Each document that it names is kept and hashes to its name, or a later record says that it was erased. If asked
       for, and the schema is at hand: its body keeps to the schema that it names.
-  (5) The root over all records so far is the signed one, wherever there is a checkpoint of this size.
+  (5) The root over all records so far is the signed one, wherever there is a checkpoint of this size; and times do not
+      contradict what an anchor's clock says.
 And at the end:
   (6) No checkpoint covers more records than there are, and the newest covers all of them.
 
@@ -179,6 +180,7 @@ class _Check:
             check_anchor=trust.check_anchor,
             check_body=trust.check_body,
             pruned=pruned,
+            clock_error_s_max=trust.demands.clock_error_s_max,
         )
         self._watch(() if newest is None else (newest,), held=False)
         self._watch(cosigned, held=False)

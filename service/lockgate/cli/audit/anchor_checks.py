@@ -51,6 +51,6 @@ def _attest(verifier: EvidenceVerifier, checkpoint: bytes, evidence: bytes, doma
         detail = f"under {domain} want a signature over the checkpoint itself, with a time that somebody vouches for"
         return Attestation(status="refused", detail=detail)
     # The earliest of the times: the checkpoint existed by then.
-    time = format_timestamp(min(each.at for each in verdict.times))
-    detail = f"existed at {time} (Sigstore, {domain}), signed by {verdict.identity}"
-    return Attestation(status="attested", detail=f"{detail}, bundle sha256:{verdict.bundle_sha256}")
+    time = min(each.at for each in verdict.times)
+    detail = f"existed at {format_timestamp(time)} (Sigstore, {domain}), signed by {verdict.identity}"
+    return Attestation(status="attested", detail=f"{detail}, bundle sha256:{verdict.bundle_sha256}", time=time)

@@ -28,7 +28,7 @@ from lockgate.audit.verification.command import ACCUSING, PARALLEL_BYTES_MIN, ch
 from lockgate.audit.verification.export_folder import ExportFolder
 from lockgate.audit.verification.receipts import verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
-from lockgate.audit.verification.verdicts import DIMENSIONS, Demands
+from lockgate.audit.verification.verdicts import CLOCK_ERROR_S_MAX, DIMENSIONS, Demands
 from lockgate.audit.verification.verifier import Trust
 from lockgate.cli.audit.live_log import logs_in_database, verify_database
 from lockgate.cli.standard_output import emit
@@ -102,6 +102,14 @@ def _trust_options(command: _Command) -> _Command:
     metavar="SECONDS",
     help="How old the newest record may be (implies --require freshness); otherwise as the log's heartbeats promise.",
 )
+@click.option(
+    "--clock-error",
+    type=click.IntRange(min=1),
+    default=CLOCK_ERROR_S_MAX,
+    show_default=True,
+    metavar="SECONDS",
+    help="How far the log's clock may have been from an anchor's or yours.",
+)
 @click.option("--every-signature", is_flag=True, help="Verify the signature of every checkpoint; takes far longer.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for an export; one for each core unless given.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -122,6 +130,7 @@ def verify(
     schemas: bool,
     require: tuple[Any, ...],
     max_age: int | None,
+    clock_error: int,
     every_signature: bool,
     workers: int | None,
     output: str,
@@ -142,7 +151,7 @@ def verify(
     if export is not None and environment is not None:
         raise click.UsageError("want --log only with --database or --data-dir: an export is of one log")
     belongings = _belongings(policy, keys, held=held, tsa_roots=tsa_roots)
-    demands = Demands(required=require, now=SystemClock().now_ns(), age_s_max=max_age)
+    demands = Demands(required=require, now=SystemClock().now_ns(), age_s_max=max_age, clock_error_s_max=clock_error)
     try:
         trust = read_trust(belongings, demands, every_signature=every_signature)
         trust = _with_checks(trust, trust_dir, trust_domain, schemas=schemas)
