@@ -6,8 +6,14 @@ import orjson
 import pytest
 
 from lockgate.audit import load_key_file
+from lockgate.audit.formats.checkpoints import read_checkpoint
+from lockgate.audit.formats.cosignatures import cosign
+from lockgate.audit.formats.notes import make_signer
+from lockgate.audit.store import add_cosigned
+from lockgate.clock import EpochNs
 from lockgate.policy.wasm import WasmEngine
 from lockgate.schemas import check_schema
+from lockgate.storage import write_transaction
 from support.gates import GateUnderTest, make_gate
 from support.large_logs import lengthen
 
@@ -153,3 +159,21 @@ def test_a_page_of_a_thousand(gate: GateUnderTest) -> None:
 
     assert (len(page["items"]), page["next_cursor"]) == (1000, "999")
     assert orjson.loads(page["items"][-1]["record"])["seq"] == 999
+
+
+def test_witnessed_receipt_is_had_when_witnesses_signed(gate: GateUnderTest) -> None:
+    """`witnessed=yes` is 404 with a code of its own until a witness signed, and nothing else is a yes."""
+    missing = gate.call("GET", "/v1/audit/records/3?witnessed=yes", "aude")
+    other = gate.call("GET", "/v1/audit/records/3?witnessed=no", "aude")
+    note = gate.call("GET", "/v1/audit/checkpoint", "aude").data
+    line = cosign(note, make_signer("w.example", bytes(range(32))), EpochNs(gate.clock.now_ns())).line
+    with write_transaction(gate.database) as connection:
+        add_cosigned(connection, gate.key.name, read_checkpoint(note).size, note + line.encode())
+    answer = gate.call("GET", "/v1/audit/records/3?witnessed=yes", "aude")
+
+    assert (missing.status_code, missing.json["code"]) == (404, "audit.not_witnessed")
+    assert (other.status_code, other.json["code"]) == (400, "http.parameter")
+    assert answer.status_code == 200
+    check_schema("v1/api/receipt", answer.json)
+    assert answer.json["proof"].endswith(line)
+    assert gate.records()[-1]["body"] == {"query": "seq=3", "count": 1}

@@ -118,6 +118,24 @@ class RecordUnknownError(AuditError):
     code: ClassVar[str] = "audit.record_unknown"
 
 
+class NotWitnessedError(RecordUnknownError):
+    """The record is there, but no checkpoint that a witness signed covers it yet."""
+
+    code: ClassVar[str] = "audit.not_witnessed"
+
+
+class ReceiptUnwitnessedError(AuditError):
+    """A receipt is right, but no quorum of witnesses signed its checkpoint."""
+
+    code: ClassVar[str] = "audit.receipt_unwitnessed"
+
+
+class ReceiptStaleError(AuditError):
+    """A receipt is right, but of a record that is older than it may be, or by a clock that is ahead."""
+
+    code: ClassVar[str] = "audit.receipt_stale"
+
+
 class ErasedError(AuditError):
     """The attachment was erased on purpose, and a `log.erase` record says so."""
 

@@ -42,9 +42,9 @@ class RecordedReader:
         self._record(READ, {"query": query, "count": len(page)})
         return page
 
-    def receipt(self, seq: int) -> Receipt:
-        """Return one record with its receipt, as `LogReader.receipt` does."""
-        receipt = self._log.receipt(seq)
+    def receipt(self, seq: int, *, witnessed: bool = False) -> Receipt:
+        """Return one record with its receipt, as `LogReader.receipt` does, or `LogReader.witnessed_receipt`."""
+        receipt = self._log.witnessed_receipt(seq) if witnessed else self._log.receipt(seq)
         self._record(READ, {"query": f"seq={seq}", "count": 1})
         return receipt
 

@@ -1,5 +1,6 @@
 """Reading a log: records, receipts, proofs, checkpoints, attachments. Changes nothing and needs no key."""
 
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, Engine
@@ -9,6 +10,7 @@ from lockgate.audit.errors import (
     AuditError,
     ErasedError,
     LogInconsistentError,
+    NotWitnessedError,
     RecordPrunedError,
     RecordUnknownError,
 )
@@ -47,6 +49,28 @@ class LogReader:
         """
         with read_transaction(self._engine) as connection:
             return self._receipt(connection, seq)
+
+    def witnessed_receipt(self, seq: int) -> Receipt:
+        """Return a receipt of a record by the newest checkpoint that witnesses signed too, with their lines.
+
+        Unlike `receipt` it is not always the same: a later one is by a larger checkpoint. Whether those witnesses are
+        enough is for whoever verifies it to say.
+
+        Raises:
+            NotWitnessedError: No such checkpoint covers it yet.
+            RecordUnknownError: There is no such record.
+            RecordPrunedError: It was pruned.
+            StorageError: The database cannot be read.
+        """
+        with read_transaction(self._engine) as connection:
+            receipt = self._receipt(connection, seq)  # what is not there is told first
+            note = store.read_newest_cosigned(connection, self.origin)
+            size = 0 if note is None else read_checkpoint(note).size
+            if note is None or size <= seq:
+                raise NotWitnessedError(f"no checkpoint that a witness signed covers record {seq} yet")
+            path = self._hashes(connection, size, inclusion_spans(seq, size))
+        proof = InclusionProof(index=seq, path=path, checkpoint=note)
+        return replace(receipt, proof=format_proof(proof))
 
     def receipt_by_id(self, event_id: str) -> Receipt:
         """Return the receipt of the record with this id.

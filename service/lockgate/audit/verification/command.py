@@ -24,7 +24,7 @@ from lockgate.audit.verification.auditor import (
     read_trust,
 )
 from lockgate.audit.verification.export_folder import ExportFolder
-from lockgate.audit.verification.receipts import verify_receipt_under
+from lockgate.audit.verification.receipts import ReceiptDemands, verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
 from lockgate.audit.verification.verdicts import CLOCK_ERROR_S_MAX, DIMENSIONS, Demands
 from lockgate.audit.verification.verifier import Trust, verify_export
@@ -89,8 +89,11 @@ def _run_log(options: argparse.Namespace) -> int:
 
 def _run_receipt(options: argparse.Namespace) -> int:
     receipt, policy = read_receipt(options.file), read_policy(_belongings(options))
+    demands = ReceiptDemands(
+        is_witnessed=options.require_witnesses, now=SystemClock().now_ns(), age_s_max=options.max_age
+    )
     try:
-        record = verify_receipt_under(receipt, policy)
+        record = verify_receipt_under(receipt, policy, demands)
         if options.record is not None:
             check_same_record(receipt, options.record)
     except ACCUSING as exc:
@@ -126,6 +129,8 @@ def _receipt_parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, metavar="FILE", help="the receipt, as JSON")
     _add_trust(parser)
     parser.add_argument("--record", type=Path, metavar="FILE", help="the record that the receipt must be of")
+    parser.add_argument("--require-witnesses", action="store_true", help=_WITNESSES_HELP)
+    parser.add_argument("--max-age", type=_count, metavar="SECONDS", help="how old the record may be")
     return parser
 
 
@@ -140,6 +145,7 @@ _EXIT_HELP: Final = "Exit codes: 0 valid, 1 tampered, 2 unverifiable or wrong us
 _HELD_HELP: Final = "a signed checkpoint that you kept: betrays a shortened log; repeatable"
 _TSA_HELP: Final = "certificates (PEM) of time-stamping authorities whose anchors count; needs rfc3161-client"
 _REQUIRE_HELP: Final = "call the log unverifiable unless this is valid too; repeatable"
+_WITNESSES_HELP: Final = "unverifiable unless the policy's quorum of witnesses signed the receipt's checkpoint"
 _AGE_HELP: Final = (
     "how old the newest record may be (implies --require freshness); otherwise as the log's heartbeats promise"
 )

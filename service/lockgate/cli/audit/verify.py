@@ -26,7 +26,7 @@ from lockgate.audit.verification.auditor import (
 )
 from lockgate.audit.verification.command import ACCUSING, PARALLEL_BYTES_MIN, check_export
 from lockgate.audit.verification.export_folder import ExportFolder
-from lockgate.audit.verification.receipts import verify_receipt_under
+from lockgate.audit.verification.receipts import ReceiptDemands, verify_receipt_under
 from lockgate.audit.verification.reports import EXIT_CODES, as_json, as_text, failure_as_text, receipt_as_text
 from lockgate.audit.verification.verdicts import CLOCK_ERROR_S_MAX, DIMENSIONS, Demands
 from lockgate.audit.verification.verifier import Trust
@@ -237,9 +237,20 @@ def _checkpoint_file(settings: Settings, environment: str) -> Path:
 @click.argument("file", type=click.Path(path_type=Path))
 @_trust_options
 @click.option("--record", type=click.Path(path_type=Path), help="The record that the receipt must be of.")
+@click.option(
+    "--require-witnesses", is_flag=True, help="Unverifiable unless the policy's quorum signed the receipt's checkpoint."
+)
+@click.option("--max-age", type=click.IntRange(min=1), metavar="SECONDS", help="How old the record may be.")
 @click.pass_context
 def verify_receipt_command(
-    context: click.Context, *, file: Path, policy: Path | None, keys: tuple[str, ...], record: Path | None
+    context: click.Context,
+    *,
+    file: Path,
+    policy: Path | None,
+    keys: tuple[str, ...],
+    record: Path | None,
+    require_witnesses: bool,
+    max_age: int | None,
 ) -> None:
     """Check one receipt, as 'lockgate request --receipt FILE' keeps it, under the log's public key.
 
@@ -247,13 +258,15 @@ def verify_receipt_command(
     Exit codes:
       0  valid: the record is in the log
       1  tampered: the record, the proof or the signature is not what it must be
-      2  unverifiable: no known key signed it, or the file is not a receipt; also wrong usage
+      2  unverifiable: no known key signed it, or the file is not a receipt; too few witnesses, or too old, where that
+         was asked for; also wrong usage
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     belongings = _belongings(policy, keys)
+    demands = ReceiptDemands(is_witnessed=require_witnesses, now=SystemClock().now_ns(), age_s_max=max_age)
     try:
         receipt, log_policy = read_receipt(file), read_policy(belongings)
         try:
-            verdict, text = "valid", receipt_as_text(verify_receipt_under(receipt, log_policy))
+            verdict, text = "valid", receipt_as_text(verify_receipt_under(receipt, log_policy, demands))
             if record is not None:
                 check_same_record(receipt, record)
         except ACCUSING as exc:

@@ -27,6 +27,7 @@ from lockgate.web.responses import json_response
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+_YES: Final = re.compile(r"yes", re.ASCII)
 _ORDER: Final = re.compile(r"asc|desc", re.ASCII)
 # A tile's bytes never change, so a cache may keep them for the longest time it knows; but only the caller's own cache:
 # they were given to a caller who may read the log.
@@ -61,8 +62,9 @@ def audit_blueprint(services: Services) -> Blueprint:
     @blueprint.get("/v1/audit/records/<int(max=999999999999999999):seq>")
     @operation("audit.read")
     def record(seq: int) -> Response:
-        allow_only("log")
-        return json_response("v1/api/receipt", receipt_document(reader().receipt(seq)))
+        allow_only("log", "witnessed")
+        witnessed = _condition("witnessed", _YES) == "yes"
+        return json_response("v1/api/receipt", receipt_document(reader().receipt(seq, witnessed=witnessed)))
 
     @blueprint.get("/v1/audit/checkpoint")
     @operation("audit.checkpoint")

@@ -42,7 +42,7 @@ AUDIT_OPERATIONS: Final = (
         summary="One record with its receipt; the read is recorded before it is answered",
         answers={200: "receipt"},
         problems=(400, 404, 410, 503),
-        query=_LOG,
+        query={**_LOG, "witnessed": "yes: a receipt by the newest checkpoint that witnesses signed, with their lines"},
     ),
     Operation(
         method="get",
