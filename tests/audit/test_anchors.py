@@ -167,17 +167,17 @@ def test_what_is_due(stand: LogStand) -> None:
     log, clock = stand.log, stand.clock
     stand.fill(2)
     first = log.checkpoint()
-    assert due_checkpoint(log, HOUR_NS, clock.now_ns()) == first
+    assert due_checkpoint(log, "rfc3161", HOUR_NS, clock.now_ns()) == first
     _anchor(log, first, b"token", clock.now_ns())
 
-    assert due_checkpoint(log, HOUR_NS, clock.now_ns()) is None
+    assert due_checkpoint(log, "rfc3161", HOUR_NS, clock.now_ns()) is None
     clock.now += 2 * HOUR_NS
-    assert due_checkpoint(log, HOUR_NS, clock.now_ns()) is None  # nothing but the anchor came since
+    assert due_checkpoint(log, "rfc3161", HOUR_NS, clock.now_ns()) is None  # nothing but the anchor came since
     stand.fill(1)
-    assert due_checkpoint(log, HOUR_NS, clock.now_ns()) == log.checkpoint()
-    assert due_checkpoint(log, 3 * HOUR_NS, clock.now_ns()) is None
+    assert due_checkpoint(log, "rfc3161", HOUR_NS, clock.now_ns()) == log.checkpoint()
+    assert due_checkpoint(log, "rfc3161", 3 * HOUR_NS, clock.now_ns()) is None
     _anchor(log, log.checkpoint(), b"token", clock.now_ns())
-    assert due_checkpoint(log, HOUR_NS, clock.now_ns()) is None
+    assert due_checkpoint(log, "rfc3161", HOUR_NS, clock.now_ns()) is None
 
 
 def test_anchor_from_the_future_is_due(stand: LogStand) -> None:
@@ -185,10 +185,10 @@ def test_anchor_from_the_future_is_due(stand: LogStand) -> None:
     _anchor(stand.log, stand.log.checkpoint(), b"token", stand.clock.now_ns())
     stand.fill(1)
     stand.clock.now -= 5 * NS_PER_S
-    assert due_checkpoint(stand.log, HOUR_NS, stand.clock.now_ns()) is None
+    assert due_checkpoint(stand.log, "rfc3161", HOUR_NS, stand.clock.now_ns()) is None
     stand.clock.now -= 10 * NS_PER_S
 
-    assert due_checkpoint(stand.log, HOUR_NS, stand.clock.now_ns()) == stand.log.checkpoint()
+    assert due_checkpoint(stand.log, "rfc3161", HOUR_NS, stand.clock.now_ns()) == stand.log.checkpoint()
 
 
 def test_records_beside_the_anchor_are_due(stand: LogStand) -> None:
@@ -198,7 +198,7 @@ def test_records_beside_the_anchor_are_due(stand: LogStand) -> None:
     _anchor(stand.log, note, b"token", stand.clock.now_ns())
     stand.clock.now += 2 * HOUR_NS
 
-    assert due_checkpoint(stand.log, HOUR_NS, stand.clock.now_ns()) == stand.log.checkpoint()
+    assert due_checkpoint(stand.log, "rfc3161", HOUR_NS, stand.clock.now_ns()) == stand.log.checkpoint()
 
 
 def test_checkpoints_that_are_not_ours(stand: LogStand) -> None:

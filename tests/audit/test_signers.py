@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lockgate.audit import KeyInvalidError, SignerError, load_public_key, load_signer
-from lockgate.audit.command_signer import TEXT_BYTES_MAX, CommandSigner
+from lockgate.audit.command_signer import CommandSigner
 from lockgate.audit.formats.checkpoints import Checkpoint, open_checkpoint, sign_checkpoint
 from lockgate.audit.formats.notes import SeedSigner, Signer, check_signature, format_signer, make_signer
+from lockgate.audit.programs import QUESTION_BYTES_MAX
 from support.audit_logs import ORIGIN, LogStand, make_event, verify_export
 from support.keyed_logs import log_under
 
@@ -103,7 +104,7 @@ def test_missing_program_and_long_text() -> None:
     with pytest.raises(SignerError, match="No such file"):
         signer.sign(b"text\n")
     with pytest.raises(SignerError, match="at most"):
-        signer.sign(bytes(TEXT_BYTES_MAX + 1))
+        signer.sign(bytes(QUESTION_BYTES_MAX + 1))
 
 
 def test_no_shell_reads_the_command(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ GIVEN: Final[dict[str, tuple[Any, str]]] = {
     "checkpoint_sync": ("each", "each"),
     "environment_logs": (["production", "staging"], "production staging"),
     "audit_policy": ("/etc/witnesses", "/etc/witnesses"),
+    "anchor_command": (["/opt/anchor it", "$(id)"], "'/opt/anchor it' $(id)"),
     "tsa_urls": (["https://a.example", "https://b.example"], "https://a.example https://b.example"),
     "tsa_roots": ("/etc/tsa.pem", "/etc/tsa.pem"),
     "heartbeat_interval_s": (2, "2"),

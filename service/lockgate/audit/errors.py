@@ -136,6 +136,12 @@ class ReceiptStaleError(AuditError):
     code: ClassVar[str] = "audit.receipt_stale"
 
 
+class ProgramError(AuditError):
+    """A program of the settings gave no answer that can be used."""
+
+    code: ClassVar[str] = "audit.program_failed"
+
+
 class ErasedError(AuditError):
     """The attachment was erased on purpose, and a `log.erase` record says so."""
 

@@ -36,6 +36,7 @@ class Settings:
     audit_policy: Path | None  # the C2SP policy file that names the log's witnesses
     tsa_urls: tuple[str, ...]  # RFC 3161 authorities that anchor the log, the preferred one first
     tsa_roots: Path | None  # their certificates, PEM
+    anchor_command: tuple[str, ...]  # a program that has checkpoints signed in Sigstore; empty: none does
     heartbeat_interval_s: float  # a record is written at least this often
     cosign_interval_s: float  # how often witnesses are asked
     anchor_interval_s: float  # how often a checkpoint is anchored

@@ -243,6 +243,13 @@ SETTINGS: Final = (
         example="/etc/lockgate/tsa.pem",
     ),
     Setting(
+        name="anchor_command",
+        kind=Words(),
+        group="log",
+        help="A program that has a checkpoint signed: reads it, writes a Sigstore bundle over it.",
+        example="/usr/local/bin/sign-checkpoint",
+    ),
+    Setting(
         name="heartbeat_interval_s",
         kind=Seconds(at_least=2, at_most=7 * _DAY_S),  # half of it is waited for, in whole seconds
         group="log",

@@ -39,6 +39,10 @@ from lockgate.storage import read_transaction
 TIMEOUT_S: Final = 10.0  # for one exchange with an authority; the slow public ones take two seconds
 CLOCK_SKEW_NS: Final = 10 * NS_PER_S  # writers on several machines; clocks that are kept differ by far less
 
+_TYPES: Final = 2  # of anchors
+_ANCHORS_LOOKED_AT: Final = 32  # a day of hourly ones of another type; further back, one is old anyway
+
+AnchorType: TypeAlias = Literal["rfc3161", "sigstore"]
 AnchorRefusalCode: TypeAlias = (
     TimestampRefusalCode
     | Literal[
@@ -79,30 +83,33 @@ def is_young(ts: EpochNs, interval_ns: int, now: EpochNs) -> bool:
     return -CLOCK_SKEW_NS <= now - ts < interval_ns
 
 
-def due_checkpoint(log: LogReader, interval_ns: int, now: EpochNs) -> bytes | None:
+def due_checkpoint(log: LogReader, anchor_type: AnchorType, interval_ns: int, now: EpochNs) -> bytes | None:
     """Return the checkpoint that is to be anchored now, exact bytes.
 
     Args:
         log: The log.
-        interval_ns: How old the newest anchor may become.
+        anchor_type: By whom: each type has its own turn.
+        interval_ns: How old the newest anchor of this type may become.
         now: The time now.
 
     Returns:
-        None if the newest anchor is younger than that and not in the future, or nothing but its own record came since.
+        None if that anchor is younger than that and not in the future, or nothing but records of anchors came since.
 
     Raises:
         RecordUnknownError: The log was never created.
         StorageError: The database cannot be read.
     """
     note = log.checkpoint()
-    newest = log.find(RecordFilter(kind=ANCHOR), limit=1, newest_first=True)
-    if not newest:
+    anchors = log.find(RecordFilter(kind=ANCHOR), limit=_ANCHORS_LOOKED_AT, newest_first=True)
+    records = (parse_record(anchor.body) for anchor in anchors)
+    record = next((record for record in records if record["body"]["type"] == anchor_type), None)
+    if record is None:
         return note
-    record = parse_record(newest[0].body)
-    anchored, seq = record["body"]["size"], record["seq"]
     if is_young(parse_timestamp(record["ts"]), interval_ns, now):
         return None
-    return None if read_checkpoint(note).size == seq + 1 == anchored + 1 else note
+    size, anchored = read_checkpoint(note).size, record["body"]["size"]
+    ended_by_anchors = [anchor.seq for anchor in anchors[: size - anchored]] == list(reversed(range(anchored, size)))
+    return None if size - anchored <= _TYPES and ended_by_anchors else note
 
 
 def ask_authorities(
@@ -128,7 +135,7 @@ def ask_authorities(
 
 
 def anchor_event(  # noqa: PLR0913 - one argument for each fact of the record
-    type: Literal["rfc3161", "sigstore"],  # noqa: A002 - the field's name
+    type: AnchorType,  # noqa: A002 - the field's name
     note: bytes,
     evidence: bytes,
     *,

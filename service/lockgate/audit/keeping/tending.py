@@ -1,7 +1,8 @@
 """Tending a log: what it needs besides its writers, by one process beside them.
 
 In each round: look whether the log is whole at its end; write a heartbeat where there was silence, so that a log that
-was cut short differs from one of which nothing was asked; ask witnesses to cosign; have a checkpoint anchored. Each act
+was cut short differs from one of which nothing was asked; ask witnesses to cosign; have a checkpoint stamped by an
+authority, and signed by a program. Each act
 finds out from the log itself whether it is due, so that rounds may be missed, doubled or interrupted. One act that
 fails never stops the others. Nothing of this is needed for a record to be durable and provable.
 """
@@ -23,12 +24,14 @@ from lockgate.audit.formats.log_policy import LogPolicy
 from lockgate.audit.formats.records import parse_record
 from lockgate.audit.keeping.anchors import (
     CLOCK_SKEW_NS,
+    AnchorType,
     TimestampAuthorities,
     anchor_event,
     ask_authorities,
     due_checkpoint,
     is_young,
 )
+from lockgate.audit.keeping.bundles import BundleProgram, BundleRefusal, ask_for_bundle
 from lockgate.audit.keeping.witness_client import Collection, collect_cosignatures
 from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.types import Actor, RecordFilter
@@ -67,6 +70,7 @@ class Tender:
         intervals: Intervals,
         policy: LogPolicy | None = None,
         authorities: TimestampAuthorities | None = None,
+        bundles: BundleProgram | None = None,
     ) -> None:
         """Take what tending needs.
 
@@ -77,6 +81,7 @@ class Tender:
             intervals: How often.
             policy: Its witnesses are asked for cosignatures; None for nobody.
             authorities: Are asked for timestamps; None for nobody.
+            bundles: Is asked for Sigstore bundles; None for nobody.
         """
         self._log = log
         self._lines: structlog.stdlib.BoundLogger = structlog.get_logger().bind(log=log.origin)
@@ -85,11 +90,12 @@ class Tender:
         self._intervals = intervals
         self._policy = policy
         self._authorities = authorities
+        self._bundles = bundles
         self._asked_s: float | None = None  # when the witnesses were asked last
         # By this clock, unlike the records' times, which never go back: while the clock is behind the log, those tell
         # nothing, and these keep each round from doing everything again.
         self._beat_at = EpochNs(0)
-        self._anchored_at = EpochNs(0)
+        self._anchored_at: dict[AnchorType, EpochNs] = {}
 
     def tend(self) -> bool:
         """Do all that is due.
@@ -102,6 +108,7 @@ class Tender:
             ("heartbeat", self._beat),
             ("cosign", self._cosign),
             ("anchor", self._anchor),
+            ("bundle", self._bundle),
         )
         done = [self._attempt(name, act) for name, act in acts]  # every one, whatever came of those before
         return all(done)
@@ -182,27 +189,37 @@ class Tender:
             )
 
     def _anchor(self) -> bool:
-        if self._authorities is None:
-            return True
-        self._log.check_head()  # no authority is asked about a log that could not record its answer
-        now, interval_ns = self._clock.now_ns(), int(self._intervals.anchor_s * NS_PER_S)
-        if is_young(self._anchored_at, interval_ns, now):
-            return True
-        note = due_checkpoint(self._log, interval_ns, now)
-        if note is None:
+        if self._authorities is None or (note := self._due("rfc3161")) is None:
             return True
         timestamp, refusals = ask_authorities(note, self._authorities)
         for refusal in refusals:
             self._lines.warning("authority_failed", url=refusal.url, code=refusal.code, detail=refusal.detail)
         if timestamp is None:
             return False
-        ahead_ns = self._clock.now_ns() - timestamp.time
-        if abs(ahead_ns) > CLOCK_SKEW_NS:  # while it is less than what a verifier allows
-            self._lines.warning("clock_contradicted", ahead_s=ahead_ns // NS_PER_S)
-        event = anchor_event(
-            "rfc3161", note, timestamp.token, time=timestamp.time, actor=TENDER, now=self._clock.now_ns()
-        )
-        receipt = self._log.append(event)
-        self._anchored_at = now
-        self._lines.info("checkpoint_anchored", size=read_checkpoint(note).size, seq=receipt.seq)
+        self._record("rfc3161", note, timestamp.token, timestamp.time)
         return True
+
+    def _bundle(self) -> bool:
+        if self._bundles is None or (note := self._due("sigstore")) is None:
+            return True
+        bundle = ask_for_bundle(note, self._bundles)
+        if isinstance(bundle, BundleRefusal):
+            self._lines.warning("bundle_failed", code=bundle.code, detail=bundle.detail)
+            return False
+        self._record("sigstore", note, bundle.evidence, bundle.time)
+        return True
+
+    def _due(self, anchor_type: AnchorType) -> bytes | None:
+        self._log.check_head()  # nobody is asked about a log that could not record the answer
+        now, interval_ns = self._clock.now_ns(), int(self._intervals.anchor_s * NS_PER_S)
+        if is_young(self._anchored_at.get(anchor_type, EpochNs(0)), interval_ns, now):
+            return None
+        return due_checkpoint(self._log, anchor_type, interval_ns, now)
+
+    def _record(self, anchor_type: AnchorType, note: bytes, evidence: bytes, time: EpochNs | None) -> None:
+        now = self._clock.now_ns()
+        if time is not None and abs(now - time) > CLOCK_SKEW_NS:  # while it is less than what a verifier allows
+            self._lines.warning("clock_contradicted", ahead_s=(now - time) // NS_PER_S)
+        receipt = self._log.append(anchor_event(anchor_type, note, evidence, time=time, actor=TENDER, now=now))
+        self._anchored_at[anchor_type] = now
+        self._lines.info("checkpoint_anchored", type=anchor_type, size=read_checkpoint(note).size, seq=receipt.seq)

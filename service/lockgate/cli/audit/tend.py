@@ -13,11 +13,15 @@ from lockgate.audit import load_public_key
 from lockgate.audit.errors import AnchorError
 from lockgate.audit.formats.notes import NOTE_BYTES_MAX
 from lockgate.audit.keeping.anchors import TimestampAuthorities, anchor_event, check_checkpoint
+from lockgate.audit.keeping.bundles import BundleProgram
 from lockgate.audit.keeping.tending import Intervals, Tender
+from lockgate.audit.verification.anchors import Attestation, check_no_anchor
 from lockgate.bootstrap import load_former_signer, open_log, open_logs
+from lockgate.cli.audit.anchor_checks import sigstore_check
 from lockgate.cli.audit.settings import OPERATOR, load_timestamp_trust, load_witnesses, log_settings_options
 from lockgate.cli.exit_codes import ExitCode
 from lockgate.cli.local_settings import settings_options
+from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.digests import sha256_of
 from lockgate.errors import ConfigError
@@ -37,9 +41,9 @@ def tend(settings: Settings, *, once: bool) -> int:
     """Tend every log, beside the service, until stopped.
 
     Writes a heartbeat where nothing was written for half of LOCKGATE_HEARTBEAT_INTERVAL_S; asks the witnesses of
-    LOCKGATE_AUDIT_POLICY to cosign; has checkpoints stamped by LOCKGATE_TSA_URLS and records that; and looks whether
-    the log is whole at its end. One line of JSON on standard error for each of these. SIGTERM ends it, with 0, after
-    what is under way.
+    LOCKGATE_AUDIT_POLICY to cosign; has checkpoints stamped by LOCKGATE_TSA_URLS, and signed by
+    LOCKGATE_ANCHOR_COMMAND, and records that; and looks whether the log is whole at its end. One line of JSON on
+    standard error for each of these. SIGTERM ends it, with 0, after what is under way.
 
     \b
     Example:
@@ -134,10 +138,24 @@ def make_tenders(settings: Settings) -> tuple[tuple[Tender, ...], float]:
             intervals=intervals,
             policy=load_witnesses(settings, log.origin),
             authorities=TimestampAuthorities(urls=settings.tsa_urls, trust=trust) if trust else None,
+            bundles=_bundle_program(settings, clock),
         )
         for log in open_logs(settings, clock, engine)
     )
     return tenders, intervals.round_s
+
+
+def _bundle_program(settings: Settings, clock: Clock) -> BundleProgram | None:
+    if not settings.anchor_command:
+        return None
+
+    def check(anchor_type: str, checkpoint: bytes, evidence: bytes) -> Attestation:
+        # Read each time, which is once an hour: trust domains are replaced while this runs.
+        believe = sigstore_check(settings.trust_dir, settings.default_trust_domain, clock, check_no_anchor)
+        return believe(anchor_type, checkpoint, evidence)
+
+    sigstore_check(settings.trust_dir, settings.default_trust_domain, clock, check_no_anchor)  # now: a bad one is told
+    return BundleProgram(command=settings.anchor_command, check=check, bundle_bytes_max=BUNDLE_BYTES_MAX)
 
 
 @contextmanager
