@@ -1,16 +1,19 @@
 """`lockgate-verify.pyz`: one file, plain Python and two packages; its exit codes accuse nobody by accident."""
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from packaging.requirements import Requirement
 
 from lockgate.audit.formats.log_policy import format_log_policy
 from lockgate.audit.formats.merkle import leaf_hash
@@ -180,6 +183,33 @@ def test_one_receipt_is_checked_against_one_record(pyz: Path, tmp_path: Path) ->
     assert exit_code("receipt") == exit_code("receipt", "--record", "record") == 0
     assert exit_code("receipt", "--record", "other") == exit_code("changed") == 1
     assert exit_code("receipt", key=STRANGER) == 2
+
+
+def test_requirements_are_what_the_verifier_needs_by_hash(pyz: Path) -> None:
+    """The file beside it pins the three packages, and all that they need in turn, as requirements.lock does."""
+    blocks = re.split(r"^(?=[a-z0-9])", (pyz.parent / "verify-requirements.txt").read_text(), flags=re.MULTILINE)[1:]
+    pinned = {block.partition("==")[0]: block for block in blocks}
+    needed, waiting = set(), ["orjson", "cryptography", "rfc3161-client"]
+    while waiting:
+        name = waiting.pop()
+        needed.add(name)
+        wants = [Requirement(text) for text in distribution(name).requires or ()]
+        waiting += [one.name for one in wants if one.marker is None or one.marker.evaluate({"extra": ""})]
+    lock = (ROOT / "requirements.lock").read_text()
+
+    assert pinned.keys() == needed
+    for name, block in pinned.items():
+        assert f"{name}=={version(name)}" in block
+        assert block.count("--hash=sha256:") > 1
+        assert block in lock
+
+
+def test_requirements_without_a_hash_are_not_written() -> None:
+    """A lock that does not pin one of them by hash stops the build."""
+    script = runpy.run_path(str(ROOT / "scripts/build-verifier"))
+
+    with pytest.raises(ValueError, match="want cffi, cryptography, pycparser, rfc3161-client"):
+        script["pins"]("cffi==1.0\norjson==3.13.0 \\\n    --hash=sha256:00\n")
 
 
 def test_reader_that_leaves_early_changes_no_exit_code(pyz: Path, export: Path) -> None:
