@@ -1,6 +1,7 @@
 """Kinds of a module's own: registered in the log, held to their newest schema, in every process, on both databases."""
 
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from lockgate.digests import sha256_hex
 from lockgate.promotion import GATE_KINDS
 from support.audit_logs import LogStand, make_event, make_stand, verify_export
 
+FORMAT = Path(__file__).parents[2] / "docs/formats/audit-log.md"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ADMIN = Actor(type="system", id="tests")
 REVIEW = "access.review"
@@ -258,6 +260,13 @@ def test_a_name_that_is_not_a_modules_to_take_is_refused(kind: str) -> None:
 def test_every_shipped_kind_begins_with_a_reserved_word() -> None:
     """So a kind that ships later takes no module's name away."""
     assert {kind.partition(".")[0] for kind in (*OWN_KINDS, *GATE_KINDS, *IDENTITY_KINDS)} <= RESERVED_WORDS
+
+
+def test_format_names_the_words_that_no_module_takes() -> None:
+    """Whoever writes a verifier from the format's page reads the same words as the code holds to."""
+    (said,) = re.findall(r"No registered kind begins with (.*)\.$", FORMAT.read_text(), flags=re.MULTILINE)
+
+    assert set(re.findall(r"`([a-z]+)\.`", said)) == RESERVED_WORDS
 
 
 # --- in the log ---------------------------------------------------------------------------------------------------
