@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from lockgate.audit import AuditLog, Event, Receipt, store
+from lockgate.audit import AuditLog, Event, KindCatalogue, Receipt, store
 from lockgate.audit.formats.checkpoints import open_checkpoint, read_checkpoint
 from lockgate.audit.formats.cosignatures import witness_key_of
 from lockgate.audit.formats.kind_names import ANCHOR, HEARTBEAT
@@ -46,6 +46,7 @@ from support.misbehaving_server import Behaviour, answer, misbehaving_server
 from support.timestamp_authority import Authority, AuthorityServer, serve_authority
 from support.witness_process import serve_witness_process
 from support.witnesses import WITNESS_SIGNER, WitnessStand, make_witness_stand, serve_witness
+from support.written_logs import only
 
 INTERVALS = Intervals(heartbeat_s=600, cosign_s=60, anchor_s=3600)
 WRITERS = 4
@@ -125,6 +126,42 @@ def test_heartbeat_breaks_the_silence(stand: LogStand) -> None:
     assert _tend(tender) == (True, [("heartbeat_recorded", None)])
     assert _tend(tender) == (True, [])
     assert [record["body"] for record in _of_kind(stand, HEARTBEAT)] == [{"interval_s": 600}]
+
+
+def test_log_that_vanished_leaves_its_name(stand: LogStand) -> None:
+    """The main log's heartbeat names the other logs at once, though it is no time for one; so one that goes is missed.
+
+    An environment's own heartbeats name none.
+    """
+    others = [
+        AuditLog(
+            engine=stand.engine,
+            signer=make_signer(f"{ORIGIN}/{name}", bytes([number]) * 32),
+            clock=stand.clock,
+            catalogue=KindCatalogue({}),
+            instance="test",
+        )
+        for number, name in enumerate(("production", "staging"), 1)
+    ]
+    for other in others:
+        other.create()
+    main, environment = _tender(stand), _tender(stand, log=others[0])
+    stand.fill(1)
+    first, again, of_environment = _tend(main), _tend(main), _tend(environment)
+    stand.edit("DELETE FROM audit_head WHERE log = ?", f"{ORIGIN}/staging")
+    gone = _tend(main)
+    verification = verify_folder(ExportFolder(stand.export()), Trust(policy=only(stand.signer)))
+    notes = {note.code: note.detail for note in verification.notes}
+
+    assert first == gone == (True, [("heartbeat_recorded", None)])
+    assert again == of_environment == (True, [])
+    assert [record["body"] for record in _of_kind(stand, HEARTBEAT)] == [
+        {"interval_s": 600, "origins": [f"{ORIGIN}/production", f"{ORIGIN}/staging"]},
+        {"interval_s": 600, "origins": [f"{ORIGIN}/production"]},
+    ]
+    assert verification.verdict == "valid"
+    assert f": {ORIGIN}/production;" in notes["other_logs"]
+    assert f": {ORIGIN}/staging;" in notes["log_gone"]
 
 
 def test_no_heartbeat_where_others_write(stand: LogStand) -> None:

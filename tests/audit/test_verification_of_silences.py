@@ -5,7 +5,7 @@ from lockgate.audit.types import Verification
 from lockgate.audit.verification.examination import SILENCES_NAMED_MAX
 from lockgate.canonical_json import SAFE_INTEGER_MAX
 from lockgate.clock import NS_PER_S
-from support.written_logs import MILLISECOND_NS, WrittenLog
+from support.written_logs import MILLISECOND_NS, WrittenLog, found
 
 
 def _silences(verification: Verification) -> list[str]:
@@ -68,3 +68,23 @@ def test_silence_between_stretches_is_found() -> None:
     log.fill(2)
 
     assert _silences(log.verify()) == ["100 s before record 4096, where at most 60 s were promised"]
+
+
+def test_other_logs_of_the_gate_are_named() -> None:
+    """Heartbeats tell the auditor of the gate's other logs, and that one is not named any more; a form is held to."""
+    log = WrittenLog().fill(1)
+    log.add(HEARTBEAT, {"interval_s": 60, "origins": ["a/b/c", "a/b/d"]})
+    log.add(HEARTBEAT, {"interval_s": 60, "origins": ["a/b/c"]})
+    log.sign()
+    notes = {note.code: note.detail for note in log.verify().notes}
+    log.add(HEARTBEAT, {"interval_s": 60})
+    log.sign()
+    last = {note.code: note.detail for note in log.verify().notes}
+    log.add(HEARTBEAT, {"interval_s": 60, "origins": [1]})
+    log.sign()
+
+    assert "a/b/c;" in notes["other_logs"]
+    assert "a/b/d;" in notes["log_gone"]
+    assert "other_logs" not in last
+    assert "a/b/c, a/b/d;" in last["log_gone"]
+    assert found(log.verify()) == ("tampered", 4, {"record_malformed"})

@@ -218,6 +218,8 @@ class ExportVerdict:
                     self._check_prune(body["before"], _digests([body["leaf"], body["root"]]))
                 case "log.heartbeat":
                     _integers(body["interval_s"])
+                    want(isinstance(others := body.get("origins", []), list))
+                    want(all(isinstance(other, str) for other in others))
                 case "log.anchor":
                     _integers(body["size"])
                     documents = _digests([body["checkpoint"], body["evidence"], body["root"]])[:2]

@@ -158,6 +158,8 @@ def _malformed_acts() -> dict[str, Case]:
         "a compromise of no key": ("log.key.compromise", {"reason": "none", "trusted_size": 1}),
         "a compromise up to a negative size": ("log.key.compromise", {"key": _OLD, "trusted_size": -1}),
         "a heartbeat without an interval": ("log.heartbeat", {}),
+        "a heartbeat that names another log by a number": ("log.heartbeat", {"interval_s": 60, "origins": [1]}),
+        "a heartbeat that names other logs in a text": ("log.heartbeat", {"interval_s": 60, "origins": "a/b/c"}),
         "an anchor without a size": ("log.anchor", {name: anchor[name] for name in anchor if name != "size"}),
         "an anchor whose documents are not attachments": ("log.anchor", anchor),
     }

@@ -1,16 +1,16 @@
 """Tending a log: what it needs besides its writers, by one process beside them.
 
 In each round: look whether the log is whole at its end; write a heartbeat where there was silence, so that a log that
-was cut short differs from one of which nothing was asked; ask witnesses to cosign; have a checkpoint stamped by an
-authority, and signed by a program. Each act
-finds out from the log itself whether it is due, so that rounds may be missed, doubled or interrupted. One act that
-fails never stops the others. Nothing of this is needed for a record to be durable and provable.
+was cut short differs from one of which nothing was asked, or where the gate has other logs than the last one names; ask
+witnesses to cosign; have a checkpoint stamped by an authority, and signed by a program. Each act finds out from the log
+itself whether it is due, so that rounds may be missed, doubled or interrupted. One act that fails never stops the
+others. Nothing of this is needed for a record to be durable and provable.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Engine
@@ -133,13 +133,27 @@ class Tender:
         newest_at = parse_timestamp(parse_record(newest[0].body)["ts"]) if newest else EpochNs(0)
         if newest_at - now > CLOCK_SKEW_NS:
             self._lines.warning("clock_behind_log", behind_s=(newest_at - now) // NS_PER_S)
-        if any(is_young(at, int(interval_s / 2 * NS_PER_S), now) for at in (newest_at, self._beat_at)):
+        is_young_enough = any(is_young(at, int(interval_s / 2 * NS_PER_S), now) for at in (newest_at, self._beat_at))
+        origins = self._other_logs()
+        if is_young_enough and origins == self._logs_named():
             return True
-        event = OwnEvent(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body={"interval_s": int(interval_s)})
-        receipt = self._log.append(event)
+        body: dict[str, Any] = {"interval_s": int(interval_s)}
+        if origins:
+            body["origins"] = origins
+        receipt = self._log.append(OwnEvent(id=new_id(now), kind=HEARTBEAT, actor=TENDER, body=body))
         self._beat_at = now
         self._lines.info("heartbeat_recorded", seq=receipt.seq)
         return True
+
+    def _other_logs(self) -> list[str]:
+        """Return the gate's other logs, if this is its main one: those whose names continue this one's."""
+        with read_transaction(self._engine) as connection:
+            return [log for log in store.read_logs(connection) if log.startswith(f"{self._log.origin}/")]
+
+    def _logs_named(self) -> list[str]:
+        newest = self._log.find(RecordFilter(kind=HEARTBEAT), limit=1, newest_first=True)
+        named: list[str] = parse_record(newest[0].body)["body"].get("origins", []) if newest else []
+        return named
 
     def _cosign(self) -> bool:
         if self._policy is None or not any(witness.url for witness in self._policy.witnesses):

@@ -21,6 +21,7 @@ from lockgate.audit.verification.log_events import (
     read_compromise,
     read_erased,
     read_interval_s,
+    read_origins,
     read_prune,
 )
 from lockgate.audit.verification.own_checkpoints import OwnCheckpoints
@@ -29,6 +30,7 @@ from lockgate.audit.verification.stretches import EVENT_KINDS, Attachments, Stre
 from lockgate.clock import NS_PER_S, EpochNs, format_timestamp, parse_timestamp
 from lockgate.digests import sha256_hex
 
+LOGS_NAMED_MAX: Final = 1_000  # of one gate, which has 64 at once
 SILENCES_NAMED_MAX: Final = 8  # enough to see a pattern; the rest are counted
 # Of one record: the time before it, its documents, what it says, and then the root over it.
 _DUE_SILENCE: Final = 0
@@ -71,6 +73,7 @@ class Examination:
         self.outside_size: int | None = None
         self.erased_count = 0
         self.interval_s: int | None = None  # that the newest heartbeat promises
+        self.other_logs: dict[str, bool] = {}  # that heartbeats name -> whether the newest does
         self.silences: list[str] = []  # the first that were longer than promised
         self.silence_count = 0
         self._compromised: dict[str, int] = {}  # a key's text form -> the last size for which it counts
@@ -284,8 +287,15 @@ class Examination:
                 self._findings.note("key_rotated", f"record {seq} says that another key signs from there on")
             elif kind == HEARTBEAT:
                 self.interval_s = read_interval_s(record)
+                self._note_logs(read_origins(record))
         except RecordInvalidError as exc:
             self._findings.report("record_malformed", seq, f"the body of {kind}: {exc}")
+
+    def _note_logs(self, origins: tuple[str, ...]) -> None:
+        if self.other_logs or origins:  # of most logs neither
+            self.other_logs = dict.fromkeys(self.other_logs, False) | dict.fromkeys(origins[:LOGS_NAMED_MAX], True)
+            for name in list(self.other_logs)[LOGS_NAMED_MAX:]:
+                del self.other_logs[name]
 
     def _heed_prune(self, seq: int, record: Mapping[str, Any]) -> None:
         said, pruned = read_prune(record), self._pruned

@@ -105,6 +105,18 @@ def read_interval_s(record: Mapping[str, Any]) -> int:
     return _integer(record["body"], "interval_s")
 
 
+def read_origins(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which other logs of its gate a `log.heartbeat` record names.
+
+    Raises:
+        RecordInvalidError: Its body has another form.
+    """
+    names = record["body"].get("origins", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecordInvalidError("origins: want a list of texts")
+    return tuple(names)
+
+
 def _text(body: Mapping[str, Any], field: str) -> str:
     value = body.get(field)
     if not isinstance(value, str):

@@ -17,6 +17,7 @@ from lockgate.digests import Sha256Hex
 
 Dimension: TypeAlias = Literal["integrity", "completeness", "freshness"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("integrity", "completeness", "freshness")
+LOGS_TOLD_MAX: Final = 64  # in one note; a gate has no more at once
 CLOCK_ERROR_S_MAX: Final = 300  # two clocks that differ by more are not both right
 
 
@@ -117,6 +118,13 @@ def _add_notes(examination: Examination, findings: Findings, *, verified_from: i
     ):
         if unchecked:
             findings.note(code, "; ".join(f"{count}: {why}" for why, count in sorted(unchecked.items())))
+    for code, is_named, detail in (
+        ("other_logs", True, "its gate has other logs, which it names: {names}; verify them too"),
+        ("log_gone", False, "its gate had logs that its newest heartbeat does not name: {names}; ask where they are"),
+    ):
+        names = sorted(name for name, named in examination.other_logs.items() if named is is_named)
+        if names:
+            findings.note(code, detail.format(names=", ".join(names[:LOGS_TOLD_MAX])))
     if examination.silences:
         more = examination.silence_count - len(examination.silences)
         findings.note("silence", "; ".join([*examination.silences, *([f"and {more} more"] if more else [])]))
