@@ -56,8 +56,8 @@ def _write_at_once(stand: LogStand) -> tuple[list[Child], list[str], range]:
     Returns:
         The processes, now dead; all their answers; and the sizes of the log between which all of them were at work.
     """
-    with contextlib.closing(Nursery(stand.url, stand.checkpoint_file, stand.folder / "meeting")) as nursery:
-        children = [nursery.child() for _ in range(PROCESSES)]
+    with contextlib.closing(Nursery(stand.folder / "meeting")) as nursery:
+        children = [nursery.child(stand) for _ in range(PROCESSES)]
         answers = [child.append() for child in children]
         begin = read_checkpoint(stand.log.checkpoint()).size
         for child in children:

@@ -9,55 +9,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import orjson
 
 import lockgate
+from lockgate.audit.formats.notes import SeedSigner, format_signer
+from support.audit_logs import LogStand
 
 _CHILD_WAIT_S_MAX: Final = 30.0
 
-_PROGRAM: Final = """
-import os, signal, socket, sys, threading, traceback
-from pathlib import Path
-from lockgate.audit import AuditLog, KindCatalogue
-from lockgate.audit.formats.notes import make_signer
-from lockgate.errors import LockgateError
-from lockgate.storage import open_engine
-from support.audit_logs import ORIGIN, SteppingClock, make_event
-
-def serve(url, checkpoint_file, meeting):
-    link = socket.socket(socket.AF_UNIX)
-    link.connect(meeting)
-    lines = link.makefile("r")
-    log = AuditLog(engine=open_engine(url), signer=make_signer(ORIGIN, bytes(range(32))), clock=SteppingClock(),
-                   catalogue=KindCatalogue({}), instance=str(os.getpid()), checkpoint_file=Path(checkpoint_file))
-    def append():
-        try:
-            answer = f"ok {log.append(make_event()).seq}"
-        except LockgateError as exc:
-            answer = f"error {exc.code}"
-        link.sendall(f"{answer}\\n".encode())
-        return answer
-    def append_for_ever():
-        while append().startswith("ok"):
-            pass
-    link.sendall(f"{os.getpid()}\\n".encode())
-    for line in lines:
-        if line == "append\\n":
-            append()
-        else:
-            for _ in range(int(line)):
-                threading.Thread(target=append_for_ever).start()
-
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for
-for line in sys.stdin:
-    if os.fork() == 0:
-        try:
-            serve(*sys.argv[1:])
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-"""
+# Where in an append a process can be told to die: before the commit; behind it, and before the file outside the
+# database is written; behind that, and before anybody is told.
+PlaceOfDeath = Literal["commit", "file", "answer"]
 
 
 @dataclass
@@ -67,10 +31,10 @@ class Child:
     link: socket.socket
     lines: Iterator[str]
     pid: int = 0
-    acknowledged: list[int] = field(default_factory=list)
+    acknowledged: dict[int, str] = field(default_factory=dict)  # position -> the event's id
 
     def append(self) -> str:
-        """Append one event; return `ok <seq>`, `error <code>`, or nothing if the process died of it."""
+        """Append one event; return `ok <seq> <id>`, `error <code>`, or nothing if the process died of it."""
         with contextlib.suppress(OSError):
             self.link.sendall(b"append\n")
         return self._answer()
@@ -78,6 +42,18 @@ class Child:
     def append_for_ever(self, threads: int) -> None:
         """Append from several threads until the process is killed or an append fails."""
         self.link.sendall(f"{threads}\n".encode())
+
+    def wait_for(self, count: int) -> None:
+        """Wait until `count` more of its appends were acknowledged."""
+        for _ in range(count):
+            answer = self._answer()
+            assert answer.startswith("ok "), answer or "it died"
+
+    def die_at(self, place: PlaceOfDeath) -> None:
+        """Append one event, and be killed in the middle."""
+        self.link.sendall(f"die {place}\n".encode())
+        assert self._answer() == ""
+        self.close()
 
     def kill(self) -> list[str]:
         """Kill the process with SIGKILL; return the answers that it had sent and nobody had read."""
@@ -100,14 +76,16 @@ class Child:
         if not answer.endswith("\n"):  # cut off by death: nobody read it as an acknowledgement
             return ""
         if answer.startswith("ok "):
-            self.acknowledged.append(int(answer[3:]))
+            _, seq, event_id = answer.split()
+            assert int(seq) not in self.acknowledged
+            self.acknowledged[int(seq)] = event_id
         return answer.strip()
 
 
 class Nursery:
     """Makes children; each has the log open and waits for orders."""
 
-    def __init__(self, url: str, checkpoint_file: Path, meeting: Path) -> None:
+    def __init__(self, meeting: Path) -> None:
         path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(lockgate.__file__).parents[1])])
         self._children: list[Child] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -115,17 +93,26 @@ class Nursery:
         self._listener.listen()
         self._listener.settimeout(_CHILD_WAIT_S_MAX)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, url, str(checkpoint_file), str(meeting)],
+            [sys.executable, "-m", "support.log_child", str(meeting)],
             stdin=subprocess.PIPE,
             text=True,
             env={"PYTHONPATH": path},
         )
 
-    def child(self) -> Child:
-        """Make one more process."""
+    def order(self, stand: LogStand, *signers: SeedSigner) -> None:
+        """Have one more process made that opens a stand's log, under other signers than its own perhaps."""
+        home = {
+            "url": stand.url,
+            "checkpoint_file": str(stand.checkpoint_file),
+            "signers": [format_signer(signer) for signer in signers or (stand.signer,)],
+        }
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(orjson.dumps(home).decode() + "\n")
         self._process.stdin.flush()
+
+    def child(self, stand: LogStand, *signers: SeedSigner) -> Child:
+        """Order one more process, and return the first that is ready: one that was ordered before, perhaps."""
+        self.order(stand, *signers)
         link, _ = self._listener.accept()
         lines = iter(link.makefile("r"))
         made = Child(link=link, lines=lines, pid=int(next(lines)))
