@@ -96,7 +96,7 @@ def test_killed_writers_lose_nothing(stand: LogStand) -> None:
         stored = {row.seq: row.id for row in connection.execute(select(audit_entry.c.seq, audit_entry.c.id))}
     verification = verify_export(stand.export(), stand.signer)
     in_flight = verification.size - 1 - len(acknowledged)  # written, and nobody told; the first record is the genesis
-    least = min(len(child.acknowledged) for child in dead)
+    least = min(len(child.acknowledged) for child in dead[:KILLS])
     LOGGER.info(
         "%d kills: %d acknowledged (%d at least by each process), %d more written",
         *(KILLS, len(acknowledged), least, in_flight),
@@ -105,7 +105,7 @@ def test_killed_writers_lose_nothing(stand: LogStand) -> None:
     assert (verification.verdict, verification.size) == ("valid", len(stored))
     assert acknowledged.items() <= stored.items()
     assert sum(len(child.acknowledged) for child in dead) == len(acknowledged)  # no position was given to two
-    assert least > 0
+    assert least > 1
     assert 0 < in_flight <= THREADS * len(dead)
     stand.reopened().check_head()
 

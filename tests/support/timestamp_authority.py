@@ -11,7 +11,13 @@ from typing import Any
 from asn1crypto import tsp
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from lockgate.audit.formats.timestamps import TimestampTrust, parse_timestamp_trust
+from lockgate.audit.formats.timestamps import (
+    Timestamp,
+    TimestampTrust,
+    make_timestamp_request,
+    open_timestamp_response,
+    parse_timestamp_trust,
+)
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.demo.virtual_ca import moment_of
 from support.virtual_timestamping import VirtualTimestampAuthority
@@ -49,6 +55,13 @@ class Authority(VirtualTimestampAuthority):
             "nonce": asked["nonce"].native,
         }
         return bytes(self._response(tsp.TSTInfo({**fields, **changes}).dump(), at).dump())
+
+    def stamp(self, message: bytes, at: EpochNs) -> Timestamp:
+        """Give a token over a message, verified as whoever asks over HTTP does."""
+        request = make_timestamp_request(message)
+        opened = open_timestamp_response(self.answer(request.body, at), message, request.nonce, self.trust)
+        assert isinstance(opened, Timestamp), opened
+        return opened
 
     def refusal(self) -> bytes:
         """Say no, as an authority that is out of order does."""
