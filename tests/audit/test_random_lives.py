@@ -52,7 +52,7 @@ from support.retention import OPERATOR, erase_documents, fill_quickly, name_of
 from support.timestamp_authority import Authority
 
 STEPS: Final = int(os.environ.get("LOCKGATE_TEST_STEPS", "40"))  # noqa: TID251 - of each life; a test's own
-LIVES: Final = int(os.environ.get("LOCKGATE_TEST_LIVES", "12"))  # noqa: TID251 - of each database; same
+LIVES: Final = int(os.environ.get("LOCKGATE_TEST_LIVES", "8"))  # noqa: TID251 - of each database; same
 KEYS_MAX: Final = 4
 LONG: Final = STEP + 44  # records, enough that something can be pruned
 KINDS: Final = {"append", "crash", "rotate", "restart", "prune", "erase", "anchor"}  # of operations, in every run
