@@ -67,8 +67,8 @@ policies: $(VENV)/.runtime tools
 	@$(BIN)/lockgate policy check
 	@scripts/lint-policies
 
-bench: $(VENV)/.development tools ## Measure, as ratios to floors in the same run
-	@for file in benchmarks/bench_*.py; do echo; $(BIN)/python $$file; done
+bench: $(VENV)/.development tools ## Measure, as ratios to floors in the same run; BENCH=--quick only tries each
+	@for file in benchmarks/bench_*.py; do echo; echo "$$file"; $(BIN)/python $$file $(BENCH); done
 
 verifier: $(VENV)/.runtime ## Build dist/lockgate-verify.pyz, the auditor's verifier in one file
 	@$(BIN)/python scripts/build-verifier

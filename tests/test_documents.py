@@ -1,6 +1,8 @@
 """What the documents name is there: files, tests, code."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -80,3 +82,20 @@ def test_each_threat_names_its_tests() -> None:
 
     assert len(rows) > len(tables) > 1
     assert [row for row in rows if not _TEST.search(row.rpartition(" | ")[2])] == []
+
+
+def test_every_benchmark_is_named() -> None:
+    """The page of figures names each benchmark that `make bench` runs."""
+    page = (_ROOT / "docs" / "performance.md").read_text()
+
+    assert [
+        path.name for path in (_ROOT / "benchmarks").glob("bench_*.py") if f"benchmarks/{path.name}`" not in page
+    ] == []
+
+
+def test_the_benchmark_of_logs_leaves_out_what_it_cannot_measure() -> None:
+    """Without a PostgreSQL it says so in one line, and `make bench` goes on."""
+    command: list[str | Path] = [sys.executable, _ROOT / "benchmarks" / "bench_logs.py", "--quick"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert re.fullmatch(r"!!! .*want --postgresql URL.* !!!\n", done.stdout)
