@@ -24,6 +24,12 @@ RULES: Final = ROOT / "deploy/prometheus"
 PANELS: Final = frozenset({"timeseries", "stat", "row"})
 UNITS: Final = frozenset({"bool_yes_no", "none", "percentunit", "reqps", "s"})
 OF_PROMETHEUS: Final[Mapping[str, set[str]]] = {"up": {"job", "instance"}}
+OF_EXPORTERS: Final[Mapping[str, set[str]]] = {  # of kube-state-metrics and of the node exporter: about what runs a job
+    "kube_job_status_failed": {"job_name"},
+    "kube_cronjob_status_last_successful_time": {"cronjob"},
+    "node_systemd_unit_state": {"name", "state"},
+    "node_systemd_timer_last_trigger_seconds": {"name"},
+}
 ADDED: Final = {"job", "instance", "le"}  # by Prometheus, or the label of a histogram's buckets
 
 
@@ -46,6 +52,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, engine: WasmEngine) -> Mappi
         **late,
         **rollouts,
         **OF_PROMETHEUS,
+        **OF_EXPORTERS,
         **{rule["record"]: set() for rule in rules("recording")},
     }
 

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +40,16 @@ def kustomization(folder: Path) -> dict[str, Any]:
     return found
 
 
-WORKLOADS: Final = {
-    document["metadata"]["name"]: document for document in documents(BASE) if document["kind"] in {"Deployment", "Job"}
-}
+def with_pods(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return every manifest that makes pods, with its pod at `spec.template`."""
+    for document in found:
+        if document["kind"] in {"Deployment", "Job"}:
+            yield document
+        elif document["kind"] == "CronJob":
+            yield {**document, "spec": document["spec"]["jobTemplate"]["spec"]}
+
+
+WORKLOADS: Final = {document["metadata"]["name"]: document for document in with_pods(documents(BASE))}
 
 
 @pytest.fixture(params=sorted(WORKLOADS))
@@ -141,6 +148,7 @@ def test_who_holds_which_secret() -> None:
         ("lockgate-deliver", "deliver"): {"lockgate-database-service", "lockgate-log-key"},
         ("lockgate-migrate", "migrate"): {"lockgate-database-owner", "lockgate-log-key"},
         ("lockgate-migrate", "grants"): {"lockgate-database-owner", "lockgate-log-key"},
+        ("lockgate-verify", "verify"): {"lockgate-database-service"},
     }
 
 
@@ -238,6 +246,15 @@ def test_probes_ask_what_is_there(gate: GateUnderTest) -> None:
     assert service["spec"]["ports"][0]["targetPort"] == "http"
 
 
+def test_the_log_is_verified_each_night() -> None:
+    """One at a time; a verdict is not asked for again, so that a job that fails stays failed."""
+    (job,) = [document["spec"] for document in documents(BASE) if document["kind"] == "CronJob"]
+
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", job["schedule"])
+    assert job["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert job["concurrencyPolicy"] == "Forbid"
+
+
 def test_a_gate_gets_longer_to_end_than_it_takes() -> None:
     """The wait before it is told, and its own time for requests under way, end before it is killed."""
     wait = containers(GATE)[-1]["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -280,7 +297,7 @@ def test_the_example_builds(tmp_path: Path) -> None:
     built = subprocess.run([kubectl, "kustomize", str(overlay)], check=False, capture_output=True, text=True)
     found = list(yaml.safe_load_all(built.stdout))
     names = {document["metadata"]["name"] for document in found if document["kind"] == "ConfigMap"}
-    pods = [document["spec"]["template"]["spec"] for document in found if document["kind"] in {"Deployment", "Job"}]
+    pods = [document["spec"]["template"]["spec"] for document in with_pods(found)]
     wanted = {volume["configMap"]["name"] for pod in pods for volume in pod["volumes"] if "configMap" in volume}
     job = next(document for document in found if document["kind"] == "Job")
 
