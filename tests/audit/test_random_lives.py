@@ -1,4 +1,4 @@
-"""A log lives through anything that its keepers do to it, in any order: everything harmless stays without an alarm.
+"""A log lives through anything that its keepers do to it, in any order: only what is not harmless raises an alarm.
 
 `LOCKGATE_TEST_LIVES` and `LOCKGATE_TEST_STEPS` make more and longer lives by hand;
 docs/performance.md has the longest run.
@@ -48,6 +48,7 @@ from support.audit_logs import ORIGIN, LogStand, make_event, make_stand
 from support.databases import NewDatabase
 from support.keyed_logs import log_under
 from support.log_nursery import Child, Nursery, PlaceOfDeath
+from support.mutations import OF_RECORDS, mutated, verify_here
 from support.retention import OPERATOR, erase_documents, fill_quickly, name_of
 from support.timestamp_authority import Authority
 
@@ -263,6 +264,18 @@ class Life(RuleBasedStateMachine):
         """An auditor verifies an export."""
         self._look()
         self.operations["verify"] += 1
+
+    # --- what somebody does behind their backs --------------------------------------------------------------------
+
+    @precondition(lambda self: self.size > self.first + 1)
+    @rule(name=st.sampled_from(OF_RECORDS), place=st.integers(0, 10_000), number=st.integers(0, 100_000))
+    def mutate(self, name: str, place: int, number: int) -> None:
+        """Somebody changes the database: an auditor who kept the newest checkpoint finds it, and it is taken back."""
+        seq = self.first + 1 + place % (self.size - self.first - 1)
+        trust = Trust(policy=self._policy(), held=(self.stand.log.checkpoint(),), every_signature=True)
+        with mutated(self.stand, name, seq, number) as connection:
+            verification = verify_here(connection, trust)
+        assert verification.verdict == "tampered", (name, seq, number, verification)
 
     # --- what must be true ----------------------------------------------------------------------------------------
 
