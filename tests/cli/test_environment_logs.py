@@ -5,8 +5,8 @@ import shutil
 import sqlite3
 import stat
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lockgate.audit import Event, LogBehindError, LogSealedError, create_key_file, load_public_key
+from lockgate.audit import LogBehindError, LogSealedError, create_key_file, load_public_key
 from lockgate.audit.errors import KeyInvalidError, LogForeignError, LogNotSealedError
 from lockgate.audit.formats.notes import SeedSigner, make_signer
+from lockgate.audit.own_events import OwnEvent
 from lockgate.audit.reading.reader import LogReader
 from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import open_logs
@@ -459,5 +460,5 @@ def test_resuming_lets_every_sealed_log_go_on(run: Run, data_dir: Path) -> None:
     ]
 
 
-def _seal() -> Event:
-    return replace(make_event(), kind="log.seal", body={"reason": "a copy"})
+def _seal() -> OwnEvent:
+    return OwnEvent(id=str(uuid.uuid4()), kind="log.seal", actor=make_event().actor, body={"reason": "a copy"})
