@@ -20,6 +20,7 @@ from lockgate.clock import NS_PER_S, Clock
 from lockgate.config import Settings, is_main_origin, load_tables, origin_of_log, settings_of_log
 from lockgate.delivery.deliveries import DELIVERY_KINDS, Deliveries
 from lockgate.delivery.reading import EventReader
+from lockgate.delivery.webhooks import Webhook
 from lockgate.errors import ConfigError
 from lockgate.evidence import TrustFolder, load_trust_domains
 from lockgate.gate_logs import Logs
@@ -48,14 +49,7 @@ from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.mlflow import MLflowRegistry
 from lockgate.registry.reading import ModelReader
 from lockgate.reloading import RELOADING_KINDS, Reloader
-from lockgate.settings_tables import (
-    read_alert_sources,
-    read_feature_stores,
-    read_issuers,
-    read_registries,
-    read_rollouts,
-    read_webhooks,
-)
+from lockgate.settings_tables import read_all, read_issuers
 from lockgate.storage import check_schema, open_engine, upgrade_schema
 from lockgate.system_clock import SystemClock
 from lockgate.usage import UsageCounts
@@ -176,10 +170,7 @@ def check_settings(settings: Settings) -> Accepted:
             f"LOCKGATE_DEFAULT_TRUST_DOMAIN: want one of {sorted(domains.by_name)}, "
             f"got {settings.default_trust_domain[:80]!r}"
         )
-    read_registries(settings)
-    read_alert_sources(settings)
-    read_rollouts(settings)
-    _subscribers(settings)
+    read_all(settings)
     return _read_files(settings, find_opa())
 
 
@@ -259,8 +250,8 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         log=log,
         clock=clock,
     )
-    registry_settings = read_registries(settings)
-    registries = build_registries(registry_settings, database)
+    tables = read_all(settings)
+    registries = build_registries(tables.registries, database)
     gate = Gate(database=database, logs=logs, evaluator=evaluator, clock=clock, settings=gate_settings)
     register = Register(database=database, logs=logs, clock=clock)
     authorizer = Authorizer(policy=policy, log=log, clock=clock, timeout_s=settings.policy_timeout_s)
@@ -270,7 +261,7 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         gate=gate,
         evaluator=evaluator,
         policy=policy,
-        registries=registry_settings,
+        registries=tables.registries,
         clock=clock,
         permit_key=find_permit_key(settings.permit_key_file),
     )
@@ -287,17 +278,17 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         trust=trust,
         readiness=Readiness(clock=clock, database=database, policy=policy, logs=logs, trust=trust),
         reloader=reloader,
-        registry_settings=registry_settings,
+        registry_settings=tables.registries,
         registries=registries,
         registration=Registration(log=log, database=database, clock=clock, registries=registries),
         models=ModelReader(database, registries),
         lifecycle=lifecycle,
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
-        deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=_subscribers(settings)),
+        deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=_subscribers(tables.webhooks)),
         usage=UsageCounts(database, clock),
         alerts=AlertReceiver(
-            read_alert_sources(settings),
+            tables.alert_sources,
             database=database,
             logs=logs,
             rollbacks=lifecycle.rollbacks,
@@ -306,14 +297,14 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         ),
         lineage=LineageCollector(
             registries=registries,
-            feature_stores=[FeastStore(store) for store in read_feature_stores(settings)],
+            feature_stores=[FeastStore(store) for store in tables.feature_stores],
             database=database,
             log=log,
             clock=clock,
         ),
         lineage_reader=LineageReader(database=database, logs=logs, register=register),
         findings=Findings(database=database, logs=logs, clock=clock),
-        hints=Hints(registry_settings, database=database, clock=clock),
+        hints=Hints(tables.registries, database=database, clock=clock),
     )
 
 
@@ -331,8 +322,7 @@ def build_registries(registries: Sequence[RegistrySettings], database: Engine) -
     return ports
 
 
-def _subscribers(settings: Settings) -> tuple[str, ...]:
-    webhooks = read_webhooks(settings, secrets=False)  # only who sends needs them
+def _subscribers(webhooks: Sequence[Webhook]) -> tuple[str, ...]:
     return tuple(webhook.name for webhook in webhooks if not webhook.disabled)
 
 

@@ -4,6 +4,7 @@ What is wrong with one is said with its file and line, as of every other setting
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,33 @@ from lockgate.registry import RegistrySettings, parse_registries
 from lockgate.usage import UsageSource, parse_usage_sources
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Every array of tables but the issuers', which a reload reads anew; secrets stay in their files."""
+
+    registries: tuple[RegistrySettings, ...]
+    feature_stores: tuple[FeatureStoreSettings, ...]
+    webhooks: tuple[Webhook, ...]
+    rollouts: tuple[RolloutSettings, ...]
+    usage_sources: tuple[UsageSource, ...]
+    alert_sources: tuple[AlertSource, ...]
+
+
+def read_all(settings: Settings) -> Tables:
+    """Read all tables, so that whoever starts a process finds out what is wrong with any, needed there or not.
+
+    Looks at nothing but the settings, so that what could be read once can be read again. Raises as `read_registries`.
+    """
+    return Tables(
+        registries=read_registries(settings),
+        feature_stores=read_feature_stores(settings),
+        webhooks=read_webhooks(settings, secrets=False),  # only who sends needs them
+        rollouts=read_rollouts(settings),
+        usage_sources=read_usage_sources(settings),
+        alert_sources=read_alert_sources(settings),
+    )
 
 
 def read_issuers(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> tuple[Issuer, ...]:

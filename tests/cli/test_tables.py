@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lockgate.config.names import TABLE_KEYS
 from support.commands import Run
 
 
@@ -32,3 +33,23 @@ def test_serve_names_the_line_in_a_registry(run: Run, file: Path) -> None:
 
     assert ended.code == 2
     assert ended.err.startswith(f"lockgate: {file}:5: registry[0].url: ")
+
+
+@pytest.mark.parametrize("key", TABLE_KEYS)
+@pytest.mark.parametrize(
+    "command", [("serve", "--bind", "127.0.0.1:0"), ("deliver", "--once")], ids=["serve", "deliver"]
+)
+def test_every_table_is_read_before_anything_starts(
+    run: Run, tmp_path: Path, key: str, command: tuple[str, ...]
+) -> None:
+    """A table that cannot be used ends the command with its line, whatever it is for; no worker dies of it later."""
+    file = tmp_path / "lockgate.toml"
+    file.write_text(f'data_dir = "data"\n[[{key}]]\nname = "Not A Name"\n')
+    file.chmod(0o600)
+    run("init", "--origin", "gate.test/audit", "--config", str(file))
+
+    ended = run(*command, "--config", str(file))
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"lockgate: {file}:")
+    assert f"{key}[0]" in ended.err

@@ -17,7 +17,7 @@ from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
 from lockgate.lifecycle import Pointers
 from lockgate.lineage.collecting import LineageJob
 from lockgate.registry import RegistryPort
-from lockgate.settings_tables import read_rollouts, read_usage_sources, read_webhooks
+from lockgate.settings_tables import read_all, read_webhooks
 from lockgate.system_clock import SystemClock
 from lockgate.usage import UsageJob
 
@@ -32,6 +32,7 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
     Raises:
         LockgateError: A setting cannot be used.
     """
+    tables = read_all(settings)
     clock, database, logs = SystemClock(), services.database, services.logs
     webhooks = [webhook for webhook in read_webhooks(settings) if not webhook.disabled]
     public_url = settings.public_url.rstrip("/")
@@ -41,9 +42,9 @@ def build_jobs(settings: Settings, services: Services) -> tuple[Job, ...]:
             for webhook in webhooks
         ),
         UnsubscribedJob(active=frozenset(webhook.name for webhook in webhooks), database=database),
-        *(UsageJob(source, services.usage, clock) for source in read_usage_sources(settings)),
+        *(UsageJob(source, services.usage, clock) for source in tables.usage_sources),
         LineageJob(services.lineage),
-        *_build_rollout_jobs(read_rollouts(settings), services, clock),
+        *_build_rollout_jobs(tables.rollouts, services, clock),
         *reconciling_jobs(
             registries=services.registries,
             registry_settings=services.registry_settings,
