@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.outbound import OutboundError, OutboundRequest, download, exchange, is_public
+from lockgate.outbound import OutboundError, OutboundRequest, download, exchange, is_public, quote_answer
 from support.certificates import make_certificate
 from support.gate_server import Reply, json_reply, serve_gate
 
@@ -43,11 +43,44 @@ from support.gate_server import Reply, json_reply, serve_gate
         ("64:ff9b::8.8.8.8", True),
         ("2002:7f00:1::", False),
         ("2001:db8::1", False),
+        ("192.0.0.8", False),
+        ("192.88.99.1", False),
+        ("64:ff9b:1::7f00:1", False),  # a NAT64 of one's own
+        ("::127.0.0.1", False),  # IPv4-compatible, given up
+        ("::ffff:0:a9fe:a9fe", False),  # a stateless translator
+        ("2001:0:7f00:1::", False),  # Teredo
+        ("fec0::1", False),  # site-local, given up
+        ("3fff::1", False),  # documentation
+        ("5f00::1", False),  # segment routing
+        ("100:0:0:1::1", False),  # a dummy
+        ("4000::1", False),  # not given out yet
+        ("2606:4700:4700::1111", True),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:  # noqa: FBT001 - a test's data
     """Loopback, private, link-local, shared and documentation addresses are not, also where one wraps another."""
     assert is_public(address) is public
+
+
+def test_words_of_others_tell_no_secret() -> None:
+    """Quoted, somebody's words are short and printable, and hold no stretch of what they were shown, in any case."""
+    request = OutboundRequest(
+        url="http://127.0.0.1",
+        timeout_s=1,
+        answer_bytes_max=1,
+        authorization="Bearer s3cr3t-registry-token",
+        headers={"Lockgate-Permit": "eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl"},
+    )
+    told = {
+        "want\n\x1b[31mrights": "want  [31mrights",
+        "got Bearer s3cr3t-registry-token, sorry": "got [secret], sorry",
+        "as S3CR3T-REGISTRY, cut": "as[secret], cut",
+        "['registry-token','eyJhbGciOiJFZERTQSJ9']": "['[secret]','[secret]']",
+        "x" * 5000: "x" * 300,
+        "\u0130 s3cr3t-registry-token": "i\u0307[secret]",  # grows in lower case
+    }
+
+    assert {text: quote_answer(text, request) for text in told} == told
 
 
 def test_a_private_peer_gets_nothing() -> None:

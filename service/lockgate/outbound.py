@@ -7,6 +7,7 @@ limit on the whole time however the answer trickles, and on its length.
 import contextlib
 import ipaddress
 import queue
+import re
 import socket
 import threading
 import time
@@ -25,7 +26,17 @@ from lockgate.outbound_urls import split_url
 
 _READ_BYTES: Final = 65_536  # what is in memory beyond a limit before the limit is seen
 _PARTS_AHEAD: Final = 8  # read before anyone takes them: half a megabyte, enough that neither side waits for the other
+QUOTED_CHARS_MAX: Final = 300  # of somebody else's words in a line of the log
+SECRET_STRETCH_CHARS: Final = 8  # of a secret, together, are told nobody; fewer are of no use to anybody
+_LOOKED_THROUGH_CHARS: Final = 2000  # of those words, for secrets
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out of global unicast addresses (RFC 4291)
+# Special purposes that `ipaddress` of Python 3.11 does not know, or not whole.
+_SPECIAL: Final = (
+    ipaddress.ip_network("3fff::/20"),  # documentation, RFC 9637
+    ipaddress.ip_network("192.0.0.0/24"),  # IETF protocol assignments, RFC 6890
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays, given up by RFC 7526
+)
 
 
 class OutboundError(LockgateError):
@@ -110,18 +121,45 @@ def download(request: OutboundRequest) -> Iterator[Download]:
         run.hang_up()
 
 
+def quote_answer(text: str, request: OutboundRequest) -> str:
+    """Return somebody else's words for a line of the log: short, printable, and without what the request showed them.
+
+    Pages for debugging repeat a request's headers, whole or cut: so each stretch of a header is cut out, not the whole
+    value alone. Only the log may have even these words: what stands in an error ends in answers and in audit records.
+
+    Args:
+        text: What they said.
+        request: What they were sent.
+    """
+    shown = text[:_LOOKED_THROUGH_CHARS].lower() if len(text.lower()) != len(text) else text[:_LOOKED_THROUGH_CHARS]
+    lowered = shown.lower()
+    secrets = [value.lower() for value in (request.authorization or "", *request.headers.values())]
+    hidden = [False] * len(shown)
+    for begin in range(len(lowered) - SECRET_STRETCH_CHARS + 1):
+        stretch = slice(begin, begin + SECRET_STRETCH_CHARS)
+        if any(lowered[stretch] in secret for secret in secrets):
+            hidden[stretch] = [True] * SECRET_STRETCH_CHARS
+    marked = "".join(
+        "\0" if gone else one if one.isprintable() else " " for one, gone in zip(shown, hidden, strict=True)
+    )
+    return re.sub("\0+", "[secret]", marked)[:QUOTED_CHARS_MAX]
+
+
 def is_public(address: str) -> bool:
     """Tell whether an IP address is one of the public internet, also where it wraps an IPv4 address.
 
     Raises:
         ValueError: `address` is no IP address.
 
-    Source: RFC 6890, and the IANA special-purpose registries that Python's `ipaddress` follows.
+    Source: RFC 6890, and the IANA special-purpose registries of November 2026; `ipaddress` follows older ones.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of a link-local address
     if isinstance(ip, ipaddress.IPv6Address):
         ip = ipaddress.IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast
+    # Of IPv6 only what was given out: a translation or tunnel elsewhere, of today or to come, leads anywhere.
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _UNICAST:
+        return False
+    return ip.is_global and not ip.is_multicast and not any(ip in special for special in _SPECIAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

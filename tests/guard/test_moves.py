@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from lockgate.permits import create_permit_key
 from lockgate.registry.errors import RegistryRefusedError
@@ -110,12 +111,14 @@ def test_the_gates_own_registry(guarded: GuardedMLflow) -> None:
     """Lockgate moves the alias by the permit that it signed, and without one reads why it may not."""
     make_version(guarded, "of-the-gate", live=False)
     registry = MLflowRegistry(registry_settings(guarded.server.url))
-    with pytest.raises(RegistryRefusedError, match="it moves only with a permit"):
+    with capture_logs() as lines, pytest.raises(RegistryRefusedError):
         registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit="")
     registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit=guarded.sign("of-the-gate", "1"))
     there = _alias(guarded, "of-the-gate")
+    (said,) = [line["said"] for line in lines if line["event"] == "registry_said"]
     registry.move_pointer("of-the-gate", ALIAS, None, expected="1", permit=guarded.sign("of-the-gate", ""))
 
+    assert "it moves only with a permit" in said
     assert there == "1"
     assert _alias(guarded, "of-the-gate") is None
 

@@ -5,15 +5,19 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from lockgate.errors import LockgateError
+from lockgate.outbound import QUOTED_CHARS_MAX
 from lockgate.registry import (
+    RegistryAnswerError,
     RegistryPort,
     RegistryRefusedError,
     RegistrySettings,
@@ -23,7 +27,7 @@ from lockgate.registry import (
 from lockgate.registry.calls import ANSWER_BYTES_MAX
 from lockgate.registry.kubeflow_hub import KubeflowHubRegistry
 from lockgate.registry.mlflow import MLflowRegistry
-from support.gate_server import Reply
+from support.gate_server import Call, Reply, json_reply, serve_gate
 from support.misbehaving_server import answer, misbehaving_server
 from support.registries import registry_settings
 from support.registry_answers import (
@@ -43,6 +47,7 @@ Adapter = Callable[[RegistrySettings], RegistryPort]
 
 _ADAPTERS: Final[dict[Adapter, dict[str, Any]]] = {MLflowRegistry: MLFLOW_ANSWERS, KubeflowHubRegistry: HUB_ANSWERS}
 _REGISTRY_CODES: Final = {"registry.answer", "registry.unsupported", "registry.pointer_moved", "registry.refused", ""}
+_TOKEN: Final = "s3cr3t-registry-token-value"
 _FILE: Final = "/api/2.0/mlflow-artifacts/artifacts/1/models/m/artifacts/MLmodel"
 
 both = pytest.mark.parametrize("adapter", _ADAPTERS, ids=["mlflow", "kubeflow_hub"])
@@ -72,6 +77,38 @@ def test_the_table_of_answers_is_good(adapter: Adapter) -> None:
 
 
 @both
+@pytest.mark.parametrize("status", [400, 403])
+def test_its_words_stay_in_the_log(adapter: Adapter, status: int, tmp_path: Path) -> None:
+    """An error that repeats the request's headers ends in no error of ours; the log has it without the secrets."""
+    (tmp_path / "token").write_text(_TOKEN)
+
+    def repeat(call: Call) -> Reply:
+        message = f"not for you: {call.headers}"
+        return json_reply({"error_code": "ODD", "message": message}, status=status)
+
+    with serve_gate(repeat) as server:
+        registry = adapter(registry_settings(server.url, token_file=tmp_path / "token"))
+        with capture_logs() as lines, pytest.raises(LockgateError) as caught:
+            registry.find_model(MODEL)
+    (said,) = [line["said"] for line in lines if line["event"] == "registry_said"]
+
+    assert "not for you" not in str(caught.value)
+    assert "not for you: " in said
+    assert _TOKEN not in said
+
+
+@both
+def test_a_key_that_stands_twice_is_not_quoted(adapter: Adapter) -> None:
+    """Not even what makes its JSON unusable is repeated."""
+    body = f'{{"{_TOKEN}": 1, "{_TOKEN}": 2}}'.encode()
+    with serve_gate(lambda _call: Reply(body=body)) as server:
+        with pytest.raises(RegistryAnswerError) as caught:
+            adapter(registry_settings(server.url)).find_model(MODEL)
+
+        assert _TOKEN not in str(caught.value)
+
+
+@both
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
 def test_a_registry_out_of_order_is_unavailable(adapter: Adapter, status: int) -> None:
     """Worth another try, and said so."""
@@ -90,18 +127,20 @@ def test_a_registry_that_is_not_there_is_unavailable(adapter: Adapter) -> None:
 @both
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_registry_that_refuses_is_told(adapter: Adapter, status: int) -> None:
-    """With its own words, short and on one line."""
+    """By name; its own words stand in the log, short and on one line."""
     body = json.dumps({"error_code": "PERMISSION_DENIED", "message": "Ask\nLockgate \x1b[31m" + "x" * 5000}).encode()
     with misbehaving_server(answer(status, body)) as server:
         registry = adapter(registry_settings(f"http://127.0.0.1:{server.address.port}"))
 
         assert failing(registry) == {"registry.refused"}
-        with pytest.raises(RegistryRefusedError) as caught:
+        with capture_logs() as lines, pytest.raises(RegistryRefusedError, match=f"got the status {status}") as caught:
             registry.find_model(MODEL)
-        message = str(caught.value)
-        assert message.startswith("registry theirs: Ask Lockgate ")
-        assert len(message) < 400
-        assert message.isprintable()
+        (line,) = lines
+        assert "Ask" not in str(caught.value)
+        assert (line["event"], line["registry"], line["status"]) == ("registry_said", "theirs", status)
+        assert line["said"].startswith("Ask Lockgate ")
+        assert len(line["said"]) == QUOTED_CHARS_MAX
+        assert line["said"].isprintable()
 
 
 @both

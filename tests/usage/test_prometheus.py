@@ -118,13 +118,17 @@ def test_a_sample_that_is_none_is_left_out(bad: object, fault: str) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b"<html>login</html>", "want JSON, got status 200"),
+        (200, b"<html>login</html>", "want JSON within the limits, got status 200"),
         (200, b"", "want JSON"),
         (200, b"[]", "want the answer of a query"),
         (200, b'{"status":"success"}', "instant vector"),
         (200, b'{"status":"success","data":{"resultType":"matrix","result":[]}}', "instant vector"),
         (200, b'{"status":"success","data":{"resultType":"vector","result":{}}}', "instant vector"),
-        (200, b'{"status":"success","data":{"resultType":"vector","result":[],"result":[]}}', "each key once"),
+        (
+            200,
+            b'{"status":"success","data":{"resultType":"vector","result":[],"result":[]}}',
+            "want JSON within the limits",
+        ),
         (
             400,
             b'{"status":"error","errorType":"bad_data","error":"1:5: parse\\nerror"}',

@@ -10,7 +10,6 @@ from lockgate.registry.errors import RegistryAnswerError
 TEXT_CHARS_MAX: Final = 65_536  # MLflow keeps no value above 8,000; descriptions are the longest
 LIST_ITEMS_MAX: Final = 10_000  # metrics of one run; a model has tens of tags
 NAME_CHARS_MAX: Final = 1024  # registries' own columns hold 256
-DETAIL_CHARS_MAX: Final = 300  # of a registry's own words in an error of ours
 _TIME_MS_MAX: Final = 2**63 // 1_000_000 - 1  # what 64 bits of nanoseconds hold
 
 
@@ -130,8 +129,3 @@ def is_name(name: str) -> bool:
     """Tell whether a registry can know something of this name, so that it is worth asking."""
     is_unicode = not any("\ud800" <= character <= "\udfff" for character in name)
     return 0 < len(name) <= NAME_CHARS_MAX and "\0" not in name and is_unicode
-
-
-def quote_detail(text: str) -> str:
-    """Return a registry's own words, short and printable, for an error of ours."""
-    return "".join(character if character.isprintable() else " " for character in text[:DETAIL_CHARS_MAX])

@@ -9,10 +9,11 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import orjson
+import structlog
 
 from lockgate.canonical_json import MalformedJSONError, parse_json
-from lockgate.outbound import OutboundError, OutboundRequest, download, exchange
-from lockgate.registry.answers import Fields, quote_detail
+from lockgate.outbound import OutboundError, OutboundRequest, download, exchange, quote_answer
+from lockgate.registry.answers import Fields
 from lockgate.registry.errors import RegistryAnswerError, RegistryRefusedError, RegistryUnavailableError
 
 PERMIT_HEADER: Final = "Lockgate-Permit"
@@ -111,7 +112,7 @@ class Conversation:
             answer = exchange(request)
         except OutboundError as exc:
             raise RegistryUnavailableError(f"registry {self._settings.name}: {exc}") from exc
-        return self._read(answer.status, answer.body)
+        return self._read(request, answer.status, answer.body)
 
     def fetch(self, path: str, *, timeout_s: float) -> Iterator[bytes]:
         """Return a file's bytes, in pieces.
@@ -138,14 +139,11 @@ class Conversation:
                         break
         except OutboundError as exc:
             raise RegistryUnavailableError(f"registry {self._settings.name}: {exc}") from exc
-        raise self.unexpected(self._read(incoming.status, body), "a file")
+        raise self.unexpected(self._read(request, incoming.status, body), "a file")
 
     def unexpected(self, reply: Reply, wanted: str) -> RegistryAnswerError:
         """Return the error for an answer that the caller has no use for."""
-        said = quote_detail(reply.fields.text("message"))
-        return RegistryAnswerError(
-            f"registry {self._settings.name}: want {wanted}, got the status {reply.status}{said and f': {said}'}"
-        )
+        return RegistryAnswerError(f"registry {self._settings.name}: want {wanted}, got the status {reply.status}")
 
     def _request(self, path_and_query: str, *, timeout_s: float, **more: Any) -> OutboundRequest:  # noqa: ANN401 - the request's own fields
         authorization = self._settings.read_authorization()
@@ -160,7 +158,7 @@ class Conversation:
             **more,
         )
 
-    def _read(self, status: int, body: bytes) -> Reply:
+    def _read(self, request: OutboundRequest, status: int, body: bytes) -> Reply:
         name = self._settings.name
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise RegistryUnavailableError(f"registry {name}: want an answer, got the status {status}")
@@ -171,14 +169,19 @@ class Conversation:
             )
         except MalformedJSONError as exc:
             if is_good:
-                raise RegistryAnswerError(f"registry {name}: {exc}") from exc
+                # Without its own words, which name a key that stands there twice.
+                raise RegistryAnswerError(f"registry {name}: want JSON within the limits") from exc
             document = {}  # a proxy's page
         if not isinstance(document, dict):
             if is_good:
                 raise RegistryAnswerError(f"registry {name}: want a JSON object")
             document = {}
-        reply = Reply(status=status, fields=Fields("answer", document))
+        said = document.get("message")
+        if not is_good and status != HTTPStatus.NOT_FOUND and isinstance(said, str) and said:
+            # Here alone: errors end in answers and in the audit log, which are no place for somebody else's words.
+            structlog.get_logger().warning(
+                "registry_said", registry=name, status=status, said=quote_answer(said, request)
+            )
         if status in _REFUSED:
-            said = quote_detail(reply.fields.text("message")) or f"the status {status}"
-            raise RegistryRefusedError(f"registry {name}: {said}")
-        return reply
+            raise RegistryRefusedError(f"registry {name}: got the status {status}; what it said stands in the log")
+        return Reply(status=status, fields=Fields("answer", document))

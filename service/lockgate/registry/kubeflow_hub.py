@@ -198,7 +198,7 @@ class KubeflowHubRegistry:
         if stands != wanted:
             raise PointerMovedError(
                 f"registry {self.name}: want the alias {alias[:80]!r} at {(wanted or 'nothing')[:80]} {when} the move, "
-                f"got {(stands or 'nothing')[:80]}"
+                f"got {'another version' if stands else 'nothing'}"
             )
 
     def _no_files(self) -> RegistryUnsupportedError:

@@ -215,7 +215,7 @@ class MLflowRegistry:
         if scheme != "mlflow-artifacts" or root.startswith("/"):
             raise RegistryUnsupportedError(
                 f"registry {self.name}: want files that MLflow serves itself (mlflow-artifacts:/), "
-                f"got {scheme[:40]!r}; start it with --serve-artifacts"
+                "got another place; start it with --serve-artifacts"
             )
         if not all(_is_file_name(step) for step in root.split("/")):
             raise self._wrong("want a folder below its artifacts")
@@ -228,7 +228,7 @@ class MLflowRegistry:
         if stands != wanted:
             raise PointerMovedError(
                 f"registry {self.name}: want the alias {alias[:80]!r} at {wanted or 'nothing'} {when} the move, "
-                f"got {stands or 'nothing'}"
+                f"got {'another version' if stands else 'nothing'}"
             )
 
     def _is_there(self, reply: Reply, wanted: str) -> bool:

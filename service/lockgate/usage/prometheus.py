@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from lockgate.canonical_json import SAFE_INTEGER_MAX, MalformedJSONError, parse_json
 from lockgate.clock import NS_PER_S, EpochNs
-from lockgate.outbound import OutboundError, OutboundRequest, exchange
+from lockgate.outbound import OutboundError, OutboundRequest, exchange, quote_answer
 from lockgate.usage.errors import UsageSourceError
 from lockgate.usage.settings import WINDOW, UsageSource
 from lockgate.usage.types import DAY_NS, UsageKey, UsageRow, last_use
@@ -91,10 +91,10 @@ def _ask(source: UsageSource, asked: Mapping[str, str]) -> list[Any]:
     except OutboundError as exc:
         raise UsageSourceError(str(exc)) from exc
     except MalformedJSONError as exc:
-        raise UsageSourceError(f"want JSON, got status {answer.status} and something else: {exc}") from exc
+        raise UsageSourceError(f"want JSON within the limits, got status {answer.status} and something else") from exc
     if answer.status != HTTPStatus.OK or not isinstance(document, dict) or document.get("status") != "success":
         said = document.get("error") if isinstance(document, dict) else None
-        words = f": {_quote(said)}" if isinstance(said, str) else ""
+        words = f": {quote_answer(said, request)}" if isinstance(said, str) else ""
         raise UsageSourceError(f"want the answer of a query, got status {answer.status}{words}")
     data = document.get("data")
     samples = data.get("result") if isinstance(data, dict) and data.get("resultType") == "vector" else None

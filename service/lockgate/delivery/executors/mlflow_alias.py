@@ -43,7 +43,8 @@ class MLflowAliasExecutor:
         # (2) Compare.
         if order.former_version and stands != order.former_version and not order.is_rollback:
             raise PointerElsewhereError(
-                f"want the alias {order.alias!r} at {order.former_version}, which is live, got {stands or 'nothing'}"
+                f"want the alias {order.alias!r} at {order.former_version}, which is live, "
+                f"got {'another version' if stands else 'nothing'}"
             )
         # (3) The version.
         if registry.find_version(order.registry_model, order.version) is None:
