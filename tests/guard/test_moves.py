@@ -15,6 +15,7 @@ from lockgate.registry.mlflow import MLflowRegistry
 from support.guarded_mlflow import ALIAS, CONTENT, Answer, GuardedMLflow, make_version
 from support.registries import registry_settings
 
+_PROMOTION = "0199c0de-0000-7000-8000-000000000001"
 _TRY_EVERYTHING = """
 import json, sys
 from mlflow import MlflowClient
@@ -85,6 +86,20 @@ def test_permit_moves_once(guarded: GuardedMLflow) -> None:
     assert permit not in (guarded.server.folder / "server.log").read_text()
 
 
+def test_older_permits_end_with_a_newer_move(guarded: GuardedMLflow) -> None:
+    """Once a rollback moved the alias back, no other permit of the version that was taken back moves it again."""
+    make_version(guarded, "ordered", live=False)
+    rest = [guarded.sign("ordered", "1", age_s=20, promotion=_PROMOTION) for _ in range(2)]
+    moved = guarded.set_alias("ordered", "1", permit=guarded.sign("ordered", "1", age_s=15, promotion=_PROMOTION))
+    document = {"name": "ordered", "alias": ALIAS}
+    back = guarded.call("DELETE", "registered-models/alias", document, permit=guarded.sign("ordered", "", age_s=10))
+    again = [guarded.set_alias("ordered", "1", permit=permit) for permit in rest]
+
+    assert (moved.status, back.status) == (HTTPStatus.OK, HTTPStatus.OK)
+    assert [_code(answer) for answer in again] == ["permit.superseded"] * 2
+    assert _alias(guarded, "ordered") is None
+
+
 def test_permit_takes_away(guarded: GuardedMLflow) -> None:
     """A permit to no version takes the alias away, and one to a version does not."""
     make_version(guarded, "away", live=True)
@@ -113,7 +128,7 @@ def test_the_gates_own_registry(guarded: GuardedMLflow) -> None:
     registry = MLflowRegistry(registry_settings(guarded.server.url))
     with capture_logs() as lines, pytest.raises(RegistryRefusedError):
         registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit="")
-    registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit=guarded.sign("of-the-gate", "1"))
+    registry.move_pointer("of-the-gate", ALIAS, "1", expected=None, permit=guarded.sign("of-the-gate", "1", age_s=2))
     there = _alias(guarded, "of-the-gate")
     (said,) = [line["said"] for line in lines if line["event"] == "registry_said"]
     registry.move_pointer("of-the-gate", ALIAS, None, expected="1", permit=guarded.sign("of-the-gate", ""))
@@ -167,7 +182,7 @@ def test_new_key_counts_at_once(guarded: GuardedMLflow, tmp_path: Path) -> None:
         broken = guarded.set_alias("rotated", "1", permit=guarded.sign("rotated", "1"))
         both = [*guarded.key.jwks()["keys"], *new.jwks()["keys"]]
         guarded.keys_file.write_text(json.dumps({"keys": both}))
-        moved = guarded.set_alias("rotated", "1", permit=rotated.sign("rotated", "1"))
+        moved = guarded.set_alias("rotated", "1", permit=rotated.sign("rotated", "1", age_s=2))
         old = guarded.set_alias("rotated", "1", permit=guarded.sign("rotated", "1"))
     finally:
         guarded.keys_file.write_bytes(before)

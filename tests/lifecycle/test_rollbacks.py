@@ -135,6 +135,7 @@ def test_a_rollback_during_a_rollout_takes_its_place(on_either: Deployer) -> Non
 
     assert version_of(deployer, rollback) == "1"
     assert (deployer.state(moved), deployer.state(rollback)) == ("failed", "permitted")
+    deployer.gate.clock.advance(60 * NS_PER_S)
     body = deployer.gate.records("gate.rollout_failure")[0]["body"]
     assert (body["promotion_id"], body["code"]) == (moved, "rollout.rolled_back")
     assert finish(deployer, rollback) == "confirmed"
@@ -179,6 +180,7 @@ def test_a_hold_is_placed_once(deployer: Deployer) -> None:
         deployer.deploy(version)
     first = deployer.roll_back()
     deployer.permit(first)
+    deployer.gate.clock.advance(60 * NS_PER_S)
     finish(deployer, first)
     finish(deployer, deployer.roll_back())
 

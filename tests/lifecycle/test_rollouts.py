@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from lockgate.audit import SYSTEM
 from lockgate.audit.keeping.erasing import erase
 from lockgate.clock import NS_PER_S
 from lockgate.errors import LockgateError
 from lockgate.lifecycle.errors import (
     PermitExpiredError,
+    PermitHeldError,
     PermitUnknownError,
     PermitUsedError,
     RolloutStepError,
@@ -219,6 +221,29 @@ def test_a_permit_ends(deployer: Deployer) -> None:
     )
     deployer.report(promotion_id, permit_id=second.permit_id, **report)
     assert deployer.state(promotion_id) == "executing"
+
+
+def test_one_permit_at_a_time(deployer: Deployer) -> None:
+    """While a permit of a promotion counts, whoever asks gets no other one, for any of them may be used."""
+    promotion_id = deployer.allow("1")
+    deployer.permit(promotion_id)
+    deployer.gate.clock.advance(60 * NS_PER_S - 1)
+    held = code_of(PermitHeldError, deployer.permit, promotion_id)
+    deployer.gate.clock.advance(1)
+
+    assert held == "permit.held"
+    assert len(deployer.gate.records("gate.permit")) == 1
+    assert deployer.permit(promotion_id).permit != ""
+
+
+def test_an_executor_gets_another_permit_at_once(deployer: Deployer) -> None:
+    """An attempt of the gate's own that failed is repeated with a permit of its own."""
+    promotion_id = deployer.allow("1")
+    rollouts = deployer.gate.services.lifecycle.rollouts
+    permits = {rollouts.permit(SYSTEM, promotion_id, trace=None, target="champion").permit for _ in range(2)}
+
+    assert len(permits - {""}) == 2
+    assert code_of(PermitHeldError, deployer.permit, promotion_id) == "permit.held"
 
 
 def test_one_rollout_at_a_time(deployer: Deployer) -> None:

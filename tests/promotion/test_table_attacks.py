@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select, update
 
 from lockgate.audit import LogInconsistentError
 from lockgate.canonical_json import canonicalize, parse_canonical
+from lockgate.clock import NS_PER_S
 from lockgate.ids import new_id
 from lockgate.policy.wasm import WasmEngine
 from lockgate.storage.tables import hold as hold_table
@@ -217,6 +218,7 @@ def test_the_permit_of_another_decision_is_not_the_newest(deployer: Deployer) ->
     gate = deployer.gate
     promotion_id = deployer.allow("1")
     former: str = claims_of(deployer.permit(promotion_id).permit)["jti"]
+    gate.clock.advance(60 * NS_PER_S)
     deployer.permit(promotion_id)
     with gate.database.begin() as connection:
         of_it = rollout_table.c.promotion_id == promotion_id

@@ -55,8 +55,20 @@ class GuardedMLflow:
     state_file: Path
     credentials: str = ""
 
-    def sign(self, model: str, version: str, *, alias: str = ALIAS, registry: str = REGISTRY, age_s: int = 0) -> str:
-        """Sign a permit as the gate does, for the pointer to lead to a version; "" takes it away."""
+    def sign(  # noqa: PLR0913 - what a permit says
+        self,
+        model: str,
+        version: str,
+        *,
+        alias: str = ALIAS,
+        registry: str = REGISTRY,
+        age_s: int = 0,
+        promotion: str = "",
+    ) -> str:
+        """Sign a permit as the gate does, for the pointer to lead to a version; "" takes it away.
+
+        Each is of a promotion of its own where none is named.
+        """
         now = EpochNs(SystemClock().now_ns() - age_s * NS_PER_S)
         return self.key.sign_permit(
             Permit(
@@ -65,7 +77,7 @@ class GuardedMLflow:
                 audience=registry,
                 issued=now,
                 expires=EpochNs(now + 60 * NS_PER_S),
-                promotion=str(uuid.uuid4()),
+                promotion=promotion or str(uuid.uuid4()),
                 registry=registry,
                 registry_model=model,
                 alias=alias,
@@ -152,7 +164,7 @@ def make_version(mlflow: GuardedMLflow, model: str, *, live: bool) -> LiveVersio
         mlflow, "model-versions/create", {"name": model, "source": source, "run_id": run, "model_id": info["model_id"]}
     )
     if live:
-        assert mlflow.set_alias(model, "1", permit=mlflow.sign(model, "1")).status == http.HTTPStatus.OK
+        assert mlflow.set_alias(model, "1", permit=mlflow.sign(model, "1", age_s=2)).status == http.HTTPStatus.OK
     return LiveVersion(
         model=model, version="1", logged_model=info["model_id"], experiment=experiment, run=run, path=path
     )

@@ -95,6 +95,7 @@ def test_refusals_have_their_status_and_code(gate: GateUnderTest, deployer: Depl
         report(gate, first, permit_id=UNKNOWN, **executing),
         report(gate, first, status="step", percent=50),
     ]
+    answers.append(gate.call("POST", permit, "dora"))
     gate.clock.advance(60 * NS_PER_S)
     answers.append(report(gate, first, permit_id=permit_id, **executing))
     permit_id = gate.call("POST", permit, "dora").json["rollout"]["permit_id"]
@@ -114,6 +115,7 @@ def test_refusals_have_their_status_and_code(gate: GateUnderTest, deployer: Depl
         (409, "rollout.under_way"),
         (409, "permit.unknown"),
         (409, "rollout.wrong_state"),
+        (409, "permit.held"),
         (409, "permit.expired"),
         (409, "permit.used"),
         (409, "rollout.no_step"),

@@ -26,6 +26,7 @@ _WHY_NOT: Final[dict[PermitCode, str]] = {
     "permit.expired": "and this one has expired",
     "permit.mismatch": "and this one is for another move",
     "permit.used": "and this one was used before",
+    "permit.superseded": "and one that was signed later moved it meanwhile",
 }
 
 
@@ -62,10 +63,11 @@ class Guard:
             token, keys=self._read_keys(), registry=self.settings.registry, now_s=self.now(), move=move
         )
         # Used up before anything is moved: one that is lost costs another request, one that counts twice is no permit.
-        if isinstance(outcome, Permit) and not self._spend(outcome):
-            outcome = "permit.used"
         if isinstance(outcome, Permit):
-            return outcome
+            refused = self._spend(outcome, move)
+            if refused is None:
+                return outcome
+            outcome = refused
         return Refusal(
             code=outcome,
             message=f"Lockgate guards the alias '{move.alias}' of '{move.model}': it moves only with a permit, "
@@ -142,9 +144,9 @@ class Guard:
         except KeysError as exc:
             raise UnavailableError("the gate's public keys cannot be read") from exc
 
-    def _spend(self, permit: Permit) -> bool:
+    def _spend(self, permit: Permit, move: Move) -> PermitCode | None:
         try:
-            return self.spent.spend(permit.permit_id, now_s=self.now())
+            return self.spent.spend(permit, move, now_s=self.now())
         except SpentPermitsError as exc:
             raise UnavailableError("the file of used permits does not answer") from exc
 

@@ -1,6 +1,7 @@
 """Permits: read and verified, steps 1 to 8 of docs/formats/permit.md, section 3. Pure.
 
-Step 9, single use, is `spent`. What a permit says of the artifact's digest is not checked here: the guard has no bytes.
+Steps 9 and 10, single use and order, are `spent`.
+What a permit says of the artifact's digest is not checked here: the guard has no bytes.
 """
 
 import base64
@@ -48,6 +49,7 @@ PermitCode: TypeAlias = Literal[
     "permit.expired",
     "permit.mismatch",
     "permit.used",
+    "permit.superseded",
 ]
 
 
@@ -74,6 +76,7 @@ class Permit:
 
     permit_id: str
     promotion: str
+    issued_s: int
     digest: str
     environment: str
 
@@ -103,7 +106,7 @@ def parse_keys(data: bytes) -> Keys:
 def verify_permit(  # noqa: PLR0911 - a step each
     token: str | None, *, keys: Keys, registry: str, now_s: float, move: Move
 ) -> Permit | PermitCode:
-    """Verify a permit for one move; what is left to the caller is to let it be used once.
+    """Verify a permit for one move; what is left to the caller is to let it be used once, and in its order.
 
     Args:
         token: What came in the header; None where none came.
@@ -147,6 +150,7 @@ def verify_permit(  # noqa: PLR0911 - a step each
     return Permit(
         permit_id=claims["jti"],
         promotion=claims["promotion"],
+        issued_s=claims["iat"],
         digest=claims["digest"],
         environment=claims["environment"],
     )

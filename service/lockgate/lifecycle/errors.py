@@ -35,6 +35,12 @@ class PermitExpiredError(PromotionError):
     code: ClassVar[str] = "permit.expired"
 
 
+class PermitHeldError(PromotionError):
+    """The promotion has a permit that did not end yet; there is one at a time."""
+
+    code: ClassVar[str] = "permit.held"
+
+
 class EnvironmentUnknownError(PromotionError):
     """The policy in force knows no such environment."""
 

@@ -11,10 +11,11 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from lockgate.audit import Actor, Event, Outcome
-from lockgate.clock import Clock, EpochNs, is_expired, now_us
+from lockgate.clock import Clock, EpochNs, format_timestamp, is_expired, now_us
 from lockgate.gate_logs import Logs, Occasion
 from lockgate.lifecycle.errors import (
     PermitExpiredError,
+    PermitHeldError,
     PermitUnknownError,
     PermitUsedError,
     RolloutStepError,
@@ -85,8 +86,9 @@ class Rollouts:
     def permit(self, actor: Actor, promotion_id: str, *, trace: str | None, target: str = PULL) -> RolloutAnswer:
         """Decide a promotion anew and, if it is still allowed, give a permit to carry it out.
 
-        One that was permitted gets another permit. What can be reported is the newest alone; whoever verifies permits
-        without asking the gate takes each of them once, until it ends.
+        One that was permitted gets another permit once the one before has ended: whoever verifies permits alone lets
+        each count until then. An executor of the settings gets one at once, for it holds none beyond the attempt that
+        it makes with it; what guards a pointer takes an older one no more after a newer one (`formats/permit.md`).
 
         Args:
             actor: Who carries it out.
@@ -98,6 +100,7 @@ class Rollouts:
             PermitKeyMissingError: This gate has no permit key.
             PromotionUnknownError: There is no such promotion.
             RolloutStateError: It is neither allowed nor permitted.
+            PermitHeldError: It has a permit that did not end yet.
             RolloutUnderWayError: Another promotion of the model into the environment is being carried out.
             LogInconsistentError: The promotion, or what the model is registered as, is not as the log has it.
             LockgateError: As `Decider.decide_anew`.
@@ -110,6 +113,8 @@ class Rollouts:
             now = now_us(self._clock)
             wanted = (PromotionState.ALLOWED, PromotionState.PERMITTED)
             promotion, approvals = self._register.in_state(promotion_id, now, wanted)
+            if target == PULL and promotion.state is PromotionState.PERMITTED:
+                self._check_permit_ended(promotion, now)
             rival = self._find_rival(promotion, now)
             permit = self._new_permit(promotion, now, target)
             occasion = Occasion(actor=actor, model=promotion.request.model, now=now, trace=trace)
@@ -219,6 +224,13 @@ class Rollouts:
         raise RolloutUnderWayError(
             f"want no other rollout of the model into the environment, got promotion {rival.id}, {rival.state.value}"
         )
+
+    def _check_permit_ended(self, promotion: Promotion, now: EpochNs) -> None:
+        ends = self._find_permit(promotion, self._rollout_of(promotion.id)).ends
+        if not is_expired(ends, now):
+            raise PermitHeldError(
+                f"want the promotion's permit to have ended, got one that holds until {format_timestamp(ends)}"
+            )
 
     def _find_permit(self, promotion: Promotion, rollout: Rollout) -> RecordedPermit:
         return find_permit(self._logs.named(promotion.log), promotion, rollout.permit_id)
