@@ -1,6 +1,8 @@
 """One list over all registries: what somebody registered first, then what only the registry knows; and its failures."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from lockgate.policy.wasm import WasmEngine
 from lockgate.registry.errors import RegistryUnknownError
 from lockgate.registry.reading import ModelReader
 from lockgate.schemas import check_schema
+from support.gate_server import Call, Reply, serve_gate
 from support.gates import GateUnderTest, make_gate
 from support.kubeflow_hub import FakeHub, running_hub, text_value
 from support.misbehaving_server import answer, misbehaving_server
@@ -29,9 +32,9 @@ def gate(tmp_path: Path, engine: WasmEngine, hub: FakeHub) -> GateUnderTest:
     return gate_with(tmp_path, engine, hub.url)
 
 
-def gate_with(folder: Path, engine: WasmEngine, url: str) -> GateUnderTest:
+def gate_with(folder: Path, engine: WasmEngine, url: str, *, timeout_s: int = 1) -> GateUnderTest:
     """Make a gate that asks a hub at a URL."""
-    table = {"name": "hub", "type": "kubeflow-hub", "url": url, "timeout_s": 1}
+    table = {"name": "hub", "type": "kubeflow-hub", "url": url, "timeout_s": timeout_s}
     return make_gate(folder, engine, registries=[table])
 
 
@@ -126,3 +129,38 @@ def test_a_cursor_that_no_registry_gave(gate: GateUnderTest, cursor: str) -> Non
     response = gate.call("GET", f"{MODELS}?registry=hub&cursor={cursor}", "aude")
 
     assert problem(response) == (502, "registry.answer")
+
+
+def test_a_slow_registry_takes_two_threads_and_no_more(tmp_path: Path, engine: WasmEngine) -> None:
+    """Whichever way it is asked: the third is told at once, and whoever asks nothing of it is not concerned."""
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_call: Call) -> Reply:
+        asked.release()
+        go_on.wait(20)
+        return Reply(status=500)
+
+    with serve_gate(wait) as server:
+        gate = gate_with(tmp_path, engine, server.url, timeout_s=20)
+        register_model(gate, "our-churn", registry="hub", registry_model="churn")
+        register_model(gate, "ours")
+        ways = {
+            "pointers": ("GET", f"{MODELS}/our-churn?pointers=true", "aude"),
+            "list": ("GET", f"{MODELS}?registry=hub&cursor=r:", "adam"),
+            "lineage": ("POST", f"{MODELS}/our-churn/versions/1/lineage", "rita"),
+        }
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(gate.call, *ways[way]) for way in ("pointers", "list")]
+            try:
+                assert all(asked.acquire(timeout=10) for _ in waiting)
+                refused = [gate.call(*way) for way in ways.values()]
+                others = [gate.call("GET", path, "aude") for path in (f"{MODELS}/ours?pointers=true", MODELS)]
+            finally:
+                go_on.set()
+        ended = [problem(one.result()) for one in waiting]
+
+    assert [problem(one) for one in refused] == [(503, "registry.busy")] * 3
+    assert "Retry-After" in refused[0].headers
+    assert [one.status_code for one in others] == [200, 200]
+    assert ended == [(503, "registry.unavailable")] * 2
+    assert problem(gate.call(*ways["lineage"])) == (503, "registry.unavailable")

@@ -21,7 +21,7 @@ from lockgate.storage import read_transaction
 
 FOREIGN_NAME_CHARS_MAX: Final = 2000  # of a model in somebody else's registry; MLflow's are 256 at most
 _OURS: Final = "m:"  # a cursor among those registered: the last name
-_THEIRS: Final = "r:"  # a cursor among the others: what the registry gave
+OTHERS: Final = "r:"  # a cursor among the others: what the registry gave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +88,12 @@ class ModelReader:
         asks_registry = bool(wanted.registry) and not (wanted.owner or wanted.tier) and wanted.retired is None
         if wanted.registry:
             self._registry(wanted.registry)
-        if cursor.startswith(_THEIRS) and asks_registry:
-            return self._list_others(wanted, cursor.removeprefix(_THEIRS))
+        if cursor.startswith(OTHERS) and asks_registry:
+            return self._list_others(wanted, cursor.removeprefix(OTHERS))
         with read_transaction(self._database) as connection:
             page = store.list_models(connection, replace(wanted, after=cursor.removeprefix(_OURS)))
         more = asks_registry and wanted.registry != BUILTIN  # there, whatever is there is registered
-        next_cursor = _OURS + page[-1].name if len(page) == wanted.limit else _THEIRS if more else ""
+        next_cursor = _OURS + page[-1].name if len(page) == wanted.limit else OTHERS if more else ""
         return ModelList(registered=tuple(page), others=(), next_cursor=next_cursor)
 
     def find_version(self, name: str, version: str) -> tuple[Model, ModelVersion]:
@@ -138,7 +138,7 @@ class ModelReader:
         return ModelList(
             registered=(),
             others=tuple(model for model in page.items if model.name not in registered),
-            next_cursor=_THEIRS + page.next_cursor if page.next_cursor else "",
+            next_cursor=OTHERS + page.next_cursor if page.next_cursor else "",
         )
 
     def _registry(self, name: str) -> RegistryPort:

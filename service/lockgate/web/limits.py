@@ -4,11 +4,13 @@ Counted in the memory of each process: nothing is asked of the database for it, 
 (docs/limits.md). Probes that take nobody's thread are never limited.
 """
 
+import contextlib
 import hashlib
 import ipaddress
 import math
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -28,11 +30,14 @@ REQUESTS_PER_MINUTE: Final = 600  # of one principal: ten pipelines that each as
 REQUESTS_AT_ONCE: Final = 4  # of one principal: half of a process's threads are always for others
 STRANGERS_PER_MINUTE: Final = 600  # calls of nobody we know from one address; each costs a look into the database
 WAIT_S_MAX: Final = 5  # for a thread; by then most callers have given up, and the thread is better used for others
+REGISTRY_CALLS_MAX: Final = (
+    2  # that wait for other people's registries, of a process's eight threads: the others decide
+)
 KNOWN_MAX: Final = 10_000  # callers who are let past the limit on their address; 100 bytes each
 _IPV6_PREFIX: Final = 64  # one subscriber has so many addresses, so they count as one (RFC 6177)
 _SERVER_ERROR: Final = 500
 
-Reason: TypeAlias = Literal["rate", "at_once", "strangers", "busy"]
+Reason: TypeAlias = Literal["rate", "at_once", "strangers", "busy", "registries"]
 
 
 class LimitedError(LockgateError):
@@ -85,6 +90,15 @@ class BusyError(LimitedError):
     reason = "busy"
 
 
+class RegistriesBusyError(LimitedError):
+    """Too many requests of this process wait for registries already."""
+
+    code = "registry.busy"
+    status = 503
+    title = "Too many at once"
+    reason = "registries"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one process lets through.
@@ -125,6 +139,7 @@ class Limiter:
         self._lock = threading.Lock()
         self._at_once: Counter[str] = Counter()
         self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._registry_calls = threading.BoundedSemaphore(REGISTRY_CALLS_MAX)
 
     def register(self, app: Flask) -> None:
         """Have answers tell what is left, and requests counted out when they end."""
@@ -174,6 +189,22 @@ class Limiter:
                 g.counted_in = subject
         if "counted_in" not in g:
             self._refuse(TooManyAtOnceError(f"want at most {self._limits.at_once} requests at once"))
+
+    @contextlib.contextmanager
+    def asking_registries(self) -> Iterator[None]:
+        """Let the block ask other people's registries and feature stores, however slow, while few others do.
+
+        Raises:
+            RegistriesBusyError: As many do already as may at once.
+        """
+        if not self._registry_calls.acquire(blocking=False):
+            self._refuse(
+                RegistriesBusyError(f"want at most {REGISTRY_CALLS_MAX} requests that wait for registries; try again")
+            )
+        try:
+            yield
+        finally:
+            self._registry_calls.release()
 
     def _refuse(self, error: LimitedError) -> None:
         self._metrics.limited.labels(error.reason).inc()

@@ -16,6 +16,7 @@ from lockgate.registry.errors import LineageUnknownError
 from lockgate.registry.metadata import named_list
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
+from lockgate.web.limits import Limiter
 from lockgate.web.parameters import allow_only, text
 from lockgate.web.responses import json_response
 
@@ -23,7 +24,7 @@ _LINEAGE: Final = "/v1/models/<name:name>/versions/<name:version>/lineage"
 _FORMAT: Final = re.compile(r"graph|openlineage")
 
 
-def lineage_blueprint(services: Services) -> Blueprint:
+def lineage_blueprint(services: Services, limiter: Limiter) -> Blueprint:
     """Make the views."""
     blueprint = Blueprint("lineage", __name__)
     collector, reader = services.lineage, services.lineage_reader
@@ -50,7 +51,9 @@ def lineage_blueprint(services: Services) -> Blueprint:
     def collect(name: str, version: str) -> Response:
         allow_only()
         actor = actor_of(caller())
-        return answer(name, version, collector.collect(actor, name, version, trace=g.trace))
+        with limiter.asking_registries():
+            collected = collector.collect(actor, name, version, trace=g.trace)
+        return answer(name, version, collected)
 
     return blueprint
 

@@ -1,6 +1,7 @@
 """Models."""
 
 import re
+from contextlib import nullcontext
 from typing import Final
 
 from flask import Blueprint, Response
@@ -10,10 +11,13 @@ from lockgate.digests import DigestError, parse_digest
 from lockgate.registration import Registered
 from lockgate.registry.errors import DocumentUnknownError
 from lockgate.registry.metadata import Model
+from lockgate.registry.reading import OTHERS
 from lockgate.registry.store import ModelFilter
+from lockgate.registry.types import BUILTIN
 from lockgate.web.authorization import operation
 from lockgate.web.conditions import matched_row_version, tagged
 from lockgate.web.documents import receipt_document
+from lockgate.web.limits import Limiter
 from lockgate.web.model_documents import foreign_model_document, model_document
 from lockgate.web.parameters import allow_only, page_limit, text
 from lockgate.web.registering import call_of_request
@@ -29,7 +33,7 @@ _MODEL: Final = "/v1/models/<name:name>"
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 
 
-def models_blueprint(services: Services) -> Blueprint:
+def models_blueprint(services: Services, limiter: Limiter) -> Blueprint:
     """Make the views."""
     blueprint = Blueprint("models", __name__)
     registration, models = services.registration, services.models
@@ -55,7 +59,10 @@ def models_blueprint(services: Services) -> Blueprint:
             retired=retired == "true" if retired else None,
             limit=page_limit(),
         )
-        page = models.list(wanted, text("cursor", _CURSOR))
+        cursor = text("cursor", _CURSOR)
+        # Registered ones are ours; only the pages behind them, whose cursor begins so, are asked of their registry.
+        with limiter.asking_registries() if cursor.startswith(OTHERS) else nullcontext():
+            page = models.list(wanted, cursor)
         used = services.usage.last_used([model.name for model in page.registered])
         document = {
             "items": [
@@ -71,7 +78,10 @@ def models_blueprint(services: Services) -> Blueprint:
     def show(name: str) -> Response:
         allow_only("pointers")
         model = models.find(name)
-        pointers = models.pointers(model) if text("pointers", _TRUTH) == "true" else None
+        pointers = None
+        if text("pointers", _TRUTH) == "true":
+            with nullcontext() if model.registry == BUILTIN else limiter.asking_registries():
+                pointers = models.pointers(model)
         used = services.usage.last_used([model.name]).get(model.name)
         document = model_document(model, pointers, last_used=used)
         return tagged(json_response("v1/api/model", document), model.row_version)
