@@ -18,6 +18,7 @@ from lockgate.delivery.sender import ATTEMPTS_MAX, CLAIM_S, FAILED_S, GONE_S, RE
 from lockgate.delivery.types import DeliveryState
 from lockgate.schemas import check_schema
 from lockgate.storage import write_transaction
+from lockgate.storage.tables import delivery as delivery_table
 from support.receivers import SECRET, DeliveryStand, Message, Receiver, make_delivery_stand, serve_receiver
 
 OTTO = Actor(type="user", id="otto")
@@ -91,6 +92,50 @@ def test_cdevents(stand: DeliveryStand, receiver: Receiver) -> None:
 
     assert receiver.messages[0].event["type"] == "dev.cdevents.approval.closed.0.1.0"
     assert receiver.messages[0].event["datacontenttype"] == "application/cdevents+json"
+
+
+def test_a_row_says_nothing_of_what_is_sent(stand: DeliveryStand, receiver: Receiver) -> None:
+    """Whatever a row claims to be, the log's record at its place is what is signed."""
+    receiver.answer = lambda _message: 500
+    job = stand.job(receiver.url)
+    (seq,) = stand.withdraw()
+    job.run()
+    with write_transaction(stand.database) as connection:
+        connection.execute(delivery_table.update().values(event_type="dev.lockgate.promotion.confirmed.v1"))
+    stand.clock.advance(RETRY_WAITS_S[0] * NS_PER_S)
+    job.run()
+
+    first, second = receiver.messages
+    assert second.body == first.body
+    assert (second.event["type"], second.event["data"]["seq"]) == ("dev.lockgate.promotion.withdrawn.v1", seq)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seq": 999}, {"log": "nowhere"}, {"seq": "note"}],
+    ids=["no record", "no log", "no event"],
+)
+def test_a_row_that_leads_elsewhere_is_given_up(
+    stand: DeliveryStand, receiver: Receiver, changes: dict[str, object]
+) -> None:
+    """Where the log has no event for the subscriber nothing is sent, the log says so, and the next one is tried."""
+    receiver.answer = lambda _message: 500
+    job = stand.job(receiver.url)
+    stand.note()
+    event, _ = stand.withdraw(count=2)
+    job.run()
+    of_first = delivery_table.c.id == stand.listed()[0].id
+    with write_transaction(stand.database) as connection:
+        values = {name: event - 1 if value == "note" else value for name, value in changes.items()}
+        connection.execute(delivery_table.update().where(of_first).values(**values))
+    receiver.answer = lambda _message: 204
+    stand.clock.advance(RETRY_WAITS_S[0] * NS_PER_S)
+    job.run()
+
+    given_up, sent = stand.listed()
+    assert (given_up.state, given_up.code, sent.state) == ("dead", "delivery.no_event", "delivered")
+    assert [message.id for message in receiver.messages] == [given_up.id, sent.id]
+    assert stand.recorded() == [("dead", "lockgate")]
 
 
 def test_retries_follow_the_schedule_and_end(stand: DeliveryStand, receiver: Receiver) -> None:

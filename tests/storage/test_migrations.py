@@ -32,6 +32,7 @@ from lockgate.storage.tables import (
     audit_cosigned,
     audit_erased,
     audit_head,
+    delivery,
     hold,
     metadata,
     principal,
@@ -200,6 +201,20 @@ def made_principal(subject: str, **columns: object) -> dict[str, object]:
     return {"subject": subject, "type": "user", "roles": "[]", "identities": "[]", "created_ns": 1, **columns}
 
 
+_WAITING = {
+    "id": "d",
+    "subscriber": "bot",
+    "log": "",
+    "seq": 0,
+    "event_type": "e",
+    "state": "waiting",
+    "attempts": 0,
+    "created_ns": 1,
+    "due_ns": 1,
+    "code": "",
+}
+
+
 @pytest.mark.parametrize(
     ("table", "row", "revision", "want"),
     [
@@ -209,6 +224,7 @@ def made_principal(subject: str, **columns: object) -> dict[str, object]:
             "0003",
             "1 holds in force",
         ),
+        (delivery, _WAITING, "0004", "1 deliveries that wait"),
         (principal, made_principal("rita", disabled_ns=1), "0002", "1 principals who are disabled"),
         (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "0001", "1 logs that were pruned"),
         (audit_head, {"log": "l", "size": 256, "leaf": b"", "first_seq": 256}, "base", "1 logs that were pruned"),

@@ -2,6 +2,8 @@
 
 An attempt is claimed in one transaction, made outside any, and its result stored in another. Whoever dies in between
 has claimed it for `CLAIM_S`; then it is made again, under the same id. So a receiver gets each event at least once.
+What is signed is made from the log's record in each attempt: a row of ours says where that is, and nothing of what it
+says.
 """
 
 from dataclasses import dataclass, replace
@@ -15,9 +17,9 @@ from lockgate.clock import NS_PER_S, Clock, EpochNs
 from lockgate.delivery import store
 from lockgate.delivery.deliveries import delivery_event
 from lockgate.delivery.events import MEDIA_TYPE
-from lockgate.delivery.reading import view_of
+from lockgate.delivery.reading import read_stretch, view_of
 from lockgate.delivery.standard_webhooks import sign
-from lockgate.delivery.subscribers import FanOut
+from lockgate.delivery.subscribers import FanOut, find_event
 from lockgate.delivery.types import Delivery, DeliveryState
 from lockgate.delivery.webhooks import Webhook
 from lockgate.gate_logs import Logs
@@ -46,6 +48,9 @@ class _Result:
     code: str  # why it failed; "" if it did not
 
 
+_NO_EVENT: Final = _Result(status=None, code="delivery.no_event")
+
+
 class WebhookJob:
     """Tells one subscriber of events, in the order of the logs as far as its receiver takes each."""
 
@@ -63,8 +68,8 @@ class WebhookJob:
         self._database = database
         self._logs = logs
         self._clock = clock
-        view = view_of(webhook.format, public_url)
-        self._fan_out = FanOut(webhook=webhook, view=view, database=database, logs=logs, clock=clock)
+        self._view = view_of(webhook.format, public_url)
+        self._fan_out = FanOut(webhook=webhook, view=self._view, database=database, logs=logs, clock=clock)
 
     @property
     def name(self) -> str:
@@ -92,7 +97,7 @@ class WebhookJob:
         return POLL_S if at_end and len(due) < ROUND_DELIVERIES else 0
 
     def _attempt(self, seen: Delivery, secrets: tuple[bytes, ...]) -> bool:
-        """Send a delivery; tell whether its receiver took it, or somebody else is at it."""
+        """Send a delivery; tell whether the next one may be tried: its receiver was not asked, or took it."""
         now = self._clock.now_ns()
         claimed = replace(seen, attempts=seen.attempts + 1, due=EpochNs(now + CLAIM_S * NS_PER_S), tried=now)
         with write_transaction(self._database) as connection:
@@ -100,10 +105,23 @@ class WebhookJob:
                 connection, seen, attempts=claimed.attempts, due_ns=claimed.due, tried_ns=claimed.tried
             ):
                 return True
-            body = store.read_body(connection, seen.id)
+        body = self._make_body(claimed)
+        if body is None:
+            self._give_up(claimed, DeliveryState.DEAD, _NO_EVENT)
+            return True
         result = self._post(claimed, body, secrets)
         self._settle(claimed, result)
         return not result.code
+
+    def _make_body(self, delivery: Delivery) -> bytes | None:
+        """Write the event anew; None where the log has none at this place, or none that the subscriber wants."""
+        if delivery.log not in self._logs.names():
+            return None
+        place = range(delivery.seq, delivery.seq + 1)
+        with read_transaction(self._database) as connection:
+            records = read_stretch(connection, self._logs.named(delivery.log).origin, place)
+        event = find_event(self._webhook, self._view, records[0]) if records else None
+        return None if event is None else event.encode()
 
     def _post(self, delivery: Delivery, body: bytes, secrets: tuple[bytes, ...]) -> _Result:
         webhook = self._webhook
@@ -139,9 +157,9 @@ class WebhookJob:
             code=result.code,
         )
         if result.code == "delivery.gone":
-            self._give_up(claimed, DeliveryState.GONE, result, now)
+            self._give_up(claimed, DeliveryState.GONE, result)
         elif claimed.attempts >= ATTEMPTS_MAX:
-            self._give_up(claimed, DeliveryState.DEAD, result, now)
+            self._give_up(claimed, DeliveryState.DEAD, result)
         else:
             self._store(claimed, due_ns=now + RETRY_WAITS_S[claimed.attempts - 1] * NS_PER_S, **changes)
 
@@ -150,7 +168,9 @@ class WebhookJob:
         with write_transaction(self._database) as connection:
             store.change_delivery(connection, claimed, **changes)
 
-    def _give_up(self, claimed: Delivery, state: DeliveryState, result: _Result, now: EpochNs) -> None:
+    def _give_up(self, claimed: Delivery, state: DeliveryState, result: _Result) -> None:
+        now = self._clock.now_ns()
+
         def work(connection: Connection) -> Outcome[None]:
             if not store.change_delivery(
                 connection, claimed, state=state.value, status=result.status, code=result.code

@@ -1,7 +1,7 @@
 """Subscribers and deliveries in the database. Every function works inside its caller's transaction."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, case, func, select
 
@@ -10,8 +10,6 @@ from lockgate.delivery.types import Backlog, Delivery, DeliveryFilter, DeliveryS
 from lockgate.storage import insert_new
 from lockgate.storage.tables import delivery as delivery_table
 from lockgate.storage.tables import subscriber as subscriber_table
-
-_COLUMNS: Final = [column for column in delivery_table.c if column.name != "body"]  # a list needs no bodies
 
 
 def read_next_seq(connection: Connection, subscriber: str, log: str) -> int | None:
@@ -47,7 +45,7 @@ def due_deliveries(connection: Connection, subscriber: str, now: EpochNs, limit:
     """Return deliveries that are to be sent now, in the order of the log."""
     columns = delivery_table.c
     query = (
-        select(*_COLUMNS)
+        select(delivery_table)
         .where(columns.state == DeliveryState.WAITING.value, columns.due_ns <= now, columns.subscriber == subscriber)
         .order_by(columns.number)
         .limit(limit)
@@ -57,20 +55,14 @@ def due_deliveries(connection: Connection, subscriber: str, now: EpochNs, limit:
 
 def read_delivery(connection: Connection, delivery_id: str) -> Delivery | None:
     """Return one delivery, or None."""
-    row = connection.execute(select(*_COLUMNS).where(delivery_table.c.id == delivery_id)).mappings().first()
+    row = connection.execute(select(delivery_table).where(delivery_table.c.id == delivery_id)).mappings().first()
     return None if row is None else _delivery(row)
-
-
-def read_body(connection: Connection, delivery_id: str) -> bytes:
-    """Return the bytes that are sent."""
-    body: bytes = connection.scalars(select(delivery_table.c.body).where(delivery_table.c.id == delivery_id)).one()
-    return body
 
 
 def list_deliveries(connection: Connection, wanted: DeliveryFilter) -> tuple[Delivery, ...]:
     """Return a page of deliveries, newest first."""
     columns = delivery_table.c
-    query = select(*_COLUMNS).order_by(columns.number.desc()).limit(wanted.limit)
+    query = select(delivery_table).order_by(columns.number.desc()).limit(wanted.limit)
     if wanted.state:
         query = query.where(columns.state == wanted.state)
     if wanted.subscriber:

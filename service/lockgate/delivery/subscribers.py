@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from lockgate.audit.types import StoredRecord
 from lockgate.clock import Clock, EpochNs
 from lockgate.delivery import store
-from lockgate.delivery.events import event_of
+from lockgate.delivery.events import CloudEvent, event_of
 from lockgate.delivery.reading import View, log_range, read_stretch
 from lockgate.delivery.types import DeliveryState
 from lockgate.delivery.webhooks import Webhook
@@ -21,6 +21,14 @@ from lockgate.ids import new_id
 from lockgate.storage import read_transaction, write_transaction
 
 STRETCHES_MAX: Final = 10  # for one log before others get their turn, and before what is due is sent
+
+
+def find_event(webhook: Webhook, view: View, stored: StoredRecord) -> CloudEvent | None:
+    """Return what a subscriber is told of a record; None for nothing."""
+    ours = event_of(stored)
+    if ours is None or (webhook.events and ours.type not in webhook.events):
+        return None
+    return view(stored)
 
 
 class FanOut:
@@ -71,9 +79,8 @@ class FanOut:
         return False
 
     def _row(self, log: str, stored: StoredRecord, now: EpochNs) -> dict[str, Any] | None:
-        ours, event = event_of(stored), self._view(stored)
-        wanted = self._webhook.events
-        if ours is None or event is None or (wanted and ours.type not in wanted):
+        event = find_event(self._webhook, self._view, stored)
+        if event is None:
             return None
         return {
             "id": new_id(now),
@@ -81,7 +88,6 @@ class FanOut:
             "log": log,
             "seq": stored.seq,
             "event_type": event.type,
-            "body": event.encode(),
             "state": DeliveryState.WAITING.value,
             "attempts": 0,
             "created_ns": now,

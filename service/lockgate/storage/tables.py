@@ -332,7 +332,6 @@ delivery = Table(
     Column("log", String(255), nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("event_type", String(128), nullable=False),
-    Column("body", LargeBinary, nullable=False),  # exact bytes that are sent
     Column("state", String(16), nullable=False),  # waiting | delivered | dead
     Column("attempts", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
