@@ -113,6 +113,7 @@ def kserve_bench(folder: Path, request: pytest.FixtureRequest) -> Iterator[Bench
             "url": cluster.url,
             "token_file": "token",
             "services": [{"model": "fraud-detector", "inference_service": "fraud", "namespace": "serving"}],
+            "sources": ["oci://models.example/"],
         }
         (settings,) = parse_rollouts([table], folder)
         versions = {sources(version): version for version in "123"}

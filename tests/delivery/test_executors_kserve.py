@@ -63,6 +63,7 @@ def cluster(tmp_path: Path, engine: WasmEngine) -> Iterator[Cluster]:
             "url": kubernetes.url,
             "token_file": "token",
             "services": [service],
+            "sources": ["oci://models.example/"],
             "steps": [10, 50, 100],
             "step_interval_s": INTERVAL_S,
         }
@@ -151,6 +152,34 @@ def test_what_never_gets_ready_is_taken_back(cluster: Cluster, monkeypatch: pyte
     assert (cluster.stand.people.state(promotion), cluster.stand.failure()) == ("failed", "rollout.not_ready")
     assert share == ("2", 0)
     assert (cluster.stand.people.state(other), cluster.share()) == ("executing", ("3", 10))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://ravis-own-bucket/{hex}/",
+        "oci://models.example/fraud:{hex}",
+        "oci://ravis.example/fraud@sha256:{hex}",
+        "oci://models.example.ravis.example/fraud@sha256:{hex}",
+        "oci://models.example/../ravis/fraud@sha256:{hex}",
+        "oci://models.example/@sha256:{hex}",
+        "oci://models.example/fraud:latest@sha256:{hex}",
+        "oci://models.example/fraud@sha256:{hex}/",
+        "oci://models.example/fraud@sha256:{hex}@sha256:{other}",
+        "oci://models.example/fraud@sha256:{other}",
+        "OCI://models.example/fraud@sha256:{hex}",
+    ],
+)
+def test_only_images_by_digest_from_places_of_the_settings(cluster: Cluster, source: str) -> None:
+    """Naming the digest somewhere is not enough; the service is not touched."""
+    digest, other = digest_of("5"), digest_of("other")
+    made = source.format(hex=digest.hex, other=other.hex)
+    register_version(cluster.stand.gate, version="5", digest=str(digest), source=made)
+    promotion = cluster.stand.people.allow("5")
+    cluster.stand.run()
+
+    assert (cluster.stand.people.state(promotion), cluster.stand.failure()) == ("failed", "rollout.source_not_pinned")
+    assert cluster.share() == ("1", None)
 
 
 def test_a_source_that_may_change_is_refused(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from support.rollout_jobs import CHAMPION
 
 CALL = {"name": "deployer", "type": "http", "environments": ["production"], "url": "https://deploy.example/orders"}
 SERVICE = {"model": "fraud-detector", "inference_service": "fraud", "namespace": "serving"}
-SERVING = {**CALL, "name": "serving", "type": "kserve", "services": [SERVICE]}
+SERVING = {**CALL, "name": "serving", "type": "kserve", "services": [SERVICE], "sources": ["oci://models.example/"]}
 
 
 def test_the_first_that_fits_counts() -> None:
@@ -40,6 +40,7 @@ def test_the_first_that_fits_counts() -> None:
         ([{**CALL, "url": "http://deploy.example/orders"}], "rollout[0].url"),
         ([{**CALL, "observe_url": "https://user:s3cret@deploy.example"}], "rollout[0].observe_url"),
         ([{**SERVING, "steps": [50, 10, 100]}], "rollout[0].steps"),
+        ([{**SERVING, "sources": ["oci://models.example"]}], "rollout[0].sources[0]"),
         ([{**SERVING, "steps": [10, 50]}], "rollout[0].steps"),
         ([{**SERVING, "services": [SERVICE, {**SERVICE, "namespace": "other"}]}], "rollout[0].services"),
         ([{**CHAMPION, "name": f"r{number}"} for number in range(ROLLOUTS_MAX + 1)], "rollout"),

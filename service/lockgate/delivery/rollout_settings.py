@@ -41,6 +41,7 @@ class RolloutSettings:
         name: What records call it.
         models: By their exact names; empty for all.
         services: Where KServe serves each of them; empty for other types.
+        sources: What a version's source begins with where KServe may load it; empty for other types.
         url: Where it is reached, "" where the type needs none.
         observe_url: Where it says what runs, "" where somebody else does.
         token_file: Holds the bearer token that it wants; see `read_authorization`.
@@ -55,6 +56,7 @@ class RolloutSettings:
     environments: frozenset[str]
     models: frozenset[str]
     services: Mapping[str, InferenceService]
+    sources: tuple[str, ...]
     url: str
     observe_url: str
     token_file: Path | None
@@ -134,6 +136,7 @@ def _read_rollout(table: Mapping[str, Any], path: str, folder: Path) -> RolloutS
         environments=frozenset(table["environments"]),
         models=frozenset(table.get("models", services)),
         services=services,
+        sources=tuple(table.get("sources", ())),
         url=table.get("url", ""),
         observe_url=table.get("observe_url", ""),
         token_file=folder / table["token_file"] if "token_file" in table else None,

@@ -1,12 +1,15 @@
 """The executor that moves an InferenceService of KServe to another model, by shares of traffic.
 
 It writes two fields of the service's spec and nothing else: where the predictor's files are, and the canary's share. A
-source must name the digest that was decided on, since nobody else compares what is loaded with it. In KServe's raw mode
-there are no shares: the version gets all traffic at once, and the record of the pointer says so (100 percent).
+source must be an image by the digest that was decided on, from a place that the settings name: whoever registers a
+version names its source freely, and nobody but the cluster compares what is loaded, which it does for images alone. In
+KServe's raw mode there are no shares: the version gets all traffic at once, and the record of the pointer says so (100
+percent).
 
 Source: KServe 0.16, `serving.kserve.io/v1beta1`, canary rollout strategy; Kubernetes API, JSON merge patch (RFC 7386).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +35,8 @@ from lockgate.registry.answers import Fields
 
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024  # etcd keeps no object above 1.5 MiB; as JSON with all its managed fields
 ANSWER_DEPTH_MAX: Final = 64  # managed fields repeat the object's own depth
+# What follows a place in the name of an image: the distribution specification's own form, without a tag.
+_IMAGE: Final = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", re.ASCII)
 _MODE: Final = "serving.kserve.io/deploymentMode"
 _RAW: Final = frozenset({"RawDeployment", "Standard"})  # of before and since KServe 0.16
 
@@ -66,7 +71,7 @@ class KServeExecutor:
         """Let the service load the order's version, with a share of traffic. See `RolloutPort`.
 
         The steps:
-          (1) The version's source names its digest.
+          (1) The version's source is an image by its digest, from a place that the settings name.
           (2) The service stands at what is live as the gate knows, or at the version already, or at something without
               traffic; a rollback takes back whatever is there.
           (3) Write, if nobody changed the service since it was read.
@@ -102,8 +107,14 @@ class KServeExecutor:
         source = self._source(order, order.version)
         if source is None:
             raise VersionGoneError(f"want a version that registry {order.registry} has, got one that is not there")
-        if order.digest.partition(":")[2] not in source:
-            raise SourceNotPinnedError("want a source that names the version's digest, got one that may change")
+        place, _, digest = source.rpartition("@")
+        prefix = next((prefix for prefix in self._settings.sources if place.startswith(prefix)), None)
+        if prefix is None or not _IMAGE.fullmatch(place.removeprefix(prefix)):
+            raise SourceNotPinnedError(
+                f"want an image by its digest from one of the sources of rollout {self._settings.name}, got another"
+            )
+        if digest != order.digest or not digest.startswith("sha256:"):
+            raise SourceNotPinnedError("want an image by the digest that was decided on, got another or none")
         return source
 
     def _source(self, order: Order, version: str) -> str | None:
