@@ -286,7 +286,7 @@ def build_services(settings: Settings, instance: Instance) -> Services:
         database=database,
         events=EventReader(database=database, logs=logs, public_url=settings.public_url.rstrip("/")),
         deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=_subscribers(tables.webhooks)),
-        usage=UsageCounts(database, clock),
+        usage=UsageCounts(database, clock, lambda: policy.engine.catalogue().environments),
         alerts=AlertReceiver(
             tables.alert_sources,
             database=database,

@@ -290,7 +290,7 @@ def make_gate(  # noqa: PLR0913 - what tests may want otherwise
         database=database,
         events=EventReader(database=database, logs=logs, public_url=PUBLIC_URL),
         deliveries=Deliveries(database=database, logs=logs, clock=clock, subscribers=("bot",)),
-        usage=UsageCounts(database, clock),
+        usage=UsageCounts(database, clock, lambda: policy.engine.catalogue().environments),
         alerts=AlertReceiver(
             parse_alert_sources(alert_sources, folder),
             database=database,

@@ -19,6 +19,7 @@ from support.clocks import START, FixedClock
 
 TODAY = day_at(START)
 KEY = UsageKey("fraud-detector", "1.4.0", "production", TODAY, "api")
+ENVIRONMENTS = ("dev", "staging", "production")
 ALL = UsageFilter(limit=1000)
 
 
@@ -31,7 +32,7 @@ def database(database_url: str) -> Engine:
 @pytest.fixture
 def counts(database: Engine) -> UsageCounts:
     """The counts in it."""
-    return UsageCounts(database, FixedClock())
+    return UsageCounts(database, FixedClock(), lambda: ENVIRONMENTS)
 
 
 def row(key: UsageKey = KEY, *, loads: int = 1, predictions: int = 10, last: int | None = START) -> UsageRow:
@@ -209,7 +210,7 @@ def test_reports_that_come_together_lose_nothing(database: Engine, counts: Usage
     errors: list[Exception] = []
 
     def send(number: int) -> None:
-        own = UsageCounts(database, FixedClock())
+        own = UsageCounts(database, FixedClock(), lambda: ENVIRONMENTS)
         try:
             for turn in range(5):
                 ordered = keys if (number + turn) % 2 else keys[::-1]
@@ -233,7 +234,7 @@ def test_reports_that_come_together_lose_nothing(database: Engine, counts: Usage
 def test_any_order_gives_the_same_counts(migrated_sqlite: Path, sent: list[tuple[int, int, int]]) -> None:
     """Counts are the greatest of what was sent, however it was cut into reports and in whatever order."""
     engine = open_engine(f"sqlite:///{shutil.copy(migrated_sqlite, migrated_sqlite.with_name('usage.db'))}")
-    counts = UsageCounts(engine, FixedClock())
+    counts = UsageCounts(engine, FixedClock(), lambda: ENVIRONMENTS)
     rows = [row(KEY._replace(version=str(version)), loads=loads, predictions=more) for version, loads, more in sent]
     elsewhere = [replace(one, key=one.key._replace(source="other")) for one in rows]
     counts.take(rows)
@@ -246,3 +247,11 @@ def test_any_order_gives_the_same_counts(migrated_sqlite: Path, sent: list[tuple
         return [(one.key.version, one.loads, one.predictions) for one in kept if one.key.source == source]
 
     assert of("api") == of("other")
+
+
+def test_only_what_the_gate_knows(database: Engine, counts: UsageCounts) -> None:
+    """Models that were live, in environments of the policy; those that are registered are tested over HTTP."""
+    live(database, until=START)
+    rows = [row(), row(KEY._replace(model="invented")), row(KEY._replace(environment="moon"))]
+
+    assert counts.keep_known(rows) == (rows[0],)

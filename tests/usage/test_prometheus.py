@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from lockgate.clock import EpochNs, parse_timestamp
-from lockgate.storage import open_engine
+from lockgate.storage import open_engine, write_transaction
+from lockgate.storage.tables import live_interval
 from lockgate.usage import UsageCounts, UsageFilter, UsageJob, UsageSource, UsageSourceError, parse_usage_sources
 from lockgate.usage.prometheus import ANSWER_BYTES_MAX, SAMPLES_MAX, read_day_of
 from lockgate.usage.types import read_day
@@ -44,7 +45,21 @@ def counts(migrated_sqlite: Path, tmp_path: Path) -> UsageCounts:
     """Counts in a new database."""
     copy = tmp_path / "lockgate.db"
     copy.write_bytes(migrated_sqlite.read_bytes())
-    return UsageCounts(open_engine(f"sqlite:///{copy}"), FixedClock())
+    database = open_engine(f"sqlite:///{copy}")
+    with write_transaction(database) as connection:
+        connection.execute(
+            live_interval.insert().values(
+                model="fraud-detector",
+                environment="production",
+                version="1.4.0",
+                digest="sha256:" + "0" * 64,
+                from_ns=1,
+                promotion_id="",
+                log="",
+                record_id="",
+            )
+        )
+    return UsageCounts(database, FixedClock(), lambda: ("production",))
 
 
 def test_a_day_is_asked_for_from_its_midnight(prometheus: FakePrometheus) -> None:

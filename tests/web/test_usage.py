@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from limits import RateLimitItemPerDay
 
 from lockgate.clock import EpochNs, format_timestamp
 from lockgate.identity import parse_principal
@@ -12,8 +13,11 @@ from lockgate.policy.wasm import WasmEngine
 from lockgate.storage import write_transaction
 from lockgate.storage.tables import live_interval
 from lockgate.usage.types import day_at, write_day
+from lockgate.web.app import create_app
+from lockgate.web.limits import Limits
 from support.clocks import START
 from support.gates import DAY_NS, GateUnderTest, make_gate
+from support.models import register_model
 
 TODAY = write_day(day_at(START))
 SINCE = EpochNs(START - 31 * DAY_NS)
@@ -29,8 +33,10 @@ ROW = {
 
 @pytest.fixture
 def gate(tmp_path: Path, engine: WasmEngine) -> GateUnderTest:
-    """A gate, and `cd`, a machine that deploys."""
+    """A gate with two models, and `cd`, a machine that deploys."""
     gate = make_gate(tmp_path, engine)
+    for model in ("fraud-detector", "other"):
+        register_model(gate, model)
     gate.identities.put_principal(parse_principal(subject="cd", type="machine", roles=["deployer"], identities=()))
     secret = gate.identities.create_token("cd", DAY_NS).secret
     return replace(gate, tokens={**gate.tokens, "cd": secret})
@@ -72,6 +78,32 @@ def test_a_bad_row_keeps_nothing(gate: GateUnderTest) -> None:
     assert (tomorrow.status_code, tomorrow.json["code"]) == (422, "usage.day_out_of_range")
     assert "/rows/1/day" in tomorrow.json["detail"]
     assert gate.call("GET", "/v1/usage", "leo").json["items"] == []
+
+
+def test_what_the_gate_does_not_know_is_refused(gate: GateUnderTest) -> None:
+    """A report that names a model nobody registered, or another environment, keeps nothing and says which row."""
+    model = tell(gate, ROW, {**ROW, "model": "invented"})
+    environment = tell(gate, {**ROW, "environment": "moon"})
+
+    assert (model.status_code, model.json["code"]) == (422, "usage.unknown")
+    assert "/rows/1: want a model that is registered" in model.json["detail"]
+    assert environment.json["code"] == "usage.unknown"
+    assert gate.call("GET", "/v1/usage", "leo").json["items"] == []
+
+
+def test_how_much_one_principal_tells_in_a_day(gate: GateUnderTest) -> None:
+    """Beyond the limit nothing is kept, and they are told when to come back; rows count, not reports."""
+    client = create_app(gate.services, limits=Limits(usage=RateLimitItemPerDay(5))).test_client()
+    rows = [{**ROW, "version": str(number)} for number in range(3)]
+    header = {"Authorization": f"Bearer {gate.tokens['cd']}"}
+    first, second = (
+        client.post("/v1/usage", json={"schema_version": 1, "rows": rows}, headers=header) for _ in range(2)
+    )
+
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert second.get_json()["code"] == "usage.too_many_rows"
+    assert int(second.headers["Retry-After"]) > 60
+    assert len(gate.call("GET", "/v1/usage", "leo").json["items"]) == 3
 
 
 def test_pages_and_filters(gate: GateUnderTest) -> None:
@@ -162,9 +194,6 @@ def test_idle_takes_days_within_reason(gate: GateUnderTest, query: str) -> None:
 
 def test_models_and_versions_tell_their_last_use(gate: GateUnderTest) -> None:
     """In the documents and in the lists; nothing where nobody counted a use."""
-    model = {"schema_version": 1, "name": "fraud-detector", "owner": "payments", "tier": "high", "purpose": "Fraud."}
-    made = gate.call("POST", "/v1/models", "rita", model)
-    assert made.status_code == 201, made.text
     for version, digest in (("1.4.0", "0"), ("1.5.0", "1")):
         document = {"schema_version": 1, "version": version, "digest": "sha256:" + digest * 64}
         made = gate.call("POST", "/v1/models/fraud-detector/versions", "rita", document)
@@ -175,7 +204,7 @@ def test_models_and_versions_tell_their_last_use(gate: GateUnderTest) -> None:
     used = format_timestamp(START)
     assert before is None
     assert gate.call("GET", "/v1/models/fraud-detector", "leo").json["last_used_at"] == used
-    assert [one["last_used_at"] for one in gate.call("GET", "/v1/models", "leo").json["items"]] == [used]
+    assert [one["last_used_at"] for one in gate.call("GET", "/v1/models", "leo").json["items"]] == [used, None]
     versions = gate.call("GET", "/v1/models/fraud-detector/versions", "leo").json["items"]
     assert {one["version"]: one["last_used_at"] for one in versions} == {"1.4.0": used, "1.5.0": None}
     one = gate.call("GET", "/v1/models/fraud-detector/versions/1.4.0", "leo").json

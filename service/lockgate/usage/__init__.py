@@ -5,7 +5,7 @@ apart from what is not used. Counts are no evidence: no decision reads them, and
 """
 
 from lockgate.usage.counts import UsageCounts
-from lockgate.usage.errors import UsageDayError, UsageError, UsageSourceError
+from lockgate.usage.errors import UsageDayError, UsageError, UsageSourceError, UsageUnknownError
 from lockgate.usage.job import UsageJob
 from lockgate.usage.settings import UsageSettingsError, UsageSource, parse_usage_sources
 from lockgate.usage.types import IdleVersion, UsageFilter, UsageKey, UsageRow
@@ -22,5 +22,6 @@ __all__ = [
     "UsageSettingsError",
     "UsageSource",
     "UsageSourceError",
+    "UsageUnknownError",
     "parse_usage_sources",
 ]

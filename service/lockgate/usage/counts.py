@@ -1,35 +1,62 @@
 """The counts that we keep."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
 from sqlalchemy import Engine
 
 from lockgate.clock import Clock, EpochNs
 from lockgate.storage import read_transaction, write_transaction
 from lockgate.usage import store
+from lockgate.usage.errors import UsageUnknownError
 from lockgate.usage.reports import parse_usage_report
 from lockgate.usage.types import DAY_NS, IdleVersion, UsageFilter, UsageKey, UsageRow
+
+KNOWN: Final = "a model that is registered or was live, and an environment of the policy"
 
 
 class UsageCounts:
     """Takes counts in, and tells of them. Safe to share between threads."""
 
-    def __init__(self, database: Engine, clock: Clock) -> None:
+    def __init__(self, database: Engine, clock: Clock, environments: Callable[[], Collection[str]]) -> None:
+        """Take the parts.
+
+        Args:
+            database: Where counts are.
+            clock: For what is told.
+            environments: Returns those that the policy in force knows.
+        """
         self._database = database
         self._clock = clock
+        self._environments = environments
 
-    def take_report(self, body: bytes) -> int:
-        """Keep the counts of a report as callers send it; return how many rows it has.
+    def read_report(self, body: bytes) -> tuple[UsageRow, ...]:
+        """Return the counts of a report as callers send it, to be taken.
 
         Raises:
             MalformedJSONError: `body` is not one JSON value within the limits.
             SchemaError: It is no report.
             UsageDayError: A day is in the future, or too long ago.
-            StorageError: The database cannot be written; nothing was kept.
+            UsageUnknownError: A count is of something that this gate does not know.
+            StorageError: The database cannot be read.
         """
         rows = parse_usage_report(body, self._clock.now_ns())
-        self.take(rows)
-        return len(rows)
+        known = set(self.keep_known(rows))
+        unknown = next((index for index, row in enumerate(rows) if row not in known), None)
+        if unknown is not None:
+            raise UsageUnknownError(f"/rows/{unknown}: want {KNOWN}")
+        return rows
+
+    def keep_known(self, rows: Sequence[UsageRow]) -> tuple[UsageRow, ...]:
+        """Return the counts of models and environments that this gate knows; nobody fills the database with others.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        environments = frozenset(self._environments())
+        with read_transaction(self._database) as connection:
+            models = store.known_models(connection, sorted({row.key.model for row in rows}))
+        return tuple(row for row in rows if row.key.model in models and row.key.environment in environments)
 
     def take(self, rows: Iterable[UsageRow]) -> None:
         """Keep counts; of two with one key the greatest holds, so that one sent twice or late changes nothing.

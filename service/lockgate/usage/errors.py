@@ -17,6 +17,12 @@ class UsageDayError(UsageError):
     code: ClassVar[str] = "usage.day_out_of_range"
 
 
+class UsageUnknownError(UsageError):
+    """A count is of a model or environment that this gate does not know."""
+
+    code: ClassVar[str] = "usage.unknown"
+
+
 class UsageSourceError(UsageError):
     """Somebody who counts gave no answer, or one that is not understood."""
 

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 
 from lockgate.clock import NS_PER_S, Clock
-from lockgate.usage.counts import UsageCounts
+from lockgate.usage.counts import KNOWN, UsageCounts
 from lockgate.usage.errors import UsageSourceError
 from lockgate.usage.prometheus import read_day_of
 from lockgate.usage.settings import UsageSource
@@ -47,9 +47,12 @@ class UsageJob:
                     "usage_source_failed", source=self._source.name, code=exc.code, detail=str(exc)
                 )
                 break
-            if reading.skipped:
+            known = self._counts.keep_known(reading.rows)
+            skipped = reading.skipped + len(reading.rows) - len(known)
+            if skipped:
+                detail = reading.fault or f"want {KNOWN}"
                 structlog.get_logger().warning(
-                    "usage_samples_skipped", source=self._source.name, skipped=reading.skipped, detail=reading.fault
+                    "usage_samples_skipped", source=self._source.name, skipped=skipped, detail=detail
                 )
-            self._counts.take(reading.rows)
+            self._counts.take(known)
         return self._source.interval_s

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, tuple_, union
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from lockgate.clock import EpochNs
 from lockgate.storage import upsert_all
-from lockgate.storage.tables import live_interval, usage
+from lockgate.storage.tables import live_interval, model, usage
 from lockgate.usage.types import IdleReason, IdleVersion, UsageFilter, UsageKey, UsageRow, day_at
 
 _NEVER: Final = 0  # in the column for the last use
@@ -21,6 +21,13 @@ def put_rows(connection: Connection, rows: Sequence[UsageRow]) -> None:
         for row in rows
     ]
     upsert_all(connection, usage, kept, _greater)
+
+
+def known_models(connection: Connection, models: Sequence[str]) -> frozenset[str]:
+    """Return which of these models are registered, or were live anywhere."""
+    registered = select(model.c.name).where(model.c.name.in_(models))
+    was_live = select(live_interval.c.model).where(live_interval.c.model.in_(models))
+    return frozenset(connection.scalars(union(registered, was_live)))
 
 
 def list_rows(connection: Connection, wanted: UsageFilter) -> tuple[UsageRow, ...]:
@@ -56,12 +63,12 @@ def last_used(connection: Connection, models: Sequence[str]) -> dict[str, EpochN
     return {row[0]: EpochNs(row[1]) for row in connection.execute(statement)}
 
 
-def last_used_versions(connection: Connection, model: str, versions: Sequence[str]) -> dict[str, EpochNs]:
+def last_used_versions(connection: Connection, name: str, versions: Sequence[str]) -> dict[str, EpochNs]:
     """Return when each of a model's versions was last used; those that never were are left out."""
     columns = usage.c
     statement = (
         select(columns.version, func.max(columns.last_ns))
-        .where(columns.model == model, columns.version.in_(versions), columns.last_ns > _NEVER)
+        .where(columns.model == name, columns.version.in_(versions), columns.last_ns > _NEVER)
         .group_by(columns.version)
     )
     return {row[0]: EpochNs(row[1]) for row in connection.execute(statement)}

@@ -84,7 +84,7 @@ def create_app(
         model_versions_blueprint(services),
         lineage_blueprint(services, limiter),
         environments_blueprint(services),
-        usage_blueprint(services),
+        usage_blueprint(services, limiter),
         alerts_blueprint(services, metrics),
         audit_blueprint(services),
         audit_records_blueprint(services),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from flask import Flask, Response, g, request
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -30,6 +30,7 @@ REQUESTS_PER_MINUTE: Final = 600  # of one principal: ten pipelines that each as
 REQUESTS_AT_ONCE: Final = 4  # of one principal: half of a process's threads are always for others
 STRANGERS_PER_MINUTE: Final = 600  # calls of nobody we know from one address; each costs a look into the database
 WAIT_S_MAX: Final = 5  # for a thread; by then most callers have given up, and the thread is better used for others
+USAGE_ROWS_PER_DAY: Final = 50_000  # of one principal: a hundred versions that are told of each five minutes, and more
 REGISTRY_CALLS_MAX: Final = (
     2  # that wait for other people's registries, of a process's eight threads: the others decide
 )
@@ -37,7 +38,7 @@ KNOWN_MAX: Final = 10_000  # callers who are let past the limit on their address
 _IPV6_PREFIX: Final = 64  # one subscriber has so many addresses, so they count as one (RFC 6177)
 _SERVER_ERROR: Final = 500
 
-Reason: TypeAlias = Literal["rate", "at_once", "strangers", "busy", "registries"]
+Reason: TypeAlias = Literal["rate", "at_once", "strangers", "busy", "registries", "usage"]
 
 
 class LimitedError(LockgateError):
@@ -90,6 +91,13 @@ class BusyError(LimitedError):
     reason = "busy"
 
 
+class UsageLimitedError(LimitedError):
+    """This caller told too many counts of uses."""
+
+    code = "usage.too_many_rows"
+    reason = "usage"
+
+
 class RegistriesBusyError(LimitedError):
     """Too many requests of this process wait for registries already."""
 
@@ -107,11 +115,13 @@ class Limits:
         requests: Of one principal.
         at_once: Requests of one principal in flight.
         strangers: Calls from one address that prove no identity.
+        usage: Rows of reports of uses of one principal.
     """
 
     requests: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(REQUESTS_PER_MINUTE))
     at_once: int = REQUESTS_AT_ONCE
     strangers: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(STRANGERS_PER_MINUTE))
+    usage: RateLimitItem = field(default_factory=lambda: RateLimitItemPerDay(USAGE_ROWS_PER_DAY))
 
 
 def limits_of(settings: Settings, *, workers: int) -> Limits:
@@ -125,6 +135,7 @@ def limits_of(settings: Settings, *, workers: int) -> Limits:
         requests=RateLimitItemPerMinute(math.ceil(settings.requests_per_minute / workers)),
         at_once=settings.requests_at_once,
         strangers=RateLimitItemPerMinute(math.ceil(STRANGERS_PER_MINUTE / workers)),
+        usage=RateLimitItemPerDay(math.ceil(USAGE_ROWS_PER_DAY / workers)),
     )
 
 
@@ -189,6 +200,21 @@ class Limiter:
                 g.counted_in = subject
         if "counted_in" not in g:
             self._refuse(TooManyAtOnceError(f"want at most {self._limits.at_once} requests at once"))
+
+    def admit_usage(self, rows: int) -> None:
+        """Count the rows of a report of uses in.
+
+        Raises:
+            UsageLimitedError: The caller told too many lately.
+        """
+        subject: str = g.principal.subject
+        if not self._rates.hit(self._limits.usage, "usage", subject, cost=rows):
+            self._refuse(
+                UsageLimitedError(
+                    f"want at most {self._limits.usage.amount} rows of uses a day",
+                    retry_after_s=self._reset_s(self._limits.usage, "usage", subject),
+                )
+            )
 
     @contextlib.contextmanager
     def asking_registries(self) -> Iterator[None]:

@@ -90,7 +90,7 @@ from lockgate.registry.errors import (
 from lockgate.schemas import SchemaError
 from lockgate.storage import StorageError
 from lockgate.storage.idempotency import IdempotencyKeyInvalidError, IdempotencyKeyReusedError
-from lockgate.usage import UsageDayError
+from lockgate.usage import UsageDayError, UsageUnknownError
 from lockgate.web.cookies import CookieRepeatedError, CrossSiteError
 from lockgate.web.limits import LimitedError
 from lockgate.web.responses import json_response
@@ -152,6 +152,7 @@ _STATUSES: Final[tuple[tuple[type[LockgateError], int, str], ...]] = (
     (RegistryAnswerError, 502, "The registry's answer is not understood"),
     (RegistryUnavailableError, 503, "The registry does not answer"),
     (UsageDayError, 422, "The day is out of range"),
+    (UsageUnknownError, 422, "No such model or environment"),
     (AlertUnauthenticatedError, 401, "Who are you?"),
     (AlertSourceUnusableError, 503, "The alert source cannot be used"),
     (AlertPayloadError, 422, "The notification is not understood"),

@@ -11,6 +11,7 @@ from lockgate.usage import IdleVersion, UsageFilter, UsageKey, UsageRow
 from lockgate.usage.reports import DAYS_BACK_MAX
 from lockgate.usage.types import read_day, write_day
 from lockgate.web.authorization import operation
+from lockgate.web.limits import Limiter
 from lockgate.web.parameters import allow_only, integer, json_body, page_limit, text
 from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
@@ -27,7 +28,7 @@ _KEY: Final = re.compile(
 )
 
 
-def usage_blueprint(services: Services) -> Blueprint:
+def usage_blueprint(services: Services, limiter: Limiter) -> Blueprint:
     """Make the views."""
     blueprint = Blueprint("usage", __name__)
     counts = services.usage
@@ -36,8 +37,10 @@ def usage_blueprint(services: Services) -> Blueprint:
     @operation("usage.record")
     def record() -> Response:
         allow_only()
-        rows = counts.take_report(json_body())
-        return json_response("v1/api/usage_answer", {"schema_version": 1, "rows": rows})
+        rows = counts.read_report(json_body())
+        limiter.admit_usage(len(rows))
+        counts.take(rows)
+        return json_response("v1/api/usage_answer", {"schema_version": 1, "rows": len(rows)})
 
     @blueprint.get("/v1/usage")
     @operation("usage.read")
