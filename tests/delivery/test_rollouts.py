@@ -12,11 +12,8 @@ from lockgate.delivery.executors.port import Applied, Order, Seen
 from lockgate.delivery.rollouts import ATTEMPTS_MAX, CLAIM_S, LOOK_S, RETRY_WAITS_S, UNDECIDED_S
 from lockgate.errors import LockgateError
 from lockgate.policy import PolicyEngine
-<<<<<<< HEAD
 from support.attacks import forge
-=======
 from support.gate_server import json_reply, serve_gate
->>>>>>> 50901e7 (Keep a registry's words out of answers and records, and special addresses out of public ones)
 from support.gates import make_gate
 from support.models import register_model, register_version
 from support.rollout_jobs import BUILTIN, CHAMPION, RolloutStand, rollout_stand
@@ -290,7 +287,6 @@ def test_an_alias_must_be_named(stand: RolloutStand) -> None:
     assert (bare.people.state(promotion), bare.failure()) == ("failed", "rollout.impossible")
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("forged", [{"requester": "ravi"}, {"request": b"{}"}], ids=["changed", "unreadable"])
 def test_one_that_the_log_does_not_confirm_holds_up_no_other(stand: RolloutStand, forged: dict[str, Any]) -> None:
     """Its attempt fails and is told; what else is due in that round is carried out, and it is looked at again later."""
@@ -307,7 +303,8 @@ def test_one_that_the_log_does_not_confirm_holds_up_no_other(stand: RolloutStand
     assert stand.code(broken) == "audit.log_inconsistent"
     assert stand.people.state(other) == "confirmed"
     assert staged.orders == [("2.0.0", 100)]
-=======
+
+
 def test_a_registrys_words_stay_out_of_answers_and_records(tmp_path: Path, engine: PolicyEngine) -> None:
     """A registry that repeats our token and permit puts them into no problem, and into no record of the log."""
     (tmp_path / "token").write_text("s3cr3t-registry-token")
@@ -333,4 +330,3 @@ def test_a_registrys_words_stay_out_of_answers_and_records(tmp_path: Path, engin
     assert (stand.people.state(promotion), stand.failure()) == ("failed", "registry.refused")
     assert b"s3cr3t" not in records
     assert b"Bearer" not in records
->>>>>>> 50901e7 (Keep a registry's words out of answers and records, and special addresses out of public ones)

@@ -262,13 +262,13 @@ def test_a_scoped_token_in_force_refuses_the_way_back(database_url: str) -> None
     assert read_revisions(engine) == ("0002", read_revisions(engine)[1])
 
 
-@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0005", "000", "0002;"])
+@pytest.mark.parametrize("revision", ["", "9999", "head", "-1", "0006", "000", "0002;"])
 def test_a_revision_that_is_no_older_one_is_refused(database_url: str, revision: str) -> None:
     """Only a number of an older revision, or `base`; nothing relative, nothing else that Alembic would understand."""
     engine = open_engine(database_url)
     for refused in (plan_downgrade, downgrade_schema):
         with pytest.raises(
-            StorageDowngradeError, match=r"want one of \['0004', '0003', '0002', '0001', 'base'\]"
+            StorageDowngradeError, match=r"want one of \['0005', '0004', '0003', '0002', '0001', 'base'\]"
         ) as caught:
             refused(engine, revision)
 

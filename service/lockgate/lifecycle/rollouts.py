@@ -226,7 +226,7 @@ class Rollouts:
         )
 
     def _check_permit_ended(self, promotion: Promotion, now: EpochNs) -> None:
-        ends = self._find_permit(promotion, self._rollout_of(promotion.id)).ends
+        ends = self._find_permit(promotion, self._rollout_of(promotion.id)).expires
         if not is_expired(ends, now):
             raise PermitHeldError(
                 f"want the promotion's permit to have ended, got one that holds until {format_timestamp(ends)}"
