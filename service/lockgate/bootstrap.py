@@ -1,6 +1,7 @@
-"""The one module that knows every adapter: wires the rooms for a process.
+"""The one module that knows every adapter of the gate: wires the rooms for a process.
 
-The web application and the command line see the rooms through what this makes.
+The web application and the command line see the rooms through what this makes. What carries promotions out, and every
+job, is wired in `background.build`, on top of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

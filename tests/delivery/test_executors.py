@@ -12,8 +12,8 @@ from delivery.rollout_contract import CHECKS, Bench
 from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.delivery.executors.http_call import HTTPExecutor
 from lockgate.delivery.executors.kserve import KServeExecutor
-from lockgate.delivery.executors.mlflow_alias import MLflowAliasExecutor
 from lockgate.delivery.executors.port import Order
+from lockgate.delivery.executors.registry_alias import RegistryAliasExecutor
 from lockgate.delivery.rollout_settings import parse_rollouts
 from lockgate.ids import new_id
 from lockgate.permits import Permit, PermitKey, create_permit_key
@@ -65,7 +65,7 @@ def mlflow_bench(folder: Path, request: pytest.FixtureRequest) -> Iterator[Bench
         server.call("POST", "model-versions/create", {"name": model, "source": "s3://bucket/model"})
     key = create_permit_key(folder / "permit.key")
     registries = {"theirs": MLflowRegistry(registry_settings(server.url))}
-    executor = MLflowAliasExecutor(registries)
+    executor = RegistryAliasExecutor(registries)
     first = order(key, "1", "", registry_model=model)
     executor.apply(first)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lockgate.delivery.executors.errors import ExecutorRefusedError, ExecutorUnavailableError
-from lockgate.delivery.executors.mlflow_alias import MLflowAliasExecutor
 from lockgate.delivery.executors.port import Applied, Order, Seen
+from lockgate.delivery.executors.registry_alias import RegistryAliasExecutor
 from lockgate.delivery.rollouts import ATTEMPTS_MAX, CLAIM_S, LOOK_S, RETRY_WAITS_S, UNDECIDED_S
 from lockgate.errors import LockgateError
 from lockgate.policy import PolicyEngine
@@ -280,7 +280,7 @@ def test_what_cannot_be_decided_now_is_asked_again_later(stand: RolloutStand, mo
 
 def test_an_alias_must_be_named(stand: RolloutStand) -> None:
     """A model of a registry without an alias for the environment is not carried out, and says why."""
-    bare = rollout_stand(stand.gate, executors={"champion": MLflowAliasExecutor({})})
+    bare = rollout_stand(stand.gate, executors={"champion": RegistryAliasExecutor({})})
     promotion = bare.people.allow("1.0.0")
     bare.run()
 

@@ -12,7 +12,8 @@ from lockgate.canonical_json import canonicalize
 from lockgate.clock import NS_PER_S
 from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
-from lockgate.lineage.collecting import BATCH_MAX, REST_S, LineageCollector, LineageJob
+from lockgate.lineage.collecting import LineageCollector
+from lockgate.lineage.job import BATCH_MAX, REST_S, LineageJob
 from lockgate.lineage.recorded import LINEAGE
 from lockgate.lineage.snapshots import lineage_bytes, parse_lineage, record_id
 from lockgate.lineage.store import StoredSnapshot, insert_snapshot

@@ -1,21 +1,24 @@
-"""What `lockgate deliver` does in the background, wired: the one place that knows every job and every executor."""
+"""What `lockgate deliver` does in the background, wired: the one place that knows every job and every executor.
+
+Adapters that the gate itself needs as well (registries, feature stores) come from `bootstrap`.
+"""
 
 from collections.abc import Mapping, Sequence
 
+from lockgate.background.job import Job
 from lockgate.background.reconciling import reconciling_jobs
-from lockgate.background.worker import Job
 from lockgate.bootstrap import Services
 from lockgate.clock import Clock
 from lockgate.config import Settings
 from lockgate.delivery.executors.http_call import HTTPExecutor
 from lockgate.delivery.executors.kserve import KServeExecutor
-from lockgate.delivery.executors.mlflow_alias import MLflowAliasExecutor
 from lockgate.delivery.executors.port import RolloutPort
+from lockgate.delivery.executors.registry_alias import RegistryAliasExecutor
 from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.delivery.rollouts import RolloutJob
 from lockgate.delivery.sender import UnsubscribedJob, WebhookJob
 from lockgate.lifecycle import Pointers
-from lockgate.lineage.collecting import LineageJob
+from lockgate.lineage.job import LineageJob
 from lockgate.registry import RegistryPort
 from lockgate.settings_tables import read_all, read_webhooks
 from lockgate.system_clock import SystemClock
@@ -82,7 +85,7 @@ def build_executors(
     for rollout in rollouts:
         match rollout.type:
             case "mlflow":
-                executors[rollout.name] = MLflowAliasExecutor(registries)
+                executors[rollout.name] = RegistryAliasExecutor(registries)
             case "kserve":
                 executors[rollout.name] = KServeExecutor(rollout, registries)
             case "http":

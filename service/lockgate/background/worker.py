@@ -9,10 +9,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
+from lockgate.background.job import Job
 from lockgate.errors import LockgateError
 
 WAIT_S_MIN: Final = 0.1  # between two runs of a job: one that is always due must not take a whole processor
@@ -20,26 +21,6 @@ WAIT_S_MAX: Final = 3600.0
 RETRY_S: Final = 15.0  # after a job failed: a database is back within seconds, and nobody waits for an answer
 STUCK_S: Final = 1800.0  # a run that takes longer hangs: what the longest does in one run is bounded to minutes
 STOP_S_MAX: Final = 10.0  # for what is under way when told to stop; below what systemd and Kubernetes allow
-
-
-class Job(Protocol):
-    """Something that has to be done again and again."""
-
-    @property
-    def name(self) -> str:
-        """What log lines call it."""
-        ...
-
-    def run(self) -> float:
-        """Do what is due, and return in how many seconds to look again.
-
-        What others do wrong (a registry that is down, a receiver that refuses) is the job's to say and to try again. It
-        is run by one thread of this process at a time, perhaps by other processes at the same time.
-
-        Raises:
-            LockgateError: Our own part failed: the database or the log.
-        """
-        ...
 
 
 class Worker:

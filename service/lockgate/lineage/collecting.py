@@ -45,8 +45,6 @@ from lockgate.registry.types import RegistryVersion, Run
 from lockgate.storage import read_transaction
 
 LINEAGE_KINDS: Final[Mapping[str, str]] = {LINEAGE: "v1/api/lineage_change"}
-BATCH_MAX: Final = 20  # versions in one run of the job: at some seconds each, it tells within a minute that it lives
-REST_S: Final = 60.0  # when nothing is missing; a new version waits no longer for its first snapshot
 _RUN_PROBLEMS: Final[tuple[tuple[type[RegistryError], LineageProblem], ...]] = (
     (RegistryUnsupportedError, LineageProblem.RUN_UNSUPPORTED),
     (RegistryRefusedError, LineageProblem.RUN_REFUSED),
@@ -244,28 +242,6 @@ class LineageCollector:
 
         self._log.transact(work)
         return Collected(lineage=found, sha256=sha256, fresh=True)
-
-
-class LineageJob:
-    """Collects in the background for versions that have no snapshot; run by `lockgate deliver`."""
-
-    def __init__(self, collector: LineageCollector) -> None:
-        self._collector = collector
-        self._after = 0  # where the last run ended, so that one version that cannot be collected holds up no other
-
-    @property
-    def name(self) -> str:
-        """`lineage`."""
-        return "lineage"
-
-    def run(self) -> float:
-        """Collect for some versions, and return in how many seconds to look again.
-
-        Raises:
-            LockgateError: Our own part failed: the database or the log.
-        """
-        self._after = self._collector.collect_missing(BATCH_MAX, self._after)
-        return 0.0 if self._after else REST_S
 
 
 def _find_run(registry: RegistryPort, model: str, version: str) -> tuple[Run | None, LineageProblem | None]:

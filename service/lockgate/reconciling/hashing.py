@@ -55,7 +55,7 @@ class LiveVersion:
 
 
 class HashingJob:
-    """Hashes live versions (`lockgate.background.worker.Job`)."""
+    """Hashes live versions (`lockgate.background.job.Job`)."""
 
     name = "hashing"
 

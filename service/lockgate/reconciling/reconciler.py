@@ -70,7 +70,7 @@ class _Suspects:
 
 
 class ReconcileJob:
-    """Looks at every registry each `LOOK_S` seconds, and at once after a hint (`lockgate.background.worker.Job`)."""
+    """Looks at every registry each `LOOK_S` seconds, and at once after a hint (`lockgate.background.job.Job`)."""
 
     name = "reconcile"
 

@@ -1,4 +1,4 @@
-"""Asking a source again and again, in the background (`lockgate.background.worker.Job`)."""
+"""Asking a source again and again, in the background (`lockgate.background.job.Job`)."""
 
 from typing import Final
 

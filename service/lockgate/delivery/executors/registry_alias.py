@@ -17,7 +17,7 @@ from lockgate.registry.settings import PREVIOUS_SUFFIX
 _WHOLE: Final = 100  # percent: an alias leads to one version
 
 
-class MLflowAliasExecutor:
+class RegistryAliasExecutor:
     """Moves aliases of any registry that has some."""
 
     def __init__(self, registries: Mapping[str, RegistryPort]) -> None:
