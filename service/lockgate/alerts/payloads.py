@@ -5,7 +5,6 @@ It is somebody else's format and may grow, so what we do not read is left alone.
 Source: Prometheus, "Alertmanager configuration", `<webhook_config>`, version 4.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from lockgate.alerts.errors import AlertPayloadError, AlertTargetsError
 from lockgate.alerts.settings import AlertSource
 from lockgate.canonical_json import parse_json
 from lockgate.clock import NS_PER_US, EpochNs
+from lockgate.names import ENVIRONMENT, NAME
 
 PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024  # ten thousand alerts with a dozen short labels each
 PAYLOAD_DEPTH_MAX: Final = 8  # its own structure has four levels
@@ -23,8 +23,6 @@ ALERTS_MAX: Final = 10_000  # a worse storm than one group of alerts should be
 TARGETS_MAX: Final = 16  # models times environments in one group: who groups by both has one
 _LABEL_CHARS_MAX: Final = 100  # of a label in a reason
 _REASON_CHARS_MAX: Final = 900  # of a rollback's reason, which may have 1,000
-_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -108,7 +106,7 @@ def _find_target(labels: Mapping[str, str], source: AlertSource) -> tuple[str, s
         if mapping.labels.items() <= labels.items():
             return mapping.model, mapping.environment
     model, environment = labels.get(source.model_label, ""), labels.get(source.environment_label, "")
-    if _MODEL.fullmatch(model) and _ENVIRONMENT.fullmatch(environment):
+    if NAME.fullmatch(model) and ENVIRONMENT.fullmatch(environment):
         return model, environment
     return None
 

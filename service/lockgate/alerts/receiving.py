@@ -24,7 +24,7 @@ from lockgate.lifecycle import Rollbacks
 from lockgate.lifecycle.errors import NoGoodVersionError
 from lockgate.promotion import EvidenceErasedError, PromotionAnswer
 from lockgate.promotion.kinds import FAILURE
-from lockgate.storage import read_transaction
+from lockgate.storage import MovedError, read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError
 
 SKEW_NS: Final = 60 * NS_PER_S  # between Prometheus's clock and ours: below the time that an alert takes to fire
@@ -63,10 +63,6 @@ class AlertAnswer:
     def collapsed(self) -> bool:
         """Whether all that it asked for was asked for before."""
         return bool(self.results) and all(result.outcome == "collapsed" for result in self.results)
-
-
-class _RecordedBeforeError(Exception):
-    """A failure is in the log already. Never leaves this file."""
 
 
 class AlertReceiver:
@@ -194,13 +190,13 @@ class AlertReceiver:
         def work(connection: Connection) -> Outcome[None]:
             # Once for what runs now: a storm of alerts about it is no storm of records.
             if not mark_failure(connection, f"{key} {error.code}", now):
-                raise _RecordedBeforeError
+                raise MovedError  # it is in the log already
             return Outcome(value=None, events=(make_event(FAILURE, new_id(now), occasion, document),))
 
         log = self._logs.named(self._logs.name_for(target.environment))
         try:
             log.transact(work)
-        except _RecordedBeforeError:
+        except MovedError:
             return
 
 

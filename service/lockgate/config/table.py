@@ -9,13 +9,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from lockgate.config.kinds import Count, Kind, PathTo, Seconds, Text, Words, one_of
+from lockgate.names import ENVIRONMENT
 from lockgate.outbound_urls import is_loopback
 
 WORKERS_MAX: Final = 64  # more processes than that on one machine wait for its one log
 _DAY_S: Final = 86400
 _PORT_MAX: Final = 65535
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", re.ASCII)
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)  # as schemas/v1/policy/environments.json
 _TOKEN: Final = re.compile(r"[!-~]+")  # RFC 9110: what a header can hold
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
 
@@ -216,7 +216,7 @@ SETTINGS: Final = (
     ),
     Setting(
         name="environment_logs",
-        kind=Words(word=Text(want="an environment's name", fits=_ENVIRONMENT.fullmatch)),
+        kind=Words(word=Text(want="an environment's name", fits=ENVIRONMENT.fullmatch)),
         group="log",
         help="Environments with a log of their own (`howto/give-an-environment-its-own-log.md`).",
         example="production",

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, and_, case, literal, or_, select
 
 from lockgate.clock import EpochNs
-from lockgate.delivery.rollout_settings import WHOLE_PERCENT
 from lockgate.promotion import PromotionState
+from lockgate.promotion.types import WHOLE_PERCENT
 from lockgate.storage.tables import NEVER_NS
 from lockgate.storage.tables import promotion as promotion_table
 from lockgate.storage.tables import rollout as rollout_table

@@ -10,11 +10,11 @@ from lockgate.config.secret_files import read_secret
 from lockgate.config.table_arrays import TableInvalidError, read_tables
 from lockgate.delivery.executors.errors import ExecutorUnavailableError
 from lockgate.outbound_urls import find_url_fault
+from lockgate.promotion.types import WHOLE_PERCENT
 
 RolloutType: TypeAlias = Literal["pull", "mlflow", "kserve", "http"]
 
 ROLLOUTS_MAX: Final = 64  # two for each environment that the policy may have
-WHOLE_PERCENT: Final = 100  # of traffic
 STEP_INTERVAL_S: Final = 300.0  # if not said; time enough for alerts to go off
 TIMEOUT_S: Final = 15.0  # if not said; a deployer takes an order at once and carries it out later
 

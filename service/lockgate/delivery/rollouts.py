@@ -19,13 +19,14 @@ from lockgate.delivery import rollout_queue
 from lockgate.delivery.executors.errors import ExecutorError, OrderImpossibleError, PointerElsewhereError
 from lockgate.delivery.executors.port import Order, RolloutPort
 from lockgate.delivery.rollout_queue import Task, Waiting
-from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings, find_rollout
+from lockgate.delivery.rollout_settings import RolloutSettings, find_rollout
 from lockgate.errors import LockgateError
 from lockgate.lifecycle import Lifecycle, Pointers
 from lockgate.lifecycle.errors import RolloutUnderWayError
 from lockgate.lifecycle.types import RolloutAnswer
 from lockgate.promotion import Promotion, PromotionState, Register, Verdict
 from lockgate.promotion.errors import RolloutStateError
+from lockgate.promotion.types import WHOLE_PERCENT
 from lockgate.storage import read_transaction, write_transaction
 
 # Between one attempt to carry an order out and the next, in seconds: half an hour in all, in which a registry is

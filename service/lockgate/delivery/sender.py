@@ -24,7 +24,7 @@ from lockgate.delivery.types import Delivery, DeliveryState
 from lockgate.delivery.webhooks import Webhook
 from lockgate.gate_logs import Logs
 from lockgate.outbound import OutboundError, OutboundRequest, exchange
-from lockgate.storage import read_transaction, write_transaction
+from lockgate.storage import MovedError, read_transaction, write_transaction
 
 # Between one attempt and the next, in seconds: two days in all, so that a receiver may be down over a weekend day.
 # Without jitter: one receiver is asked for one delivery at a time, so that no two attempts of ours meet there.
@@ -175,13 +175,13 @@ class WebhookJob:
             if not store.change_delivery(
                 connection, claimed, state=state.value, status=result.status, code=result.code
             ):
-                raise _MovedError
+                raise MovedError
             event = delivery_event(claimed, state.value, result.code, actor=SYSTEM, now=now)
             return Outcome(value=None, events=(event,))
 
         try:
             self._logs.main.transact(work)
-        except _MovedError:
+        except MovedError:
             return
 
 
@@ -208,10 +208,6 @@ class UnsubscribedJob:
                     ended = store.end_state(connection, name, DeliveryState.WAITING, "delivery.unsubscribed")
                 structlog.get_logger().warning("unsubscribed", subscriber=name, deliveries=ended)
         return UNSUBSCRIBED_S
-
-
-class _MovedError(Exception):
-    """The delivery changed meanwhile. Never leaves this module."""
 
 
 def _code_of(status: int) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from lockgate.audit import ErasedError, RecordPrunedError, RecordUnknownError
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
 from lockgate.clock import EpochNs, parse_timestamp
 from lockgate.gate_logs import LogNotConfiguredError, Logs
+from lockgate.lifecycle import live_store
 from lockgate.lineage.graph import DeploymentFact, PromotionFact
 from lockgate.lineage.openlineage import PromotionRun
 from lockgate.promotion.kinds import CONFIRMATION, EXPIRY, ROLLOUT_FAILURE, SUPERSESSION, WITHDRAWAL
@@ -17,7 +18,6 @@ from lockgate.promotion.register import Register
 from lockgate.promotion.store import PromotionFilter
 from lockgate.promotion.types import Promotion, PromotionState
 from lockgate.storage import read_transaction
-from lockgate.storage.tables import live_interval
 
 PROMOTIONS_MAX: Final = 100  # the newest ones of a version; it is asked for a handful of times in its life
 DEPLOYMENTS_MAX: Final = 100
@@ -68,24 +68,18 @@ class LineageReader:
         Raises:
             StorageError: The database cannot be read.
         """
-        columns = live_interval.c
-        statement = (
-            select(live_interval)
-            .where(columns.model == model, columns.version == version)
-            .order_by(columns.number.desc())
-            .limit(DEPLOYMENTS_MAX)
-        )
         with read_transaction(self._database) as connection:
-            return tuple(
-                DeploymentFact(
-                    environment=row.environment,
-                    promotion_id=row.promotion_id,
-                    began=EpochNs(row.from_ns),
-                    ended=None if row.to_ns is None else EpochNs(row.to_ns),
-                    record_id=row.record_id,
-                )
-                for row in connection.execute(statement)
+            intervals = live_store.list_intervals_of(connection, model, version, DEPLOYMENTS_MAX)
+        return tuple(
+            DeploymentFact(
+                environment=interval.environment,
+                promotion_id=interval.promotion_id,
+                began=interval.begins,
+                ended=interval.ends,
+                record_id=interval.record_id,
             )
+            for interval in intervals
+        )
 
     def runs(self, model: str, version: str, owner: str) -> tuple[tuple[PromotionRun, bytes], ...]:
         """Return a version's newest promotions as runs, each with the snapshot that it was decided with, or nothing.

@@ -19,10 +19,10 @@ from lockgate.lifecycle.types import LetIn, LiveAnswer, RecordPlace
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.recorded_holds import is_in_force
 from lockgate.promotion.register import settle
-from lockgate.promotion.rows import MovedError, check_recorded, promotion_from_row
+from lockgate.promotion.rows import check_recorded, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Promotion
-from lockgate.storage import read_transaction
+from lockgate.storage import MovedError, read_transaction
 
 
 class LiveReader:

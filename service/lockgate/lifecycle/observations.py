@@ -31,13 +31,12 @@ from lockgate.policy import PolicyInForce
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.register import settle
-from lockgate.promotion.rows import MovedError, check_recorded, find_recorded_row, promotion_from_row
+from lockgate.promotion.rows import check_recorded, find_recorded_row, move, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
-from lockgate.promotion.types import Promotion, PromotionState, Rollout
-from lockgate.storage import read_transaction
+from lockgate.promotion.types import WHOLE_PERCENT, Promotion, PromotionState, Rollout
+from lockgate.storage import MovedError, read_transaction
 
 SUPERSEDED_MAX: Final = 50  # older promotions that one confirmation closes; the log takes 64 events in one transaction
-WHOLE_PERCENT: Final = 100  # of traffic: whoever sees it run sees it all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ class Observations:
         def work(connection: Connection) -> Outcome[None]:
             events: tuple[Event, ...] = ()
             if permit is not None:
-                _move(connection, promotion, PromotionState.EXECUTING)
+                move(connection, promotion, PromotionState.EXECUTING)
                 events += (
                     pointer_event(
                         occasion,
@@ -168,11 +167,11 @@ class Observations:
                         permit.pointer,
                         permit_id=rollout.permit_id,
                         former_version="",
-                        percent=WHOLE_PERCENT,
+                        percent=WHOLE_PERCENT,  # whoever sees it run sees it all
                         told_by="observation",
                     ),
                 )
-            _move(connection, executing, PromotionState.CONFIRMED)
+            move(connection, executing, PromotionState.CONFIRMED)
             rollout_store.end_rollout(connection, promotion.id, is_confirmed=True)
             if not live_store.replace_open(connection, live, interval):
                 raise MovedError
@@ -217,18 +216,6 @@ class Observations:
         return ObservationAnswer(result="out_of_band", interval=interval, receipt=receipt)
 
 
-def _move(connection: Connection, promotion: Promotion, after: PromotionState) -> None:
-    if not store.move_promotion(
-        connection,
-        promotion.id,
-        row_version=promotion.row_version,
-        before=promotion.state,
-        after=after,
-        decision_id=promotion.decision_id,
-    ):
-        raise MovedError
-
-
 def _supersede_older(
     connection: Connection, confirmed: Promotion, older: Mapping[str, Promotion | None], occasion: Occasion
 ) -> tuple[Event, ...]:
@@ -241,6 +228,6 @@ def _supersede_older(
         one = older[row["id"]]
         if one is None or is_expired(one.expires, occasion.now):
             continue  # its time ran out: that is recorded when somebody looks
-        _move(connection, one, PromotionState.SUPERSEDED)
+        move(connection, one, PromotionState.SUPERSEDED)
         events.append(supersession_event(occasion, one, confirmed.id))
     return tuple(events)

@@ -34,10 +34,10 @@ from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import RolloutStateError
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.register import Register, settle
-from lockgate.promotion.rows import MovedError, promotion_from_row
+from lockgate.promotion.rows import move, promotion_from_row
 from lockgate.promotion.states import UNDER_WAY
 from lockgate.promotion.types import Decision, Promotion, PromotionState, Rollout, Verdict
-from lockgate.storage import read_transaction
+from lockgate.storage import MovedError, read_transaction
 
 ROLLED_BACK: Final = "rollout.rolled_back"  # why a rollout failed: a rollback took its place
 _AFTER_PERMIT: Final = {
@@ -305,15 +305,7 @@ class Rollouts:
         self, promotion: Promotion, state: PromotionState, work: Callable[[Connection], tuple[Event, ...]]
     ) -> RolloutAnswer:
         def moved(connection: Connection) -> Outcome[None]:
-            if not store.move_promotion(
-                connection,
-                promotion.id,
-                row_version=promotion.row_version,
-                before=promotion.state,
-                after=state,
-                decision_id=promotion.decision_id,
-            ):
-                raise MovedError
+            move(connection, promotion, state)
             return Outcome(value=None, events=work(connection))
 
         receipt = self._logs.named(promotion.log).transact(moved).receipts[-1]
@@ -347,14 +339,6 @@ def _make_room(
     if rival is None:
         return ()
     failed = rival.promotion
-    if not store.move_promotion(
-        connection,
-        failed.id,
-        row_version=failed.row_version,
-        before=failed.state,
-        after=PromotionState.FAILED,
-        decision_id=failed.decision_id,
-    ):
-        raise MovedError
+    move(connection, failed, PromotionState.FAILED)
     rollout_store.end_rollout(connection, failed.id, code=rival.code)
     return (failure_event(occasion, failed, code=rival.code, detail=f"promotion {promotion.id} took its place"),)

@@ -23,7 +23,7 @@ from lockgate.promotion.change_ids import next_id
 from lockgate.promotion.errors import EvaluationTooOldError
 from lockgate.promotion.evaluation import Case, Evaluation, Evaluator
 from lockgate.promotion.kinds import DECISION, FAILURE
-from lockgate.promotion.rows import MovedError
+from lockgate.promotion.rows import move
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (
     Approval,
@@ -34,6 +34,7 @@ from lockgate.promotion.types import (
     ReceivedRequest,
     Verdict,
 )
+from lockgate.storage import MovedError
 from lockgate.storage.idempotency import IdempotentAnswer, claim_idempotency_key
 
 DECISION_AGE_NS_MAX: Final = 5 * NS_PER_S  # from the evaluation's `now` to the commit; above the engine's usual budget
@@ -179,16 +180,13 @@ class Decider:
 
         def work(connection: Connection) -> Outcome[None]:
             self._check_fresh(connection, case, evaluation)
-            if not store.move_promotion(
+            move(
                 connection,
-                promotion.id,
-                row_version=promotion.row_version,
-                before=promotion.state,
-                after=after.state,
+                promotion,
+                after.state,
                 decision_id=after.decision_id,
                 allowed=occasion.now if decision.verdict is Verdict.ALLOW else None,
-            ):
-                raise MovedError
+            )
             event = make_event(DECISION, redecided.decision_id, occasion, decision.document, evaluation.input_bytes)
             return Outcome(value=None, events=(*following.before, event, *following.work(connection)))
 

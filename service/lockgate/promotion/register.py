@@ -36,7 +36,7 @@ from lockgate.promotion.parsing import (
     approval_document,
     parse_withdrawal_request,
 )
-from lockgate.promotion.rows import MovedError, check_recorded, find_recorded_row, promotion_from_row, read_row
+from lockgate.promotion.rows import check_recorded, find_recorded_row, move, promotion_from_row, read_row
 from lockgate.promotion.states import FINAL, state_after
 from lockgate.promotion.types import (
     Approval,
@@ -48,7 +48,7 @@ from lockgate.promotion.types import (
     WaitingPromotions,
     WithdrawalAnswer,
 )
-from lockgate.storage import StorageError, read_transaction
+from lockgate.storage import MovedError, StorageError, read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError, read_idempotent_answer
 
 T = TypeVar("T")
@@ -242,15 +242,7 @@ class Register:
             }
 
             def work(connection: Connection) -> Outcome[None]:
-                if not store.move_promotion(
-                    connection,
-                    promotion.id,
-                    row_version=promotion.row_version,
-                    before=promotion.state,
-                    after=PromotionState.WITHDRAWN,
-                    decision_id=promotion.decision_id,
-                ):
-                    raise MovedError
+                move(connection, promotion, PromotionState.WITHDRAWN)
                 occasion = Occasion(actor=actor_of(requester), model=promotion.request.model, now=now, trace=trace)
                 return Outcome(
                     value=None, events=(make_event(WITHDRAWAL, next_id(promotion), occasion, document, *kept),)

@@ -1,17 +1,15 @@
 """Rollouts in the database. Every function works inside its caller's transaction."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, case, select
 
 from lockgate.clock import EpochNs
 from lockgate.permits import Permit
-from lockgate.promotion.types import Rollout
+from lockgate.promotion.types import WHOLE_PERCENT, Rollout
 from lockgate.storage.tables import NEVER_NS
 from lockgate.storage.tables import rollout as rollout_table
-
-_WHOLE_PERCENT: Final = 100
 
 
 def put_permitted(connection: Connection, permit: Permit, model: str, target: str) -> None:
@@ -45,7 +43,7 @@ def end_rollout(connection: Connection, promotion_id: str, *, code: str = "", is
     It is due no more, but where it ended badly with a share of traffic: that is taken back.
     """
     columns = rollout_table.c
-    is_share = and_(columns.percent > 0, columns.percent < _WHOLE_PERCENT)
+    is_share = and_(columns.percent > 0, columns.percent < WHOLE_PERCENT)
     due = NEVER_NS if is_confirmed else case((is_share, columns.due_ns), else_=NEVER_NS)
     connection.execute(
         rollout_table.update()

@@ -14,11 +14,7 @@ from lockgate.promotion.log_words import check_row
 from lockgate.promotion.parsing import lineage_from_row, request_from_row
 from lockgate.promotion.states import EXPIRING
 from lockgate.promotion.types import Promotion, PromotionState
-from lockgate.storage import read_transaction
-
-
-class MovedError(Exception):
-    """Something moved between reading and committing; whoever sees it starts over. Never leaves this room."""
+from lockgate.storage import MovedError, read_transaction
 
 
 def check_recorded(database: Engine, logs: Logs, promotion: Promotion) -> Mapping[str, Any]:
@@ -94,3 +90,29 @@ def read_row(connection: Connection, promotion_id: str) -> RowMapping:
     if row is None:
         raise PromotionUnknownError("want the id of a promotion, got one that is not here")
     return row
+
+
+def move(
+    connection: Connection,
+    promotion: Promotion,
+    after: PromotionState,
+    *,
+    decision_id: str = "",
+    allowed: EpochNs | None = None,
+) -> None:
+    """Move a promotion as `store.move_promotion` does; `decision_id`: of a new decision, if there is one.
+
+    Raises:
+        MovedError: Somebody moved it since it was read.
+        EdgeUnknownError: No promotion goes this way.
+    """
+    if not store.move_promotion(
+        connection,
+        promotion.id,
+        row_version=promotion.row_version,
+        before=promotion.state,
+        after=after,
+        decision_id=decision_id or promotion.decision_id,
+        allowed=allowed,
+    ):
+        raise MovedError

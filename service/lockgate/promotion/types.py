@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from lockgate.audit.types import Receipt
 from lockgate.clock import EpochNs
 from lockgate.digests import Digest, Sha256Hex
 from lockgate.evidence.types import Refusal, VerifiedSignature
 from lockgate.policy.types import PolicyRevision
+
+WHOLE_PERCENT: Final = 100  # of traffic
 
 TransitionKind: TypeAlias = Literal["promote", "rollback"]
 

@@ -21,14 +21,10 @@ from lockgate.reconciling.errors import FindingClosedError, FindingUnknownError
 from lockgate.reconciling.types import FINDING, Difference, Finding, FindingFilter
 from lockgate.registry.settings import Response
 from lockgate.schemas import check_schema
-from lockgate.storage import read_transaction
+from lockgate.storage import MovedError, read_transaction
 
 CLOSE_BYTES_MAX: Final = 16 * 1024  # a reason of a thousand characters, however they are written
 CLOSE_DEPTH_MAX: Final = 4  # the schema needs one level
-
-
-class _OtherwiseError(Exception):
-    """Somebody else did it at the same moment. Never leaves this file."""
 
 
 class Findings:
@@ -90,7 +86,7 @@ class Findings:
 
         def work(connection: Connection) -> Outcome[None]:
             if not store.insert_finding(connection, finding_id, difference, response, now):
-                raise _OtherwiseError
+                raise MovedError
             events: tuple[Event, ...] = (
                 _event(occasion, "opened", finding_id, difference, response=response, permit_id=permit_id),
             )
@@ -112,7 +108,7 @@ class Findings:
 
         def work(connection: Connection) -> Outcome[None]:
             if not store.change_finding(connection, before, difference, standing=True):
-                raise _OtherwiseError
+                raise MovedError
             event = _event(occasion, "changed", before.id, difference, response=before.response)
             return Outcome(value=None, events=(event,))
 
@@ -130,7 +126,7 @@ class Findings:
 
         def work(connection: Connection) -> Outcome[None]:
             if not store.change_finding(connection, before, difference, standing=False):
-                raise _OtherwiseError
+                raise MovedError
             event = _event(occasion, "ended", before.id, difference, response=before.response)
             return Outcome(value=None, events=(event,))
 
@@ -212,7 +208,7 @@ class Findings:
         log = self._logs.named(self._logs.name_for(difference.environment))
         try:
             log.transact(work)
-        except _OtherwiseError:
+        except MovedError:
             return False
         return True
 

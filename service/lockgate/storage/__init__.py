@@ -16,6 +16,7 @@ from lockgate.storage.database import (
     write_transaction,
 )
 from lockgate.storage.errors import (
+    MovedError,
     StorageBusyError,
     StorageDowngradeError,
     StorageError,
@@ -29,6 +30,7 @@ from lockgate.storage.remnants import clear_remnants
 from lockgate.storage.upsert import insert_new, upsert, upsert_all
 
 __all__ = [
+    "MovedError",
     "StorageBusyError",
     "StorageDowngradeError",
     "StorageError",

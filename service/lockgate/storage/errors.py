@@ -41,3 +41,7 @@ class StorageOutcomeError(StorageError):
     """The database was lost during a commit: all of it was written, or nothing. Look before you repeat it."""
 
     code: ClassVar[str] = "storage.outcome_unknown"
+
+
+class MovedError(Exception):
+    """What was read moved before it could be written; who sees it starts over, or leaves it. Leaves no room."""

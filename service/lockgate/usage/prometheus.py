@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from lockgate.canonical_json import SAFE_INTEGER_MAX, MalformedJSONError, parse_json
 from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.names import ENVIRONMENT, NAME
 from lockgate.outbound import OutboundError, OutboundRequest, exchange, quote_answer
 from lockgate.usage.errors import UsageSourceError
 from lockgate.usage.settings import WINDOW, UsageSource
@@ -25,8 +26,6 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # so many samples with names as long 
 _ANSWER_DEPTH_MAX: Final = 8  # a sample's label lies five levels deep
 _ANSWER_NODES_MAX: Final = 400_000  # forty for each sample: a dozen labels more than we need
 _DETAIL_CHARS_MAX: Final = 200  # of Prometheus's own words, of a label
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)  # of models and versions, as in promotions
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +111,9 @@ def _read_sample(sample: object, source: UsageSource, day: int, now: EpochNs) ->
         raise _SampleError("want a sample with labels and one value")
     count = _read_count(pair[1])
     key = UsageKey(
-        model=_read_label(labels, "model", _NAME),
-        version=_read_label(labels, "version", _NAME),
-        environment=_read_label(labels, "environment", _ENVIRONMENT),
+        model=_read_label(labels, "model", NAME),
+        version=_read_label(labels, "version", NAME),
+        environment=_read_label(labels, "environment", ENVIRONMENT),
         day=day,
         source=source.key,
     )

@@ -3,6 +3,7 @@
 from flask import g, request
 from werkzeug.routing import BaseConverter
 
+from lockgate.names import ENVIRONMENT_PATTERN, NAME_PATTERN
 from lockgate.registration import Call
 from lockgate.web.authentication import caller
 from lockgate.web.parameters import json_body
@@ -11,13 +12,13 @@ from lockgate.web.parameters import json_body
 class NameConverter(BaseConverter):
     """A model or version by name in a path, `<name:…>`; names have no colon, so that `:retire` is part of none."""
 
-    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+    regex = NAME_PATTERN
 
 
 class EnvironmentConverter(BaseConverter):
     """An environment by name in a path, `<environment:…>`."""
 
-    regex = "[a-z][a-z0-9-]{0,63}"
+    regex = ENVIRONMENT_PATTERN
 
 
 def call_of_request() -> Call:

@@ -16,8 +16,9 @@ from lockgate.delivery.executors.errors import (
     PointerElsewhereError,
 )
 from lockgate.delivery.executors.port import Applied, Order, Seen
-from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings
+from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.outbound import Answer, OutboundError, OutboundRequest, exchange
+from lockgate.promotion.types import WHOLE_PERCENT
 from lockgate.schemas import SchemaError, check_schema
 
 ANSWER_BYTES_MAX: Final = 64 * 1024  # what runs is said in some hundred bytes

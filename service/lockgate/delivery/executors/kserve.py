@@ -28,8 +28,9 @@ from lockgate.delivery.executors.errors import (
     VersionGoneError,
 )
 from lockgate.delivery.executors.port import Applied, Order, Seen
-from lockgate.delivery.rollout_settings import WHOLE_PERCENT, RolloutSettings
+from lockgate.delivery.rollout_settings import RolloutSettings
 from lockgate.outbound import OutboundError, OutboundRequest, exchange
+from lockgate.promotion.types import WHOLE_PERCENT
 from lockgate.registry import RegistryAnswerError, RegistryPort
 from lockgate.registry.answers import Fields
 

@@ -5,16 +5,14 @@ compare-and-set: who moves the alias past us at the same moment is found by read
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 import structlog
 
 from lockgate.delivery.executors.errors import OrderImpossibleError, PointerElsewhereError, VersionGoneError
 from lockgate.delivery.executors.port import Applied, Order, Seen
+from lockgate.promotion.types import WHOLE_PERCENT
 from lockgate.registry import PointerMovedError, RegistryError, RegistryPort
 from lockgate.registry.settings import PREVIOUS_SUFFIX
-
-_WHOLE: Final = 100  # percent: an alias leads to one version
 
 
 class RegistryAliasExecutor:
@@ -39,7 +37,7 @@ class RegistryAliasExecutor:
         if stands == order.version:
             former = order.former_version if order.former_version != order.version else ""
             self._set_previous(registry, order, former)
-            return Applied(former_version=former, percent=_WHOLE)
+            return Applied(former_version=former, percent=WHOLE_PERCENT)
         # (2) Compare.
         if order.former_version and stands != order.former_version and not order.is_rollback:
             raise PointerElsewhereError(
@@ -58,12 +56,12 @@ class RegistryAliasExecutor:
             raise PointerElsewhereError(str(exc)) from exc
         # (5) What was there before.
         self._set_previous(registry, order, stands or "")
-        return Applied(former_version=stands or "", percent=_WHOLE)
+        return Applied(former_version=stands or "", percent=WHOLE_PERCENT)
 
     def observe(self, order: Order) -> Seen | None:
         """Return where the alias leads. It says nothing about bytes. See `RolloutPort`."""
         stands = _pointer(self._registry(order), order, order.alias)
-        return Seen(is_ours=stands == order.version, percent=_WHOLE, is_ready=True, version=stands or "")
+        return Seen(is_ours=stands == order.version, percent=WHOLE_PERCENT, is_ready=True, version=stands or "")
 
     def take_back(self, order: Order) -> None:
         """Do nothing: an alias has no shares. See `RolloutPort`."""

@@ -17,6 +17,7 @@ from lockgate.audit.types import RecordFilter
 from lockgate.bootstrap import Services
 from lockgate.config import MAIN_LOG
 from lockgate.gate_logs import LogNotConfiguredError, Logs
+from lockgate.names import ENVIRONMENT
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.documents import receipt_document
@@ -25,7 +26,6 @@ from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
 _KIND: Final = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 _YES: Final = re.compile(r"yes", re.ASCII)
 _ORDER: Final = re.compile(r"asc|desc", re.ASCII)
@@ -39,7 +39,7 @@ def audit_blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("audit", __name__)
 
     def log() -> AuditLog:
-        return _named(services.logs, _condition("log", _ENVIRONMENT) or MAIN_LOG)
+        return _named(services.logs, _condition("log", ENVIRONMENT) or MAIN_LOG)
 
     def reader() -> RecordedReader:
         principal = caller()

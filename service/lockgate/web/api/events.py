@@ -15,12 +15,12 @@ from lockgate.config import MAIN_LOG
 from lockgate.delivery.types import Delivery, DeliveryFilter, DeliveryState
 from lockgate.delivery.webhooks import Format
 from lockgate.gate_logs import LogNotConfiguredError
+from lockgate.names import ENVIRONMENT
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import operation
 from lockgate.web.parameters import allow_only, integer, page_limit, text
 from lockgate.web.responses import json_response
 
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _FORMAT: Final = re.compile("|".join(get_args(Format)), re.ASCII)
 _STATE: Final = re.compile("|".join(DeliveryState), re.ASCII)
 _SUBSCRIBER: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
@@ -35,7 +35,7 @@ def events_blueprint(services: Services) -> Blueprint:
     @operation("events.read")
     def events() -> Response:
         allow_only("log", "after", "limit", "format")
-        log = text("log", _ENVIRONMENT) or MAIN_LOG
+        log = text("log", ENVIRONMENT) or MAIN_LOG
         after = integer("after") if "after" in request.args else None
         format_ = cast("Format", text("format", _FORMAT) or "cloudevents")
         try:

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
 from lockgate.gate_logs import actor_of
+from lockgate.names import NAME
 from lockgate.reconciling.types import FindingFilter, FindingKind
 from lockgate.web.authentication import caller, open_to_all
 from lockgate.web.authorization import operation
@@ -17,7 +18,6 @@ from lockgate.web.responses import json_response
 
 _STATE: Final = re.compile("open|closed", re.ASCII)
 _KIND: Final = re.compile("|".join(FindingKind), re.ASCII)
-_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -33,7 +33,7 @@ def findings_blueprint(services: Services) -> Blueprint:
         wanted = FindingFilter(
             state=text("state", _STATE),
             kind=text("kind", _KIND),
-            model=text("model", _MODEL),
+            model=text("model", NAME),
             before_number=int(cursor) if cursor else None,
             limit=limit,
         )

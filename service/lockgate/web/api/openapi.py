@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from lockgate.names import ENVIRONMENT_PATTERN, NAME_PATTERN
 from lockgate.schemas import load_schema, schema_names
 from lockgate.web.api.operation import Operation
 from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
@@ -24,7 +25,7 @@ API_VERSION: Final = "1.0.0"
 _PREFIX: Final = "v1/api/"
 _DROPPED: Final = ("$schema", "$id")
 _UUID: Final = {"type": "string", "format": "uuid"}
-_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
+_NAME: Final = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "promotion_id": _UUID,
     "delivery_id": _UUID,
@@ -35,7 +36,7 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"},
     "version": _NAME,
     "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
-    "environment": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
+    "environment": {"type": "string", "pattern": f"^{ENVIRONMENT_PATTERN}$"},
     "tile": {"type": "string", "examples": ["0/x001/x234/067", "0/000.p/5", "entries/000"]},
 }
 

@@ -6,6 +6,7 @@ from typing import Final
 from flask import Blueprint, Response, g, request
 
 from lockgate.bootstrap import Services
+from lockgate.names import NAME
 from lockgate.promotion import PromotionAnswer, PromotionFilter, PromotionState, Verdict, parse_approval_request
 from lockgate.web.authentication import caller
 from lockgate.web.authorization import authorize, operation
@@ -25,7 +26,6 @@ _STATE: Final = re.compile("|".join(PromotionState), re.ASCII)
 _OVER: Final = frozenset(
     {PromotionState.WITHDRAWN, PromotionState.EXPIRED, PromotionState.FAILED, PromotionState.SUPERSEDED}
 )
-_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _ID: Final = "/v1/promotions/<uuid:promotion_id>"
 
@@ -62,7 +62,7 @@ def promotions_blueprint(services: Services, metrics: Metrics) -> Blueprint:
         limit, cursor = page_limit(), text("cursor", _CURSOR)
         wanted = PromotionFilter(
             state=text("state", _STATE),
-            model=text("model", _MODEL),
+            model=text("model", NAME),
             before_number=int(cursor) if cursor else None,
             limit=limit,
         )

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 
 from lockgate.bootstrap import Services
 from lockgate.clock import EpochNs, format_timestamp
+from lockgate.names import ENVIRONMENT, ENVIRONMENT_PATTERN, NAME, NAME_PATTERN
 from lockgate.usage import IdleVersion, UsageFilter, UsageKey, UsageRow
 from lockgate.usage.reports import DAYS_BACK_MAX
 from lockgate.usage.types import read_day, write_day
@@ -17,14 +18,11 @@ from lockgate.web.problems import ParameterError
 from lockgate.web.responses import json_response
 
 IDLE_DAYS: Final = 30  # if not said: what runs once a month is used
-_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_MODEL: Final = re.compile(_NAME, re.ASCII)
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 # The last key of a page; no part of it holds a tilde.
 _KEY: Final = re.compile(
-    rf"{_NAME}~{_NAME}~{_ENVIRONMENT.pattern}~{_DAY.pattern}~[a-z0-9][a-z0-9:._-]{{0,63}}", re.ASCII
+    rf"{NAME_PATTERN}~{NAME_PATTERN}~{ENVIRONMENT_PATTERN}~{_DAY.pattern}~[a-z0-9][a-z0-9:._-]{{0,63}}", re.ASCII
 )
 
 
@@ -47,8 +45,8 @@ def usage_blueprint(services: Services, limiter: Limiter) -> Blueprint:
     def index() -> Response:
         allow_only("model", "environment", "since", "limit", "cursor")
         wanted = UsageFilter(
-            model=text("model", _MODEL),
-            environment=text("environment", _ENVIRONMENT),
+            model=text("model", NAME),
+            environment=text("environment", ENVIRONMENT),
             since_day=_day("since", text("since", _DAY)),
             after=_key(text("cursor", _KEY)),
             limit=page_limit(),
