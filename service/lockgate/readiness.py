@@ -14,7 +14,15 @@ from lockgate.digests import sha256_of
 from lockgate.errors import LockgateError
 from lockgate.evidence import TrustFolder
 from lockgate.gate_logs import Logs
-from lockgate.policy import EvidenceFacts, PolicyInForce, PolicyPrincipal, PolicyRequest, build_authz_input, build_input
+from lockgate.policy import (
+    EvidenceFacts,
+    HistoryFacts,
+    PolicyInForce,
+    PolicyPrincipal,
+    PolicyRequest,
+    build_authz_input,
+    build_input,
+)
 from lockgate.storage import check_schema
 
 CANARY_TIMEOUT_S: Final = 1.0  # a probe that takes longer says the same as one that fails
@@ -78,8 +86,7 @@ class Readiness:
             evidence=EvidenceFacts(digest=sha256_of(b"[]"), signatures=(), refusals=()),
             approvals=(),
             lineage=None,
-            allowed_in_target=False,
-            held=False,
+            history=HistoryFacts(allowed_in_target=False, held=False, rolled_back=False, registered_digest=""),
         )
         result = engine.evaluate(document, timeout_s=CANARY_TIMEOUT_S)
         if result.allow:

@@ -5,6 +5,8 @@
 #   only where a role of the caller is granted the operation and, for an operation on an object, the object is theirs.
 # schemas:
 #   - input: schema.authz_input
+#   - data.lockgate.config.models: schema.models
+#   - data.lockgate.config.matrix: schema.matrix
 package lockgate.authz
 
 import future.keywords.not
@@ -76,10 +78,17 @@ everyone := forecasting | {"recorder"}
 #   the caller. Which objects fit is said by `fits`.
 objects := {
 	"audit.record": {"fact": "kind", "otherwise": "kind_not_covered"},
-	"holds.lift": {"fact": "environment", "otherwise": "not_a_person"},
+	"holds.lift": {"fact": "environment", "otherwise": "role_not_named"},
+	"models.create": {"fact": "mapping", "otherwise": "other_name"},
 	"promotions.approve": {"fact": "role", "otherwise": "role_not_held"},
 	"promotions.withdraw": {"fact": "requester", "otherwise": "not_the_requester"},
 }
+
+# METADATA
+# description: |
+#   The operations for people alone: a hold keeps automation from promoting again what was rolled back, and a finding
+#   shows what somebody must look at.
+for_people := {"findings.close", "holds.lift"}
 
 # METADATA
 # description: The first words of the kinds of record that are Lockgate's own; no role writes them through the API.
@@ -98,6 +107,7 @@ default allow := false
 allow if {
 	complete
 	granted
+	by_whom_it_may
 	fits
 }
 
@@ -115,9 +125,16 @@ reason := "granted" if {
 } else := "role_missing" if {
 	complete
 	not granted
+} else := "not_a_person" if {
+	complete
+	not by_whom_it_may
 } else := "object_missing" if {
 	complete
 	not fact
+} else := "own_request" if {
+	complete
+	input.operation == "holds.lift"
+	input.object.own == "yes"
 } else := objects[input.operation].otherwise if {
 	complete
 }
@@ -139,6 +156,10 @@ granted if {
 	some role in held
 	role in grants[input.operation]
 }
+
+by_whom_it_may if not input.operation in for_people
+
+by_whom_it_may if input.principal.type == "user"
 
 # METADATA
 # description: The caller's roles, as `grants` writes them.
@@ -178,11 +199,60 @@ fits if {
 }
 
 # METADATA
-# description: A hold keeps automation from promoting again what was rolled back, so that only a person lifts it.
+# description: |
+#   Whoever lifts a hold lets in again what was rolled back: somebody in a role that the matrix names for it, and never
+#   who asked for that promotion.
 fits if {
 	input.operation == "holds.lift"
-	input.principal.type == "user"
+	input.object.own == "no"
+	some role in lifters
+	concat(":", ["approver", role]) in input.principal.roles
+}
+
+# METADATA
+# description: Where the matrix wants nobody's approval it names no role, so that each approver will do.
+fits if {
+	input.operation == "holds.lift"
+	input.object.own == "no"
+	is_string(input.object.model)
 	fact != ""
+	count(lifters) == 0
+}
+
+# METADATA
+# description: The roles that the matrix names for what goes into a hold's environment, in the tier of its model.
+lifters contains quota.role if {
+	some row in data.lockgate.config.matrix.rows
+	row.to == input.object.environment
+	row.tier in tiers
+	some quota in row.approvals
+}
+
+# METADATA
+# description: Of a model that is not listed any more, every tier.
+tiers := {tier | some tier in data.lockgate.config.matrix.tiers} if {
+	is_string(input.object.model)
+	count(listed) == 0
+}
+
+tiers := listed if count(listed) > 0
+
+listed := {model.tier |
+	some model in data.lockgate.config.models.models
+	model.name == input.object.model
+}
+
+# METADATA
+# description: A model stands for the one of its own name in a registry; the operator alone says that it is another.
+fits if {
+	input.operation == "models.create"
+	fact == "own_name"
+}
+
+fits if {
+	input.operation == "models.create"
+	fact == "other_name"
+	"operator" in input.principal.roles
 }
 
 # METADATA

@@ -1,6 +1,7 @@
 package lockgate.authz_test
 
 import data.lockgate.authz
+import data.lockgate.lib.fixtures_test as fixtures
 
 revision := "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
@@ -37,7 +38,8 @@ objects := [
 	{},
 	{"kind": "access.review"},
 	{"kind": "gate.decision"},
-	{"environment": "production"},
+	{"environment": "production", "model": "fraud-detector", "own": "no"},
+	{"mapping": "other_name"},
 	{"requester": "ann"},
 	{"requester": "bob"},
 	{"role": "risk"},
@@ -107,14 +109,61 @@ test_whole_answers[note] if {
 # title: A hold is lifted by people alone.
 test_holds[note] if {
 	some note, case in {
-		"a person": {"type": "user", "object": {"environment": "production"}, "reason": "granted"},
-		"a machine": {"type": "machine", "object": {"environment": "production"}, "reason": "not_a_person"},
-		"no environment": {"type": "user", "object": {"environment": ""}, "reason": "not_a_person"},
+		"a person": {"type": "user", "object": held, "reason": "granted"},
+		"a machine": {"type": "machine", "object": held, "reason": "not_a_person"},
+		"a machine, of nothing yet": {"type": "machine", "object": {}, "reason": "not_a_person"},
+		"who asked for it": {"type": "user", "object": object.union(held, {"own": "yes"}), "reason": "own_request"},
+		"nobody knows who": {"type": "user", "object": object.remove(held, ["own"]), "reason": "role_not_named"},
+		"nobody knows of what": {"type": "user", "object": object.remove(held, ["model"]), "reason": "role_not_named"},
+		"no environment": {"type": "user", "object": object.union(held, {"environment": ""}), "reason": "role_not_named"},
 		"nothing": {"type": "user", "object": {}, "reason": "object_missing"},
 	}
 	given := json.patch(asked(["approver:risk"], "holds.lift", case.object), [{"op": "replace", "path": "/principal/type", "value": case.type}])
-	answer := authz.decision with input as given
+	answer := authz.decision with input as given with data.lockgate.config as fixtures.config
 	answer.reason == case.reason
+}
+
+held := {"environment": "production", "model": "fraud-detector", "own": "no"}
+
+# METADATA
+# title: A hold is lifted in a role that the matrix names for what goes there, in the tier of its model.
+test_lifters[note] if {
+	some note, case in {
+		"a role of the promotion's row": {"role": "approver:risk", "model": "fraud-detector", "to": "production", "reason": "granted"},
+		"a role of both rows": {"role": "approver:ml-lead", "model": "fraud-detector", "to": "production", "reason": "granted"},
+		"no role of it": {"role": "approver:lunch-menu", "model": "fraud-detector", "to": "production", "reason": "role_not_named"},
+		"a role of another tier": {"role": "approver:risk", "model": "churn-scorer", "to": "production", "reason": "role_not_named"},
+		"a role of another environment": {"role": "approver:risk", "model": "fraud-detector", "to": "staging", "reason": "role_not_named"},
+		"no role is named": {"role": "approver:lunch-menu", "model": "churn-scorer", "to": "staging", "reason": "granted"},
+		"a model of before": {"role": "approver:risk", "model": "gone", "to": "production", "reason": "granted"},
+		"a model of before, in no role of any tier": {"role": "approver:lunch-menu", "model": "gone", "to": "production", "reason": "role_not_named"},
+	}
+	about := {"environment": case.to, "model": case.model, "own": "no"}
+	answer := authz.decision with input as asked([case.role], "holds.lift", about) with data.lockgate.config as fixtures.config
+	answer.reason == case.reason
+}
+
+# METADATA
+# title: A finding is closed by people alone.
+test_findings[type] if {
+	some type, wants in {"user": "granted", "machine": "not_a_person"}
+	given := json.patch(asked(["operator"], "findings.close", {}), [{"op": "replace", "path": "/principal/type", "value": type}])
+	answer := authz.decision with input as given
+	answer.reason == wants
+}
+
+# METADATA
+# title: The operator alone says that a model has another name in its registry.
+test_mappings[note] if {
+	some note, case in {
+		"its own name": {"roles": ["requester"], "object": {"mapping": "own_name"}, "reason": "granted"},
+		"another name": {"roles": ["requester"], "object": {"mapping": "other_name"}, "reason": "other_name"},
+		"another name, by the operator": {"roles": ["operator"], "object": {"mapping": "other_name"}, "reason": "granted"},
+		"its own name, by the operator": {"roles": ["operator"], "object": {"mapping": "own_name"}, "reason": "granted"},
+		"neither": {"roles": ["operator"], "object": {"mapping": ""}, "reason": "other_name"},
+		"not said": {"roles": ["requester"], "object": {}, "reason": "object_missing"},
+	}
+	reason(case.roles, "models.create", case.object) == case.reason
 }
 
 test_reasons[note] if {

@@ -34,6 +34,7 @@ import data.lockgate.rules.rollback_target
 import data.lockgate.rules.signers_apart
 import data.lockgate.rules.transition_known
 import data.lockgate.rules.trusted_signature
+import data.lockgate.rules.version_registered
 
 # METADATA
 # description: Every rule that must be evaluated; the build refuses a policy with a rule that is not listed here.
@@ -45,6 +46,7 @@ rules := {
 	"LG-013": {"status": rollback_target.status, "violations": rollback_target.deny},
 	"LG-014": {"status": matrix_row.status, "violations": matrix_row.deny},
 	"LG-015": {"status": input_complete.status, "violations": input_complete.deny},
+	"LG-016": {"status": version_registered.status, "violations": version_registered.deny},
 	"LG-020": {"status": approvals.status, "violations": approvals.deny},
 	"LG-021": {"status": requester_apart.status, "violations": requester_apart.deny},
 	"LG-022": {"status": contributors_apart.status, "violations": contributors_apart.deny},

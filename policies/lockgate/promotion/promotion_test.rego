@@ -8,6 +8,7 @@ import data.lockgate.promotion
 inputs := [
 	fixtures.promotion,
 	fixtures.rollback,
+	fixtures.return,
 	fixtures.changed([["replace", "/approvals", []]]),
 	fixtures.changed([["replace", "/approvals/1/verdict", "reject"]]),
 	fixtures.changed([["replace", "/evidence/signatures", []]]),
@@ -31,7 +32,7 @@ test_promotion_is_allowed if {
 		"allow": true,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-016", "status": "pass"}, {"rule_id": "LG-020", "status": "pass"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
 		"violations": [],
 		"missing_approvals": [],
 		"approvals": [
@@ -65,13 +66,27 @@ test_one_cause_one_reason[note] if {
 
 test_rollback_is_allowed if decision(fixtures.rollback).allow
 
+# METADATA
+# title: What a rollback left comes back under its hold with the approvals of a promotion, and not with a rollback's.
+test_return_is_a_promotion if {
+	decision(fixtures.return).allow
+	fewer := decision(json.patch(fixtures.return, [{"op": "remove", "path": "/approvals/1"}]))
+	fewer.allow == false
+	fewer.missing_approvals == [{"role": "risk", "need": 1, "have": 0}]
+}
+
+test_a_machine_brings_nothing_back if {
+	answer := decision(json.patch(fixtures.return, [{"op": "replace", "path": "/request/requester/type", "value": "machine"}]))
+	{violation.code | some violation in answer.violations} == {"hold.in_force"}
+}
+
 test_missing_approval_is_named if {
 	decision(fixtures.changed([["remove", "/approvals/1", 0]])) == {
 		"schema_version": 1,
 		"allow": false,
 		"tier": "high",
 		"policy_revision": fixtures.revision,
-		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
+		"rules": [{"rule_id": "LG-001", "status": "pass"}, {"rule_id": "LG-010", "status": "pass"}, {"rule_id": "LG-011", "status": "pass"}, {"rule_id": "LG-012", "status": "pass"}, {"rule_id": "LG-013", "status": "not_applicable"}, {"rule_id": "LG-014", "status": "pass"}, {"rule_id": "LG-015", "status": "pass"}, {"rule_id": "LG-016", "status": "pass"}, {"rule_id": "LG-020", "status": "fail"}, {"rule_id": "LG-021", "status": "pass"}, {"rule_id": "LG-022", "status": "pass"}, {"rule_id": "LG-023", "status": "pass"}, {"rule_id": "LG-024", "status": "pass"}, {"rule_id": "LG-025", "status": "pass"}, {"rule_id": "LG-026", "status": "pass"}, {"rule_id": "LG-027", "status": "pass"}, {"rule_id": "LG-028", "status": "pass"}, {"rule_id": "LG-029", "status": "pass"}, {"rule_id": "LG-030", "status": "pass"}, {"rule_id": "LG-040", "status": "pass"}, {"rule_id": "LG-041", "status": "pass"}, {"rule_id": "LG-050", "status": "not_applicable"}, {"rule_id": "LG-051", "status": "not_applicable"}, {"rule_id": "LG-052", "status": "not_applicable"}, {"rule_id": "LG-053", "status": "not_applicable"}],
 		"violations": [{"rule_id": "LG-020", "code": "approvals.missing", "title": "Enough people approved in each role that the matrix names", "severity": "medium", "remediation": "Ask the missing roles to approve this request.", "details": [{"name": "have", "value": 0}, {"name": "need", "value": 1}, {"name": "role", "value": "risk"}]}],
 		"missing_approvals": [{"role": "risk", "need": 1, "have": 0}],
 		"approvals": [{"approval_id": "00000000-0000-4000-8000-000000000101", "counted": true, "reasons": []}],
@@ -89,6 +104,7 @@ test_denied_without[path] if {
 		"/approvals/0/digest", "/approvals/0/kind", "/approvals/0/from", "/approvals/0/to",
 		"/approvals/0/evidence_digest", "/approvals/0/policy_revision", "/approvals/0/approved_at_ns",
 		"/approvals/0/expires_at_ns", "/lineage", "/lineage/present", "/history", "/history/held",
+		"/history/rolled_back", "/history/registered_digest",
 	]
 	answer := decision(fixtures.without(path))
 	answer.allow == false

@@ -53,6 +53,7 @@ def make_catalogue(revision: PolicyRevision, rules: tuple[RuleInfo, ...], data: 
             for edge in config["environments"]["transitions"]
         ),
         roles=tuple(config["matrix"]["roles"]),
+        models=tuple(model["name"] for model in config["models"]["models"]),
     )
 
 

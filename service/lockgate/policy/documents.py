@@ -24,6 +24,7 @@ from lockgate.policy.types import (
     ApprovalOutcome,
     Detail,
     EvidenceFacts,
+    HistoryFacts,
     LineageFacts,
     MissingApprovals,
     PolicyCatalogue,
@@ -77,8 +78,7 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
     evidence: EvidenceFacts,
     approvals: Iterable[ApprovalFact],
     lineage: LineageFacts | None,
-    allowed_in_target: bool,
-    held: bool,
+    history: HistoryFacts,
 ) -> PolicyInput:
     """Write down everything that the decision may depend on.
 
@@ -89,8 +89,7 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
         evidence: What became of its evidence.
         approvals: Every approval and rejection given for this request, in any order.
         lineage: What the snapshot says that was frozen when the request was made; None: nothing had been collected.
-        allowed_in_target: This exact digest of this model was allowed in the target environment before.
-        held: A hold on the model in the target environment is in force.
+        history: What the gate knows of before.
 
     Returns:
         The input; the same facts give the same bytes (`input_bytes`).
@@ -99,7 +98,7 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
         PolicyInputError: A fact is outside the schema's bounds, or the whole is too large.
     """
     document: dict[str, Any] = {
-        "schema_version": 2,
+        "schema_version": 3,
         "now_ns": now,
         "policy_revision": revision,
         "request": _request(request),
@@ -113,7 +112,12 @@ def build_input(  # noqa: PLR0913 - one for each part of the input
             _approval(approval) for approval in sorted(approvals, key=lambda given: (given.approved_at, given.id))
         ],
         "lineage": _NO_LINEAGE if lineage is None else _lineage(lineage),
-        "history": {"allowed_in_target": allowed_in_target, "held": held},
+        "history": {
+            "allowed_in_target": history.allowed_in_target,
+            "held": history.held,
+            "rolled_back": history.rolled_back,
+            "registered_digest": history.registered_digest,
+        },
     }
     try:
         check_schema(INPUT_SCHEMA, document)

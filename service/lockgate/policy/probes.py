@@ -22,6 +22,7 @@ from lockgate.policy.types import (
     EvidenceFacts,
     FeatureServiceFact,
     FeatureViewFact,
+    HistoryFacts,
     LineageFacts,
     PolicyInput,
     PolicyPrincipal,
@@ -139,8 +140,7 @@ def _fitting(
             for number, (role, subject) in enumerate(approvers)
         ],
         lineage=_LINEAGE,
-        allowed_in_target=True,
-        held=False,
+        history=HistoryFacts(allowed_in_target=True, held=False, rolled_back=False, registered_digest=""),
     )
 
 

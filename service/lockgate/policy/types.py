@@ -165,6 +165,23 @@ class LineageFacts:
     score: int  # how complete it is, in percent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryFacts:
+    """What the gate knows of before.
+
+    Attributes:
+        allowed_in_target: This exact digest of this model was allowed in the target environment before.
+        held: A hold on the model in the target environment is in force.
+        rolled_back: And a rollback there moved away from this exact digest.
+        registered_digest: What was registered as this version of this model; "" where nothing was.
+    """
+
+    allowed_in_target: bool
+    held: bool
+    rolled_back: bool
+    registered_digest: str
+
+
 class RuleStatus(StrEnum):
     """What became of one rule in one evaluation."""
 
@@ -276,6 +293,7 @@ class PolicyCatalogue:
     environments: tuple[str, ...] = ()  # that its data name
     transitions: tuple[TransitionInfo, ...] = ()  # between them
     roles: tuple[str, ...] = ()  # that its matrix asks approvals of
+    models: tuple[str, ...] = ()  # that it may allow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@
 #   - data.lockgate.config.matrix: schema.matrix
 package lockgate.lib.requirement
 
+import future.keywords.not
+
 # METADATA
 # description: The model's tier; empty, which no row has, when the model is unknown or listed with two tiers.
 default tier := ""
@@ -22,15 +24,33 @@ tier := only if {
 
 # METADATA
 # description: The one row for this transition and tier; undefined when there is none or more than one.
-row := rows[0] if {
-	rows := [row |
-		some row in data.lockgate.config.matrix.rows
-		row.kind == input.request.kind
-		row.from == input.request.from
-		row.to == input.request.to
-		row.tier == tier
-	]
-	count(rows) == 1
+row := rows[0] if count(rows) == 1
+
+rows := [row |
+	some row in data.lockgate.config.matrix.rows
+	row.tier == tier
+	row.to == input.request.to
+	is_for_this(row)
+]
+
+is_for_this(row) if {
+	not comes_back
+	row.kind == input.request.kind
+	row.from == input.request.from
+}
+
+# METADATA
+# description: |
+#   A rollback to what a rollback left, while its hold is in force, brings back what the hold is there to keep away: it
+#   needs what the promotion of it needs.
+is_for_this(row) if {
+	comes_back
+	row.kind == "promote"
+}
+
+comes_back if {
+	input.request.kind == "rollback"
+	input.history.rolled_back == true
 }
 
 # METADATA

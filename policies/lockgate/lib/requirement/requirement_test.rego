@@ -41,6 +41,26 @@ test_two_rows_are_none if {
 		with data.lockgate.config.matrix as twice
 }
 
+# METADATA
+# title: What a rollback left needs what its promotion needs, and any other rollback what a rollback needs.
+test_what_comes_back_is_a_promotion if {
+	requirement.row.kind == "promote" with input as fixtures.return with data.lockgate.config as fixtures.config
+	requirement.row.approvals == fixtures.high with input as fixtures.return
+		with data.lockgate.config as fixtures.config
+	requirement.row.kind == "rollback" with input as fixtures.rollback with data.lockgate.config as fixtures.config
+}
+
+test_two_ways_up_are_none if {
+	both := json.patch(fixtures.config.matrix, [{
+		"op": "add",
+		"path": "/rows/-",
+		"value": fixtures.row("promote", "dev", "production", "high", [], false),
+	}])
+	not requirement.row with input as fixtures.return
+		with data.lockgate.config as fixtures.config
+		with data.lockgate.config.matrix as both
+}
+
 test_duties[note] if {
 	some note, case in {
 		"separated": {"given": fixtures.promotion, "separated": [true], "joined": []},

@@ -99,7 +99,7 @@ feature_service_fields := {"status", "project", "name"}
 
 feature_view_fields := {"project", "name", "found", "owner", "deprecated", "pii", "definition_sha256"}
 
-history_fields := {"allowed_in_target", "held"}
+history_fields := {"allowed_in_target", "held", "rolled_back", "registered_digest"}
 
 # No field may be null, so that a missing one and a null one are the same.
 holds(value, fields) if {

@@ -71,6 +71,8 @@ test_no_field_may_be_missing[path] if {
 		"/lineage/score",
 		"/history/held",
 		"/history/allowed_in_target",
+		"/history/rolled_back",
+		"/history/registered_digest",
 	]
 	outcome(fixtures.without(path)).status == "fail"
 }
