@@ -10,6 +10,7 @@ import yaml
 
 from lockgate.alerts import AlertSource
 from lockgate.alerts.payloads import parse_notification
+from lockgate.clock import EpochNs
 from lockgate.config import load
 from lockgate.settings_tables import read_alert_sources
 from lockgate.web.api.operations_alerts import ALERT_OPERATIONS
@@ -66,7 +67,7 @@ def test_the_rules_alert_is_about_its_model(source: AlertSource) -> None:
     (rule,) = group["rules"]
     labels = {"alertname": rule["alert"], **rule["labels"]}
     sent = notification({"status": "firing", "labels": labels, "startsAt": STARTED}, alertname=rule["alert"])
-    (target,) = parse_notification(orjson.dumps(sent), source).targets
+    (target,) = parse_notification(orjson.dumps(sent), source, EpochNs(2**62)).targets
 
     assert (target.model, target.environment) == ("fraud-detector", "production")
     assert target.reason == "alert of main: alertname=FraudScoresDrift"
@@ -76,6 +77,6 @@ def test_the_exact_table_is_about_its_model(source: AlertSource) -> None:
     """An alert without labels of ours is known by its own."""
     labels = {"alertname": "ScoringLatencyHigh", "service": "fraud-scoring", "severity": "critical", "pod": "x"}
     sent = notification({"status": "firing", "labels": labels, "startsAt": STARTED})
-    (target,) = parse_notification(orjson.dumps(sent), source).targets
+    (target,) = parse_notification(orjson.dumps(sent), source, EpochNs(2**62)).targets
 
     assert (target.model, target.environment) == ("fraud-detector", "production")

@@ -183,7 +183,7 @@ def _register(data_dir: Path, name: str, version: str) -> None:
         instance="test",
         checkpoint_file=data_dir / "checkpoints.txt",
     )
-    registration = Registration(log=log, database=engine, clock=clock, registries=[BUILTIN])
+    registration = Registration(log=log, database=engine, clock=clock, registries=[BUILTIN], known_models=tuple)
     principal = parse_principal(subject="ravi", type="user", roles=["requester"], identities=[])
     model = orjson.dumps({"schema_version": 1, "name": name, "owner": "payments-ml"})
     made = orjson.dumps({"schema_version": 1, "version": version, "digest": "sha256:" + "a" * 64})

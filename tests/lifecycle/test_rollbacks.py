@@ -1,9 +1,11 @@
 """Rolling back: what is found good, what is held, and what gives way."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from lockgate.audit.formats.disclosures import open_disclosure
 from lockgate.audit.keeping.erasing import erase
@@ -16,7 +18,9 @@ from lockgate.identity import parse_principal
 from lockgate.lifecycle.errors import HoldUnknownError, NoGoodVersionError, RolloutUnderWayError
 from lockgate.policy.wasm import WasmEngine
 from lockgate.promotion import EvidenceErasedError
-from support.gates import DAY_NS, make_gate
+from lockgate.storage.tables import live_interval, model_version
+from support.gates import DAY_NS, ROLLBACK, make_gate
+from support.models import register_model, register_version
 from support.promotions import violated
 from support.rollouts import (
     DEPLOYER,
@@ -24,6 +28,7 @@ from support.rollouts import (
     PERSON,
     PRODUCTION,
     Deployer,
+    digest_of,
     kinds_of,
     rebuilt_intervals,
     stored_intervals,
@@ -174,18 +179,21 @@ def test_a_permitted_rollback_places_a_hold(deployer: Deployer) -> None:
     assert deployer.state(deployer.allow("6")) == "allowed"
 
 
-def test_a_hold_is_placed_once(deployer: Deployer) -> None:
-    """A second permit of the rollback, or a second rollback, changes nothing of a hold that is in force."""
-    for version in ("1", "2", "3"):
-        deployer.deploy(version)
+def test_a_rollback_places_its_hold_once(deployer: Deployer) -> None:
+    """A second permit of it changes nothing; another rollback makes the hold its own, and says what it leaves."""
+    promotions = {deployer.deploy(version): version for version in ("1", "2", "3")}
     first = deployer.roll_back()
     deployer.permit(first)
     deployer.gate.clock.advance(60 * NS_PER_S)
     finish(deployer, first)
-    finish(deployer, deployer.roll_back())
+    second = deployer.roll_back()
+    finish(deployer, second)
+    bodies = [record["body"] for record in deployer.gate.records("gate.hold")]
+    left = [[promotions.get(one["promotion_id"], "") or one["version"] for one in body["left"]] for body in bodies]
 
-    assert [record["body"]["change"] for record in deployer.gate.records("gate.hold")] == ["placed"]
-    assert deployer.gate.services.lifecycle.holds.list()[0].promotion_id == first
+    assert [(body["change"], body["promotion_id"]) for body in bodies] == [("placed", first), ("placed", second)]
+    assert left == [["3"], ["2"]]
+    assert deployer.gate.services.lifecycle.holds.list()[0].promotion_id == second
 
 
 def test_a_hold_is_lifted_once_and_says_why(deployer: Deployer) -> None:
@@ -272,3 +280,210 @@ def test_what_was_allowed_and_expired_still_counts_as_allowed(deployer: Deployer
 
     assert "LG-013" not in violated(allowed)
     assert "LG-013" in violated(never)
+
+
+MACHINE = "ci"
+
+
+@pytest.fixture
+def held(tmp_path: Path, engine: WasmEngine) -> Deployer:
+    """Version 2 was rolled back to 1, whose hold is in force; and there is a machine that may request."""
+    deployer = add_machine(Deployer(gate=make_gate(tmp_path, engine)))
+    for version in ("1", "2"):
+        deployer.deploy(version)
+    finish(deployer, deployer.roll_back())
+    return deployer
+
+
+def add(deployer: Deployer, subject: str, kind: str, *roles: str, identity: str) -> Deployer:
+    """Add somebody who can call."""
+    gate = deployer.gate
+    gate.identities.put_principal(parse_principal(subject=subject, type=kind, roles=roles, identities=[identity]))
+    token = gate.identities.create_token(subject, DAY_NS).secret
+    return Deployer(gate=replace(gate, tokens={**gate.tokens, subject: token}))
+
+
+def add_machine(deployer: Deployer) -> Deployer:
+    """Add a machine that may request."""
+    return add(deployer, MACHINE, "machine", "requester", identity="ci@example.com")
+
+
+def ask_back(deployer: Deployer, who: str, version: str, way: str, **changes: Any) -> dict[str, Any]:
+    """Ask for a version back by one of the two ways there are."""
+    if way == "/v1/rollbacks":
+        wanted = {"schema_version": 1, "model": MODEL, "environment": PRODUCTION, "version": version}
+        answer = deployer.gate.call("POST", way, who, wanted)
+    else:
+        digest = digest_of(version)
+        bundle = deployer.gate.bundle(digest=digest)
+        document = deployer.gate.request_document(
+            bundle, version=version, digest=str(digest), **{**ROLLBACK, **changes}
+        )
+        answer = deployer.gate.call("POST", way, who, document)
+    assert answer.status_code in {201, 202}, answer.text
+    said: dict[str, Any] = answer.json
+    return said
+
+
+@pytest.mark.parametrize("way", ["/v1/rollbacks", "/v1/promotions"])
+def test_no_machine_brings_back_what_was_rolled_back(held: Deployer, way: str) -> None:
+    """While the hold is in force it is denied, by name or as a promotion of kind rollback; after that it may ask."""
+    denied = ask_back(held, MACHINE, "2", way)
+    lift(held)
+    asked = ask_back(held, MACHINE, "2", way)
+
+    assert (denied["decision"]["verdict"], violated(denied)) == ("deny", {"LG-020", "LG-041"})
+    assert asked["decision"]["verdict"] == "pending"
+
+
+@pytest.mark.parametrize("way", ["/v1/rollbacks", "/v1/promotions"])
+def test_a_person_brings_it_back_as_a_promotion(held: Deployer, way: str) -> None:
+    """With the approvals that its promotion wants, not with the fewer of a rollback."""
+    asked = ask_back(held, "rita", "2", way)
+    promotion_id = asked["promotion"]["id"]
+    held.gate.approve("leo", "ml-lead", asked)
+    by_one = held.state(promotion_id)
+    held.gate.approve("maya", "risk", asked)
+
+    assert {owed["role"] for owed in asked["decision"]["missing_approvals"]} == {"ml-lead", "risk"}
+    assert (by_one, held.state(promotion_id)) == ("pending", "allowed")
+
+
+def test_what_a_rollback_leaves_stays_away_from_its_permit_on(deployer: Deployer) -> None:
+    """Also while the version that comes back was not seen to run, and the one that leaves still does."""
+    deployer = add_machine(deployer)
+    for version in ("1", "2"):
+        deployer.deploy(version)
+    deployer.execute(deployer.roll_back())
+    denied = ask_back(deployer, MACHINE, "2", "/v1/rollbacks")
+
+    assert (denied["decision"]["verdict"], violated(denied)) == ("deny", {"LG-020", "LG-041"})
+
+
+def test_a_machine_goes_further_back(held: Deployer) -> None:
+    """To what no rollback left the hold is no hindrance: an alert must not be kept from mending what runs."""
+    gate = held.gate
+    lift(held)
+    held.deploy("3")
+    held.deploy("4")
+    finish(held, held.roll_back())
+    asked = ask_back(held, MACHINE, "1", "/v1/rollbacks")
+
+    assert gate.services.lifecycle.live.now(MODEL, PRODUCTION).held
+    assert asked["decision"]["verdict"] == "pending"
+
+
+def test_contributors_are_those_of_before(deployer: Deployer) -> None:
+    """Whoever asks for a rollback by hand cannot leave out who made the artifact, so that they cannot approve it."""
+    first = deployer.ask("1", contributors=[{"subject": "leo", "role": "trainer"}])
+    for who, role in (("lena", "ml-lead"), ("maya", "risk")):
+        deployer.gate.approve(who, role, first)
+    deployer.execute(first["promotion"]["id"])
+    deployer.observe("1")
+    deployer.deploy("2")
+    invented = [{"subject": "nobody-in-particular", "role": "author"}]
+    asked = ask_back(deployer, "rita", "1", "/v1/promotions", contributors=invented)
+    named = deployer.gate.services.register.get(asked["promotion"]["id"]).promotion.request.contributors
+    deployer.gate.approve("leo", "ml-lead", asked)
+
+    assert [made.subject for made in named] == ["leo", "nobody-in-particular"]
+    assert deployer.state(asked["promotion"]["id"]) == "pending"
+
+
+def test_a_stranger_makes_nothing_good_again(deployer: Deployer) -> None:
+    """Seen between a bad version and the rollback from it, it is not all that the rollback leaves."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+        deployer.gate.clock.advance(NS_PER_S)
+    deployer.observe("stranger")
+    finish(deployer, deployer.roll_back(version="2"))
+    deployer.gate.clock.advance(NS_PER_S)
+
+    assert version_of(deployer, deployer.roll_back()) == "1"
+
+
+def test_an_emptied_cell_makes_nothing_good_again(on_either: Deployer) -> None:
+    """Which versions are bad the log says: a table that forgot which rollback came changes nothing."""
+    deployer = on_either
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+    rollback = deployer.roll_back()
+    finish(deployer, rollback)
+    with deployer.gate.database.begin() as connection:
+        connection.execute(
+            update(live_interval).where(live_interval.c.promotion_id == rollback).values(promotion_id="")
+        )
+
+    assert version_of(deployer, deployer.roll_back()) == "1"
+
+
+def test_what_was_live_when_it_was_asked_for_is_bad(deployer: Deployer) -> None:
+    """Also where something else is brought before the rollback gets its permit, which it leaves as well."""
+    for version in ("1", "2", "3"):
+        deployer.deploy(version)
+        deployer.gate.clock.advance(NS_PER_S)
+    asked = ask_back(deployer, "rita", "2", "/v1/rollbacks")
+    deployer.gate.clock.advance(NS_PER_S)
+    deployer.deploy("4")
+    deployer.approve(asked)
+    finish(deployer, asked["promotion"]["id"])
+    deployer.gate.clock.advance(NS_PER_S)
+    (hold,) = deployer.gate.records("gate.hold")
+
+    assert {one["version"] for one in hold["body"]["left"]} == {"3", "4"}
+    assert version_of(deployer, deployer.roll_back()) == "1"
+
+
+def test_what_was_promoted_again_after_its_hold_is_good_again(deployer: Deployer) -> None:
+    """A person let it in once more, and it was seen to run: it may be gone back to."""
+    for version in ("1", "2"):
+        deployer.deploy(version)
+        deployer.gate.clock.advance(NS_PER_S)
+    finish(deployer, deployer.roll_back())
+    lift(deployer)
+    for version in ("2", "3"):
+        deployer.gate.clock.advance(NS_PER_S)
+        deployer.deploy(version)
+
+    assert version_of(deployer, deployer.roll_back()) == "2"
+
+
+def test_who_asked_for_it_does_not_lift_its_hold(held: Deployer) -> None:
+    """Four eyes: not the requester of what was rolled back, under no other name of theirs; nor a role of elsewhere."""
+    held = add(held, "rita-too", "user", "approver:risk", identity="RITA@example.com")
+    gate = add(held, "nina", "user", "approver:lunch-menu", identity="nina@example.com").gate
+    path = f"/v1/holds/{MODEL}/{PRODUCTION}:lift"
+    answers = [gate.call("POST", path, who, {"schema_version": 1}) for who in ("rita", "rita-too", "nina", "maya")]
+    denials = [record["body"]["reason"] for record in gate.records("identity.denial")]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 200]
+    assert denials == ["own_request", "own_request", "role_not_named"]
+
+
+def test_a_version_is_what_was_registered_as_it(deployer: Deployer) -> None:
+    """A request that names another digest for it is denied; a table that was changed to fit does not help."""
+    register_model(deployer.gate)
+    for version in ("1", "2"):
+        register_version(deployer.gate, version=version, digest=str(digest_of(version)))
+    digest = digest_of("3")
+    document = deployer.gate.request_document(deployer.gate.bundle(digest=digest), version="2", digest=str(digest))
+    as_registered = deployer.ask("1")
+    other = deployer.gate.call("POST", "/v1/promotions", "rita", document).json
+    with deployer.gate.database.begin() as connection:
+        connection.execute(
+            update(model_version).where(model_version.c.version == "2").values(digest=str(digest_of("3")))
+        )
+    after = deployer.gate.call("POST", "/v1/promotions", "rita", document).json
+
+    assert "LG-016" not in violated(as_registered)
+    assert [violated(answer) for answer in (other, after)] == [{"LG-016", "LG-020"}] * 2
+
+
+def test_what_is_registered_after_the_allow_counts_at_the_permit(deployer: Deployer) -> None:
+    """The permit's decision looks again: what a version is may have been said meanwhile."""
+    promotion_id = deployer.allow("1")
+    register_model(deployer.gate)
+    register_version(deployer.gate, version="1", digest=str(digest_of("another")))
+
+    assert deployer.permit(promotion_id).permit == ""
+    assert deployer.state(promotion_id) == "denied"

@@ -17,6 +17,7 @@ from lockgate.policy import (
     ClaimFact,
     ContributorFact,
     EvidenceFacts,
+    HistoryFacts,
     PolicyInput,
     PolicyInputError,
     PolicyInvalidError,
@@ -96,8 +97,7 @@ def build(**changes: Any) -> PolicyInput:
         "evidence": EVIDENCE,
         "approvals": (),
         "lineage": None,
-        "allowed_in_target": False,
-        "held": False,
+        "history": HistoryFacts(allowed_in_target=False, held=False, rolled_back=False, registered_digest=""),
     }
     return build_input(**{**facts, **changes})
 

@@ -16,14 +16,16 @@ from lockgate.alerts.payloads import ALERTS_MAX, PAYLOAD_BYTES_MAX, TARGETS_MAX,
 from lockgate.alerts.receiving import INCIDENT_NS, SKEW_NS
 from lockgate.alerts.settings import TOKEN_CHARS_MIN
 from lockgate.audit import Outcome
+from lockgate.clock import EpochNs
 from lockgate.errors import LockgateError
 from lockgate.gate_logs import Occasion
 from lockgate.lifecycle import freeze as freeze_model
 from lockgate.policy.wasm import WasmEngine
+from lockgate.promotion.hold_store import lift_hold, put_hold
 from support.alerts import PATH, SOURCE, TOKEN, AlertedGate, alert, automatic_engine, make_alerted_gate, notification
-from support.gates import DAY_NS
+from support.gates import DAY_NS, ROLLBACK
 from support.promotions import SwitchedEngine, freeze, in_parallel
-from support.rollouts import MODEL, PERSON, PRODUCTION
+from support.rollouts import MODEL, PERSON, PRODUCTION, digest_of
 
 HOUR_NS = DAY_NS // 24
 FINDING = "0199c0de-0000-7000-8000-000000000001"
@@ -415,7 +417,7 @@ def test_too_many_models_at_once_are_for_people(quiet: AlertedGate) -> None:
 
 def test_times_are_read_as_go_writes_them(quiet: AlertedGate) -> None:
     """With nanoseconds, without a fraction, or in another zone."""
-    for text in ("2026-11-23T09:00:00.123456789Z", "2026-11-23T09:00:00Z", "2026-11-23T10:00:00.5+01:00"):
+    for text in ("2026-11-17T09:00:00.123456789Z", "2026-11-17T09:00:00Z", "2026-11-17T10:00:00.5+01:00"):
         response = quiet.send({**quiet.firing(model="unheard-of"), "startsAt": text})
         assert outcome(response)["outcome"] == "failed"
 
@@ -456,8 +458,99 @@ def test_whatever_comes_is_refused_by_name(hostile: object, place: str) -> None:
     (source,) = parse_alert_sources([SOURCE])
     code = ""
     try:
-        parse_notification(orjson.dumps(PLACES[place](hostile)), source)
+        parse_notification(orjson.dumps(PLACES[place](hostile)), source, EpochNs(2**62))
     except LockgateError as exc:
         code = exc.code
 
     assert code in {"", "alert.payload_invalid", "json.too_large"}
+
+
+def request_rollback(alerted: AlertedGate, version: str) -> dict[str, Any]:
+    """Ask for a rollback by hand, as somebody who is no alert source, to whatever version."""
+    digest = digest_of(version)
+    document = alerted.gate.request_document(
+        alerted.gate.bundle(digest=digest), version=version, digest=str(digest), **ROLLBACK
+    )
+    answer: dict[str, Any] = alerted.gate.call("POST", "/v1/promotions", "ravi", document).json
+    return answer
+
+
+@pytest.mark.parametrize(("version", "state"), [("9.9", "denied"), ("1.0", "allowed")])
+def test_what_others_only_asked_for_answers_nothing(alerted: AlertedGate, version: str, state: str) -> None:
+    """A rollback of a requester, denied or allowed, moves nothing: the alert asks for its own."""
+    began = alerted.firing()
+    others = request_rollback(alerted, version)
+    result = outcome(alerted.send(began))
+
+    assert others["promotion"]["state"] == state
+    assert (result["outcome"], result["verdict"]) == ("requested", "allow")
+    assert result["promotion_id"] != others["promotion"]["id"]
+
+
+def test_what_others_carry_out_answers(alerted: AlertedGate) -> None:
+    """With its permit a rollback is on its way, whoever asked for it: nothing more is asked for."""
+    others = request_rollback(alerted, "1.0")["promotion"]["id"]
+    began = alerted.firing()
+    alerted.deployer.permit(others)
+    on_its_way = outcome(alerted.send(began))
+    alerted.deployer.execute(others)
+    alerted.deployer.observe("1.0")
+    alerted.gate.services.lifecycle.holds.lift(PERSON, MODEL, PRODUCTION, b'{"schema_version":1}', trace="0" * 36)
+    after = outcome(alerted.send(began))
+
+    assert [(one["outcome"], one["promotion_id"]) for one in (on_its_way, after)] == [("collapsed", others)] * 2
+
+
+def test_an_alert_that_goes_on_asks_again_after_a_denial(
+    alerted: AlertedGate, automatic: WasmEngine, tmp_path: Path
+) -> None:
+    """Alertmanager sends it again with the time at which it began; when the freeze is over, that is asked for."""
+    frozen = {**freeze(from_ns=10**18, until_ns=2**62), "kinds": ["rollback"]}
+    alerted.gate.services.policy.replace(automatic_engine(tmp_path, frozen))
+    began = alerted.firing()
+    denied = outcome(alerted.send(began))
+    alerted.gate.services.policy.replace(automatic)
+    soon = outcome(alerted.send(began))
+    alerted.gate.clock.advance(INCIDENT_NS + 1_000)
+    later = outcome(alerted.send(began))
+
+    assert [one["verdict"] for one in (denied, soon, later)] == ["deny", "", "allow"]
+    assert [one["outcome"] for one in (denied, soon, later)] == ["requested", "collapsed", "requested"]
+
+
+def test_a_stranger_makes_no_alert_stale(alerted: AlertedGate) -> None:
+    """What is seen out of band while the alert waits is no answer; nor is what ran when it began gone back to."""
+    alerted.deploy("3.0")
+    began = alerted.firing()
+    alerted.gate.clock.advance(HOUR_NS)
+    alerted.deployer.observe("stranger")
+    result = outcome(alerted.send(began))
+    promotion = alerted.gate.call("GET", f"/v1/promotions/{result['promotion_id']}", "leo").json["promotion"]
+
+    assert (result["outcome"], promotion["version"]) == ("requested", "2.0")
+
+
+def test_a_hold_that_only_its_row_has_answers_nothing(alerted: AlertedGate) -> None:
+    """Nor does one end that only its row has lost: the log says which rollback holds."""
+    with alerted.gate.database.begin() as connection:
+        put_hold(connection, MODEL, PRODUCTION, promotion_id=FINDING, now=alerted.gate.clock.now)
+    first = outcome(alerted.send(alerted.firing()))
+    alerted.deployer.execute(first["promotion_id"])
+    alerted.deployer.observe("1.0")
+    with alerted.gate.database.begin() as connection:
+        lift_hold(connection, MODEL, PRODUCTION, now=alerted.gate.clock.now)
+    alerted.gate.clock.advance(2 * INCIDENT_NS)
+    held = outcome(alerted.send(alerted.firing()))
+
+    assert [one["outcome"] for one in (first, held)] == ["requested", "collapsed"]
+
+
+def test_an_alert_from_the_future_is_refused(alerted: AlertedGate) -> None:
+    """It would be of no incident that was answered before, and ask each time it is sent; what is ahead a little may."""
+    ahead = alert(alerted.gate.clock.now + SKEW_NS)
+    beyond = alert(alerted.gate.clock.now + SKEW_NS + 1_000)
+    refused = [alerted.send(beyond), alerted.send({**beyond, "status": "resolved"}, ahead)]
+
+    assert [(one.status_code, one.json["code"]) for one in refused] == [(422, "alert.payload_invalid")] * 2
+    assert alerted.rollbacks() == []
+    assert outcome(alerted.send(ahead))["outcome"] == "requested"

@@ -298,3 +298,29 @@ def test_times_are_those_of_the_changes(gate: GateUnderTest) -> None:
     model = gate.call("PUT", FRAUD, "rita", model_update(), If_Match='"1"').json["model"]
 
     assert model["changed_at"] < model["created_at"]
+
+
+def test_another_name_in_a_registry_is_the_operators_to_say(gate: GateUnderTest) -> None:
+    """A requester registers a model under its own name alone: who stands for another moves that one's pointers."""
+    asked = model_request("other", registry_model="crown jewel")
+    refused = gate.call("POST", MODELS, "ravi", asked)
+    made = gate.call("POST", MODELS, "otto", asked)
+    (denial,) = gate.records("identity.denial")
+
+    assert problem(refused) == (403, "identity.not_permitted")
+    assert (denial["body"]["reason"], denial["body"]["object"]) == ("other_name", {"mapping": "other_name"})
+    assert made.status_code == 201
+
+
+@pytest.mark.parametrize("registry", ["builtin", "theirs"])
+def test_a_models_name_is_its_own_in_every_registry(tmp_path: Path, engine: WasmEngine, registry: str) -> None:
+    """Of one that the policy knows before it is registered, and of one that is registered; whoever asks."""
+    gate = make_gate(tmp_path, engine, registries=[{"name": "theirs", "type": "mlflow", "url": "http://127.0.0.1:9"}])
+    register_model(gate, "registered-elsewhere", registry_model="there")
+    refused = [
+        gate.call("POST", MODELS, "otto", model_request("toy", registry=registry, registry_model=name))
+        for name in ("fraud-detector", "registered-elsewhere")
+    ]
+
+    assert [problem(one) for one in refused] == [(409, "registry.model_taken")] * 2
+    assert register_model(gate)["model"]["name"] == "fraud-detector"

@@ -54,8 +54,14 @@ class Notification:
     ignored: int
 
 
-def parse_notification(body: bytes, source: AlertSource) -> Notification:
+def parse_notification(body: bytes, source: AlertSource, latest: EpochNs) -> Notification:
     """Read a notification, and map its alerts.
+
+    Args:
+        body: The notification.
+        source: Whose it is.
+        latest: When an alert can have begun to fire at the latest: one from the future would never be of an incident
+            that was answered before.
 
     Raises:
         MalformedJSONError: `body` is not one JSON value within the limits.
@@ -71,7 +77,7 @@ def parse_notification(body: bytes, source: AlertSource) -> Notification:
         raise AlertPayloadError(f"/alerts: want a list of at most {ALERTS_MAX} alerts")
     began: dict[tuple[str, str], EpochNs] = {}
     mapped = 0
-    for target, start in _map_alerts(alerts, source):
+    for target, start in _map_alerts(alerts, source, latest):
         mapped += 1
         began[target] = max(start, began.get(target, start))
     if len(began) > TARGETS_MAX:
@@ -87,7 +93,7 @@ def parse_notification(body: bytes, source: AlertSource) -> Notification:
     return Notification(targets=targets, ignored=len(alerts) - mapped)
 
 
-def _map_alerts(alerts: list[Any], source: AlertSource) -> Iterator[tuple[tuple[str, str], EpochNs]]:
+def _map_alerts(alerts: list[Any], source: AlertSource, latest: EpochNs) -> Iterator[tuple[tuple[str, str], EpochNs]]:
     for index, alert in enumerate(alerts):
         path = f"/alerts/{index}"
         status = alert.get("status") if isinstance(alert, dict) else None
@@ -95,6 +101,8 @@ def _map_alerts(alerts: list[Any], source: AlertSource) -> Iterator[tuple[tuple[
             raise AlertPayloadError(f"{path}/status: want 'firing' or 'resolved'")
         labels = _read_labels(alert, "labels", f"{path}/labels")
         start = _read_time(alert.get("startsAt"), f"{path}/startsAt")
+        if start > latest:
+            raise AlertPayloadError(f"{path}/startsAt: want a time that is past; are the clocks within a minute?")
         if status == "firing" and labels.get(source.severity_label) in source.severities:
             target = _find_target(labels, source)
             if target is not None:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine
 from lockgate.alerts.errors import AlertUnauthenticatedError
 from lockgate.alerts.payloads import Target, parse_notification
 from lockgate.alerts.settings import AlertSource
-from lockgate.alerts.store import Situation, mark_failure, read_situation
+from lockgate.alerts.store import Rollback, Situation, mark_failure, read_situation
 from lockgate.audit import Outcome
 from lockgate.authorization import Authorizer
 from lockgate.canonical_json import canonicalize
-from lockgate.clock import NS_PER_S, Clock, format_timestamp, now_us
+from lockgate.clock import NS_PER_S, Clock, EpochNs, format_timestamp, now_us
 from lockgate.digests import sha256_hex
 from lockgate.errors import LockgateError
 from lockgate.gate_logs import Logs, Occasion, actor_of, make_event
@@ -22,7 +22,7 @@ from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
 from lockgate.lifecycle import Rollbacks
 from lockgate.lifecycle.errors import NoGoodVersionError
-from lockgate.promotion import EvidenceErasedError, PromotionAnswer
+from lockgate.promotion import EvidenceErasedError, PromotionAnswer, find_recorded
 from lockgate.promotion.kinds import FAILURE
 from lockgate.storage import MovedError, read_transaction
 from lockgate.storage.idempotency import IdempotencyKeyReusedError
@@ -109,10 +109,12 @@ class AlertReceiver:
 
         The steps, for each model and environment that firing alerts are about:
           (1) The source's principal is permitted to ask for rollbacks, now.
-          (2) No rollback is open, no rollback's hold is in force, and the newest alert began well after a rollback was
-              last asked for: else it is of the incident that was answered then, however that ended.
-          (3) They began after what runs there began to arrive: else they are about what ran before.
-          (4) A rollback is asked for, as anybody would ask. The policy decides.
+          (2) No rollback's hold is in force, by the log's word. Of the rollbacks that the source's own principal asked
+              for, or that got a permit, none is open, and the newest alert began well after each was asked for: else it
+              is of the incident that was answered then. One that came to nothing answers no longer than a storm lasts.
+          (3) They began after what promotions brought there last began to arrive: else they are about what ran before.
+          (4) A rollback is asked for, as anybody would ask, to something else than what was there when the newest alert
+              began. The policy decides.
 
         Args:
             source: Of `authenticate`.
@@ -127,7 +129,7 @@ class AlertReceiver:
             LockgateError: The gate could not decide; as `Rollbacks.request`. What was asked for before stays; the same
                 notification may be sent again.
         """
-        notification = parse_notification(body, source)
+        notification = parse_notification(body, source, EpochNs(self._clock.now_ns() + SKEW_NS))
         results: tuple[AlertResult, ...] = ()
         if notification.targets:
             # (1) The source's principal may ask.
@@ -145,22 +147,27 @@ class AlertReceiver:
 
     def _ask(self, requester: Principal, target: Target, trace: str) -> AlertResult:
         model, environment = target.model, target.environment
+        now, began = self._clock.now_ns(), EpochNs(target.began + SKEW_NS)
         with read_transaction(self._database) as connection:
-            situation = read_situation(connection, model, environment, self._clock.now_ns())
-        # (2) It was not asked for before.
-        answered = bool(situation.newest_rollback) and target.began <= situation.asked + INCIDENT_NS
-        if situation.open_rollback or situation.held or answered:
-            return AlertResult(
-                model=model, environment=environment, outcome="collapsed", promotion_id=situation.newest_rollback
+            situation = read_situation(
+                connection, model, environment, principal=requester.subject, began=began, now=now
             )
+        # (2) It was not asked for before.
+        hold = find_recorded(self._logs, model, environment)
+        held_by = "" if hold is None else hold["promotion_id"]  # a finding's freezes what runs, and answers no alert
+        answer_to = held_by or next((one.promotion_id for one in situation.rollbacks if _answers(one, target, now)), "")
+        if answer_to:
+            return AlertResult(model=model, environment=environment, outcome="collapsed", promotion_id=answer_to)
         # (3) The alerts are about what runs now.
-        if situation.arrived is not None and target.began + SKEW_NS < situation.arrived:
+        if situation.arrived is not None and began < situation.arrived:
             return AlertResult(model=model, environment=environment, outcome="stale")
         # (4) Ask. Whoever asks at the same moment sees the same situation, so that one of them alone is the first.
         key = _key(target, situation)
         document = {"schema_version": 1, "model": model, "environment": environment, "reason": target.reason}
         try:
-            answer = self._rollbacks.request(requester, canonicalize(document), idempotency_key=key, trace=trace)
+            answer = self._rollbacks.request(
+                requester, canonicalize(document), idempotency_key=key, trace=trace, avoid=(situation.failing,)
+            )
         except IdempotencyKeyReusedError:  # with another reason: another group of alerts was faster
             return AlertResult(model=model, environment=environment, outcome="collapsed")
         except (NoGoodVersionError, EvidenceErasedError) as exc:
@@ -200,6 +207,15 @@ class AlertReceiver:
             return
 
 
+def _answers(rollback: Rollback, target: Target, now: EpochNs) -> bool:
+    if rollback.is_open:
+        return True
+    # What came to nothing mended nothing: an alert that goes on asks again, though not in the same storm.
+    since = now if rollback.came_to_nothing else target.began
+    return since <= rollback.asked + INCIDENT_NS
+
+
 def _key(target: Target, situation: Situation) -> str:
-    seen = [target.model, target.environment, situation.newest_rollback, str(situation.arrived)]
+    newest = situation.rollbacks[0].promotion_id if situation.rollbacks else ""
+    seen = [target.model, target.environment, newest, str(situation.arrived)]
     return f"alert:{sha256_hex(canonicalize(seen))}"

@@ -8,16 +8,18 @@ from lockgate.identity import ROLE_EXAMPLES
 from lockgate.policy import PolicyEngine, build_authz_input
 from lockgate.web.api.openapi import OPERATIONS
 
-Cell: TypeAlias = Literal["yes", "no", "by role", "by requester", "by kind", "people"]
+Cell: TypeAlias = Literal["yes", "no", "by role", "by requester", "by kind", "by name", "people"]
 
 TIMEOUT_S: Final = 5.0  # of one answer; a hundredth of a second on a small machine
 _SUBJECT: Final = "somebody"
-# What an operation may depend on, with facts of an object that is the caller's.
+# What an operation may depend on, with facts of an object that is the caller's; `yes`: with those of any object.
 _OWN: Final[dict[Cell, dict[str, str]]] = {
+    "yes": {"mapping": "other_name"},
+    "by name": {"mapping": "own_name"},
     "by role": {"role": "example"},
     "by requester": {"requester": _SUBJECT},
     "by kind": {"kind": "example.event"},
-    "people": {"environment": "example"},
+    "people": {"environment": "example", "model": "example", "own": "no"},
 }
 _INTRODUCTION: Final = """\
 # Roles
@@ -28,7 +30,9 @@ policy of your own it tells what that one permits. A principal may do what one o
 
 - **by role**: an approver approves in a role that they hold themselves.
 - **by requester**: only who asked for a promotion withdraws it.
-- **people**: a person, never a machine.
+- **by name**: a model is registered under its own name in its registry; another name there is the operator's to say.
+- **people**: a person, never a machine. A hold is lifted by an approver whom the matrix names for what goes there
+  (where it names nobody, by any), and never by who asked for what was rolled back.
 - **by kind**: a recorder writes kinds that its role begins, and never Lockgate's own.
 
 Whoever may call may still be refused: whose approval counts, for example, is said by the rules on promotions.
@@ -87,15 +91,21 @@ def _lines(rows: tuple[MatrixRow, ...]) -> Iterator[list[str]]:
 
 def _cell(engine: PolicyEngine, role: str, operation: str) -> Cell:
     if _permits(engine, role, operation, {}):
-        return "yes"
+        return "yes" if _permits(engine, role, operation, {}, type="machine") else "people"
     return next((cell for cell, facts in _OWN.items() if _permits(engine, role, operation, facts)), "no")
 
 
-def _permits(engine: PolicyEngine, role: str, operation: str, facts: dict[str, str]) -> bool:
+def _permits(
+    engine: PolicyEngine,
+    role: str,
+    operation: str,
+    facts: dict[str, str],
+    type: str = "user",  # noqa: A002 - the field's name
+) -> bool:
     document = build_authz_input(
         revision=engine.catalogue().revision,
         subject=_SUBJECT,
-        type="user",
+        type=type,
         roles=(role,),
         operation=operation,
         facts=facts,

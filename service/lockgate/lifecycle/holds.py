@@ -1,22 +1,27 @@
 """Holds: what was rolled back is not promoted again by automation, until a person lifts the hold."""
 
+import contextlib
 import secrets
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import Actor, Event, Outcome, Receipt
+from lockgate.audit import Actor, Event, Outcome, Receipt, RecordPrunedError, RecordUnknownError
 from lockgate.audit.formats.disclosures import Draw, commit
 from lockgate.clock import Clock, format_timestamp, now_us
+from lockgate.config import MAIN_LOG
 from lockgate.gate_logs import Logs, Occasion, make_event
+from lockgate.identity import Principal, read_principal
 from lockgate.ids import new_id
 from lockgate.lifecycle.errors import HoldUnknownError
 from lockgate.lifecycle.rollout_parsing import parse_hold_lift_request
 from lockgate.lifecycle.types import Hold
-from lockgate.promotion import hold_store
+from lockgate.policy import fold_identity
+from lockgate.promotion import change_ids, hold_store
 from lockgate.promotion.kinds import HOLD
+from lockgate.promotion.left_versions import LeftVersion, find_left_under_hold
 from lockgate.promotion.recorded_holds import find_recorded
 from lockgate.promotion.types import Promotion
 from lockgate.storage import read_transaction
@@ -45,6 +50,28 @@ class Holds:
             Hold(model=model, environment=environment, promotion_id=promotion_id, placed=placed)
             for model, environment, promotion_id, placed in rows
         )
+
+    def asked_by(self, principal: Principal, model: str, environment: str) -> bool:
+        """Tell whether a person asked for anything that the hold keeps away, under whichever of their names.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        brought = {left.promotion_id for left in find_left_under_hold(self._logs, model, environment)}
+        subjects = {self._requester_of(promotion_id, environment) for promotion_id in brought - {""}}
+        names = _names_of(principal)
+        with read_transaction(self._database) as connection:
+            requesters = [read_principal(connection, subject) for subject in sorted(subjects)]
+        return principal.subject in subjects or any(
+            names & _names_of(requester) for requester in requesters if requester is not None
+        )
+
+    def _requester_of(self, promotion_id: str, environment: str) -> str:
+        for name in {MAIN_LOG, self._logs.name_for(environment)}:
+            with contextlib.suppress(RecordUnknownError, RecordPrunedError):  # it is in the other, or nobody knows now
+                requester: str = self._logs.body(name, change_ids.first_id(promotion_id))["subject"]["requester"]
+                return requester
+        return ""
 
     def lift(self, actor: Actor, model: str, environment: str, body: bytes, *, trace: str) -> Receipt:
         """End a hold, and record it.
@@ -89,19 +116,36 @@ class Holds:
         return self._logs.named(self._logs.name_for(environment)).transact(work).receipts[0]
 
 
-def place_hold(
-    connection: Connection, occasion: Occasion, rollback: Promotion, recorded: Mapping[str, Any] | None
-) -> tuple[Event, ...]:
-    """Hold what a rollback moves away from; return what the log says of it: nothing where a rollback holds it already.
+def _names_of(principal: Principal) -> set[str]:
+    return {fold_identity(name) for name in (principal.subject, *principal.identities)}
 
-    A hold that a finding placed becomes the rollback's: from now on what was found has been answered.
+
+def place_hold(
+    connection: Connection,
+    occasion: Occasion,
+    rollback: Promotion,
+    left: Sequence[LeftVersion],
+    recorded: Mapping[str, Any] | None,
+) -> tuple[Event, ...]:
+    """Hold what a rollback moves away from; return what the log says of it: nothing where it holds it already.
+
+    A hold that a finding or another rollback placed becomes this one's: the log must say what it leaves.
+
+    Args:
+        connection: In the permit's transaction.
+        occasion: Who gets the permit, and when.
+        rollback: The rollback.
+        left: What it moves away from (`find_leaving`).
+        recorded: What the log said of a hold before (`find_recorded`).
     """
     environment = rollback.request.transition.to_environment
-    in_log = recorded is not None and recorded["promotion_id"]  # a row alone could be taken away again
-    if hold_store.held_by(connection, occasion.model, environment) and in_log:
+    held_by = hold_store.held_by(connection, occasion.model, environment)
+    # A row alone could be taken away again.
+    if held_by == rollback.id and recorded is not None and recorded["promotion_id"] == rollback.id:
         return ()
     hold_store.put_hold(connection, occasion.model, environment, promotion_id=rollback.id, now=occasion.now)
-    return (_hold_event(occasion, "placed", environment, rollback.id, ""),)
+    event = _hold_event(occasion, "placed", environment, rollback.id, "")
+    return (replace(event, body={**event.body, "left": [asdict(one) for one in left]}),)
 
 
 def freeze(

@@ -5,12 +5,14 @@ does not come back.
 """
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, Engine, RowMapping
 
 from lockgate.audit import ErasedError, LogInconsistentError, RecordPrunedError, RecordUnknownError
+from lockgate.clock import EpochNs
 from lockgate.gate_logs import LogNotConfiguredError, Logs
 from lockgate.identity import Principal
 from lockgate.lifecycle import live_store
@@ -19,6 +21,7 @@ from lockgate.lifecycle.rollout_parsing import RollbackRequest, parse_rollback_r
 from lockgate.promotion import rollout_store, store
 from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.gate import Gate
+from lockgate.promotion.left_versions import LeftVersion, find_left
 from lockgate.promotion.log_words import check_request
 from lockgate.promotion.parsing import request_from_row
 from lockgate.promotion.rows import check_recorded, promotion_from_row
@@ -38,7 +41,15 @@ class Rollbacks:
         self._logs = logs
         self._gate = gate
 
-    def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
+    def request(
+        self,
+        requester: Principal,
+        body: bytes,
+        *,
+        idempotency_key: str | None,
+        trace: str,
+        avoid: Collection[str] = (),
+    ) -> PromotionAnswer:
         """Ask for the last good version of a model in an environment, or for a named earlier one.
 
         Args:
@@ -46,6 +57,7 @@ class Rollbacks:
             body: As `v1/api/rollback_request`.
             idempotency_key: As `Gate.request`.
             trace: The HTTP request's id.
+            avoid: Digests that whoever asks knows to be bad.
 
         Raises:
             MalformedJSONError: `body` is not one JSON value within the limits.
@@ -57,12 +69,13 @@ class Rollbacks:
         """
         wanted = parse_rollback_request(body)
         return self._gate.take_in(
-            requester, lambda: self._receive(wanted), body=body, idempotency_key=idempotency_key, trace=trace
+            requester, lambda: self._receive(wanted, avoid), body=body, idempotency_key=idempotency_key, trace=trace
         )
 
-    def _receive(self, wanted: RollbackRequest) -> ReceivedRequest:
+    def _receive(self, wanted: RollbackRequest, avoid: Collection[str]) -> ReceivedRequest:
+        left = find_left(self._logs, wanted.model, wanted.environment)
         with read_transaction(self._database) as connection:
-            rows = _find_good(connection, wanted)
+            rows = _find_good(connection, wanted, left, avoid)
         if not rows:
             raise NoGoodVersionError(
                 "want an earlier version that was confirmed there and was not rolled back; there is none"
@@ -103,13 +116,19 @@ class Rollbacks:
             raise EvidenceErasedError(_GONE) from exc
 
 
-def _find_good(connection: Connection, wanted: RollbackRequest) -> list[RowMapping]:
+def _find_good(
+    connection: Connection,
+    wanted: RollbackRequest,
+    left_before: Collection[tuple[EpochNs, LeftVersion]],
+    avoid: Collection[str],
+) -> list[RowMapping]:
     """Return the rows of promotions that may have brought the version to go back to, the newest first.
 
     The steps:
       (1) What is to be left: what is being carried out and was moved already; else what is live.
-      (2) Back in time, the newest that a promotion brought and that is not to be left; nor was it ever replaced by a
-          rollback, unless a person names its version.
+      (2) Back in time, the newest that a promotion brought and that is not to be left; nor, unless its version is
+          named, was it left by a rollback since: by the log's word, or in holds of before that was recorded by the
+          tables'.
     """
     model, environment = wanted.model, wanted.environment
     page = live_store.list_intervals(connection, model, environment, before=None, limit=INTERVALS_MAX)
@@ -121,11 +140,12 @@ def _find_good(connection: Connection, wanted: RollbackRequest) -> list[RowMappi
         left = moved["digest"]
     # (2) Back in time.
     good: list[RowMapping] = []
-    bad: set[str] = set()
+    bad: set[str] = set(avoid)
     replaced_by = ""
     for _, interval in page:
         if replaced_by == "rollback":
             bad.add(interval.digest)
+        bad.update(one.digest for when, one in left_before if one.digest == interval.digest and when >= interval.begins)
         row = store.read_promotion_row(connection, interval.promotion_id) if interval.promotion_id else None
         replaced_by = "" if row is None else row["kind"]
         fits = interval.version == wanted.version if wanted.version else interval.digest not in bad

@@ -22,6 +22,7 @@ from lockgate.lifecycle.errors import (
     RolloutUnderWayError,
 )
 from lockgate.lifecycle.holds import place_hold
+from lockgate.lifecycle.leaving import find_leaving
 from lockgate.lifecycle.pointers import PULL, Pointers
 from lockgate.lifecycle.recorded_permits import RecordedPermit, find_permit
 from lockgate.lifecycle.rollout_parsing import PointerMoved, RolloutFailed, StepWanted, parse_report
@@ -188,6 +189,9 @@ class Rollouts:
         def follow(promotion: Promotion, decision: Decision) -> Following:
             request = promotion.request
             recorded = find_recorded(self._logs, request.model, request.transition.to_environment)
+            moved = rival.promotion if rival and rival.promotion.state is PromotionState.EXECUTING else None
+            is_rollback = request.transition.kind == "rollback"
+            left = find_leaving(self._database, self._logs, promotion, moved) if is_rollback else ()
 
             def work(connection: Connection) -> tuple[Event, ...]:
                 if decision.verdict is not Verdict.ALLOW:
@@ -196,8 +200,8 @@ class Rollouts:
                 events = _make_room(connection, promotion, rival, occasion)
                 rollout_store.put_permitted(connection, permit, request.model, target)
                 events += (permit_event(occasion, promotion, permit),)
-                if request.transition.kind == "rollback":
-                    events += place_hold(connection, occasion, promotion, recorded)
+                if is_rollback:
+                    events += place_hold(connection, occasion, promotion, left, recorded)
                 return events
 
             return Following(state=_AFTER_PERMIT[decision.verdict], work=work)

@@ -1,6 +1,7 @@
 """Gathering a case: the promotion, its bundles, its approvals and its people, as they are at one instant."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -16,13 +17,16 @@ from lockgate.promotion import store
 from lockgate.promotion.errors import EvidenceErasedError
 from lockgate.promotion.evaluation import Case
 from lockgate.promotion.hold_store import is_held
+from lockgate.promotion.left_versions import find_left_under_hold
 from lockgate.promotion.log_words import POINTER_MOVED, check_request
 from lockgate.promotion.recorded_holds import is_in_force
+from lockgate.promotion.registered_versions import find_registered_digest
 from lockgate.promotion.rows import check_recorded, promotion_from_row
-from lockgate.promotion.types import Approval, Promotion, ReceivedRequest, Verdict
+from lockgate.promotion.types import Approval, Contributor, Promotion, ReceivedRequest, Verdict
 from lockgate.storage import read_transaction
 
 REQUESTER: Final = "requester"  # the role that rule LG-030 asks of whoever requests
+CONTRIBUTORS_MAX: Final = 32  # of a request, by its schema
 ARRIVALS_MAX: Final = 16  # looked at: of more promotions of one artifact, the newest say enough
 _GONE: Final = "the log does not hold what this promotion was made of any more"
 
@@ -50,7 +54,8 @@ class CaseReader:
         request = promotion.request
         lineage = find_snapshot(self._database, self._logs.main, request.model, request.version)
         allowed_in_target = self._was_allowed(promotion)
-        held = is_in_force(self._database, self._logs, request.model, request.transition.to_environment)
+        held, rolled_back = self._hold(promotion)
+        registered = find_registered_digest(self._database, self._logs.main, request.model, request.version)
         with read_transaction(self._database) as connection:
             requester = _as_now(connection, promotion.requester)
             if dry_run:
@@ -62,6 +67,8 @@ class CaseReader:
                 approvals=(),
                 allowed_in_target=allowed_in_target,
                 held=held,
+                rolled_back=rolled_back,
+                registered_digest=registered,
                 lineage=lineage,
                 now=now,
                 dry_run=dry_run,
@@ -89,8 +96,9 @@ class CaseReader:
         }
         lineage = self._kept(promotion.log, promotion.lineage) if promotion.lineage else b""
         allowed_in_target = self._was_allowed(promotion)
-        model, environment = promotion.request.model, promotion.request.transition.to_environment
-        held = is_in_force(self._database, self._logs, model, environment)
+        held, rolled_back = self._hold(promotion)
+        request = promotion.request
+        registered = find_registered_digest(self._database, self._logs.main, request.model, request.version)
         with read_transaction(self._database) as connection:
             return Case(
                 promotion=promotion,
@@ -99,13 +107,45 @@ class CaseReader:
                 approvals=tuple((approval, _as_now(connection, approval.approver)) for approval in approvals),
                 allowed_in_target=allowed_in_target,
                 held=held,
+                rolled_back=rolled_back,
+                registered_digest=registered,
                 lineage=lineage,
                 now=now,
                 dry_run=False,
             )
 
+    def makers(self, promotion: Promotion) -> tuple[Contributor, ...]:
+        """Return who made this very artifact, as was said when it was allowed into the target before.
+
+        Those of promotions come before those of rollbacks, and what the log does not confirm is passed over. At most
+        `CONTRIBUTORS_MAX`.
+
+        Raises:
+            MovedError: One of the earlier promotions was moved just now.
+            StorageError: The database failed.
+        """
+        arrivals = sorted(self._arrivals(promotion), key=lambda arrival: arrival.request.transition.kind != "promote")
+        named: dict[Contributor, None] = {}
+        for arrival in arrivals:
+            with contextlib.suppress(LogInconsistentError):
+                self._check_request(arrival)
+                named |= dict.fromkeys(arrival.request.contributors)
+        return tuple(named)[:CONTRIBUTORS_MAX]
+
+    def _hold(self, promotion: Promotion) -> tuple[bool, bool]:
+        """Tell whether a hold is in force in the target, and whether a rollback left this very artifact there."""
+        request = promotion.request
+        model, environment = request.model, request.transition.to_environment
+        held = is_in_force(self._database, self._logs, model, environment)
+        left = find_left_under_hold(self._logs, model, environment) if held else ()
+        return held, any(one.digest == str(request.digest) for one in left)
+
     def _was_allowed(self, promotion: Promotion) -> bool:
-        """Tell whether another promotion of this very artifact, as this version, was allowed into the target.
+        """Tell whether another promotion of this very artifact, as this version, was allowed into the target."""
+        return next(self._arrivals(promotion), None) is not None
+
+    def _arrivals(self, promotion: Promotion) -> Iterator[Promotion]:
+        """Look for other promotions of this very artifact, as this version, that were allowed into the target.
 
         A row that the log does not confirm (forged, pruned, of a log that is not configured any more) does not count,
         and stops nobody: an older one that it confirms still opens the way back.
@@ -121,8 +161,7 @@ class CaseReader:
                 arrival = promotion_from_row(row, row["created_ns"])
                 decision = check_recorded(self._database, self._logs, arrival)
                 if arrival.state in POINTER_MOVED or decision["verdict"] == Verdict.ALLOW:
-                    return True
-        return False
+                    yield arrival
 
     def _check_request(self, promotion: Promotion) -> None:
         log = self._logs.named(promotion.log)

@@ -27,6 +27,7 @@ from lockgate.promotion.rows import move
 from lockgate.promotion.states import state_after
 from lockgate.promotion.types import (
     Approval,
+    Contributor,
     Decision,
     Promotion,
     PromotionAnswer,
@@ -93,6 +94,10 @@ class Decider:
             }
             self._logs.named(promotion.log).append(make_event(FAILURE, new_id(occasion.now), occasion, document))
             raise
+
+    def makers(self, promotion: Promotion) -> tuple[Contributor, ...]:
+        """Return who made what a rollback goes back to, as `CaseReader.makers`."""
+        return self._cases.makers(promotion)
 
     def forecast(self, promotion: Promotion, received: ReceivedRequest) -> Decision:
         """Decide and record nothing.

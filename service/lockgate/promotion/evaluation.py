@@ -13,6 +13,7 @@ from lockgate.policy import (
     ClaimFact,
     ContributorFact,
     EvidenceFacts,
+    HistoryFacts,
     PolicyInForce,
     PolicyInput,
     PolicyPrincipal,
@@ -39,6 +40,8 @@ class Case:
     approvals: tuple[tuple[Approval, Principal], ...]  # each with its approver as they are now
     allowed_in_target: bool  # this artifact was allowed into the target environment before
     held: bool  # a hold on the model in the target environment is in force
+    rolled_back: bool  # and a rollback there left this artifact
+    registered_digest: str  # of what was registered as this version; "" where nothing was
     lineage: bytes  # the snapshot that was frozen with the request; empty where there was none
     now: EpochNs
     dry_run: bool
@@ -171,8 +174,12 @@ def _policy_input(case: Case, evidence: VerifiedEvidence, revision: PolicyRevisi
         ),
         approvals=tuple(_approval(approval, approver) for approval, approver in case.approvals),
         lineage=lineage_facts(case.lineage),
-        allowed_in_target=case.allowed_in_target,
-        held=case.held,
+        history=HistoryFacts(
+            allowed_in_target=case.allowed_in_target,
+            held=case.held,
+            rolled_back=case.rolled_back,
+            registered_digest=case.registered_digest,
+        ),
     )
 
 

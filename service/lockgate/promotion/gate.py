@@ -19,6 +19,7 @@ from lockgate.identity import NotPermittedError, Principal
 from lockgate.ids import new_id
 from lockgate.policy import PolicyFailureError
 from lockgate.promotion import store
+from lockgate.promotion.cases import CONTRIBUTORS_MAX
 from lockgate.promotion.change_ids import first_id
 from lockgate.promotion.deciding import Decider, Following
 from lockgate.promotion.errors import (
@@ -86,6 +87,8 @@ class Gate:
     def request(self, requester: Principal, body: bytes, *, idempotency_key: str | None, trace: str) -> PromotionAnswer:
         """Take a promotion request in, verify its evidence, decide, record, answer.
 
+        A rollback names, beside whom its request names, those who were named when its artifact came there before.
+
         Args:
             requester: Who asks; authenticated, and permitted to request.
             body: The request document's bytes.
@@ -103,7 +106,13 @@ class Gate:
             StorageError: The database failed, so there is no decision.
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
-        return self.take_in(requester, lambda: received, body=body, idempotency_key=idempotency_key, trace=trace)
+        return self.take_in(
+            requester,
+            lambda: self._with_makers(requester, received),
+            body=body,
+            idempotency_key=idempotency_key,
+            trace=trace,
+        )
 
     def take_in(
         self,
@@ -155,7 +164,12 @@ class Gate:
             StorageError: The database failed.
         """
         received = parse_promotion_request(body, default_trust_domain=self._settings.default_trust_domain)
-        return settle(lambda: self._decider.forecast(self._new_promotion(requester, received), received))
+
+        def attempt() -> Decision:
+            whole = self._with_makers(requester, received)
+            return self._decider.forecast(self._new_promotion(requester, whole), whole)
+
+        return settle(attempt)
 
     def approve(self, approver: Principal, promotion_id: str, asked: ApprovalRequest, *, trace: str) -> ApprovalAnswer:
         """Record one person's approval or rejection, and decide anew.
@@ -231,6 +245,14 @@ class Gate:
                 return answer  # nothing can be decided anew; approving says so
 
         return settle(attempt)
+
+    def _with_makers(self, requester: Principal, received: ReceivedRequest) -> ReceivedRequest:
+        # Who made an artifact does not change by rolling back to it: whoever asks could else leave out an approver.
+        request = received.request
+        if request.transition.kind != "rollback":
+            return received
+        named = dict.fromkeys((*self._decider.makers(self._new_promotion(requester, received)), *request.contributors))
+        return replace(received, request=replace(request, contributors=tuple(named)[:CONTRIBUTORS_MAX]))
 
     def _new_promotion(self, requester: Principal, received: ReceivedRequest) -> Promotion:
         now = now_us(self._clock)

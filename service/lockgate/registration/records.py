@@ -1,7 +1,7 @@
 """What registration tells the audit log: the kinds of its records, each with the schema of its body. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lockgate.audit.types import Actor, Event
@@ -9,10 +9,19 @@ from lockgate.clock import EpochNs, format_timestamp
 from lockgate.digests import sha256_of
 from lockgate.identity.types import Principal
 from lockgate.ids import new_id
-from lockgate.registry.metadata import MODEL_KIND, Model, ModelVersion, digest_text, write_model, write_version
+from lockgate.registry.metadata import (
+    MODEL_KIND,
+    VERSION_KIND,
+    Model,
+    ModelVersion,
+    digest_text,
+    version_record_id,
+    write_model,
+    write_version,
+)
 
 MODEL: Final = MODEL_KIND
-VERSION: Final = "registry.version"
+VERSION: Final = VERSION_KIND
 REGISTRATION_KINDS: Final[Mapping[str, str]] = {MODEL: "v1/api/model_change", VERSION: "v1/api/model_version_change"}
 
 
@@ -76,7 +85,9 @@ def version_event(model: Model, version: ModelVersion, change: str, now: EpochNs
         "reason": "",
         "changed_at": format_timestamp(now),
     }
-    return _event(VERSION, version.model, body, now, call, said)
+    event = _event(VERSION, version.model, body, now, call, said)
+    # The gate looks for what was registered, and for nothing that was said of it later.
+    return replace(event, id=version_record_id(version.model, version.version)) if change == "created" else event
 
 
 def _event(kind: str, model: str, body: dict[str, Any], now: EpochNs, call: Call, *attachments: bytes) -> Event:

@@ -56,13 +56,14 @@ class Registered(Generic[T]):
 class Registration:
     """Registers, changes and retires models and versions; each is one transaction with its record."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each argument is one part
         self,
         *,
         log: AuditLog,
         database: Engine,
         clock: Clock,
         registries: Collection[str],
+        known_models: Callable[[], Collection[str]],
         draw: Draw = secrets.token_bytes,
     ) -> None:
         """Make one.
@@ -72,12 +73,14 @@ class Registration:
             database: Where models are kept.
             clock: The time.
             registries: Names of those in the settings, the built-in one among them.
+            known_models: Names of the models that the policy in force knows, registered or not.
             draw: Randomness of commitments.
         """
         self._log = log
         self._database = database
         self._clock = clock
         self._registries = registries
+        self._known_models = known_models
         self._draw = draw
 
     def create_model(self, call: Call) -> Registered[Model]:
@@ -87,7 +90,8 @@ class Registration:
             MalformedJSONError: The body is not one JSON value within the limits.
             SchemaError: The body, or a document in it, breaks its schema.
             RegistryUnknownError: There is no such registry.
-            ModelTakenError: The name, or the model in its registry, is registered.
+            ModelTakenError: The name, or the model in its registry, is registered; or its name there is another
+                model's own.
             DocumentUnknownError: A document was named by digest; a new model has none yet.
             LogInconsistentError: The log has a model of this name.
             IdempotencyKeyInvalidError: The key cannot be kept.
@@ -117,6 +121,7 @@ class Registration:
             check_model(model.name, None, recorded)
             if store.read_model_of(connection, model.registry, model.registry_model) is not None:
                 raise ModelTakenError("want a model of its registry that is not registered, got one that is")
+            self._check_name_there(connection, model)
             _check_kept(asked.said, None)
             store.insert_model(connection, model)
             return model, model_event(model, "created", now, call, *asked.said.uploads)
@@ -307,6 +312,14 @@ class Registration:
                 raise IdempotencyKeyReusedError("want a new Idempotency-Key for another request")
             value = read(connection)
         return Registered(value=value, receipt=self._log.receipt_by_id(before.decision_id))
+
+    def _check_name_there(self, connection: Connection, model: Model) -> None:
+        # A model that nobody registered yet stands for the one of its own name: to be registered as another one's name
+        # would be to move its pointers by this one's rules.
+        there = model.registry_model
+        taken = there in self._known_models() or store.read_model(connection, there) is not None
+        if there != model.name and taken:
+            raise ModelTakenError("want a model of its registry whose name there is no other model's own")
 
     def _transact(self, work: Callable[[Connection], tuple[T, Event]]) -> Registered[T]:
         def recorded(connection: Connection) -> Outcome[T]:

@@ -9,10 +9,12 @@ from typing import Any, Final
 from lockgate.canonical_json import canonicalize, parse_canonical
 from lockgate.clock import EpochNs
 from lockgate.digests import Digest, parse_digest
+from lockgate.ids import named_id
 from lockgate.registry.types import Dataset, NamedValue, Run
 
 MODEL_KIND: Final = "registry.model"  # of the record that a model was registered, changed or retired
 DOCUMENT_BYTES_MAX: Final = 512 * 1024  # 64 tags of a thousand characters, each written as \uXXXX, and the purpose
+VERSION_KIND: Final = "registry.version"  # of the records that tell of versions
 _DEPTH_MAX: Final = 8  # the schemas need four levels
 
 
@@ -102,6 +104,11 @@ def write_model(model: Model) -> bytes:
         "bom": digest_text(metadata.bom),
     }
     return _write(document)
+
+
+def version_record_id(model: str, version: str) -> str:
+    """Return the id of the record that says what was registered as a version: whoever has its name finds it."""
+    return named_id(f"lockgate/version:{model}/{version}")  # no name has a slash
 
 
 def write_version(version: ModelVersion) -> bytes:

@@ -11,10 +11,11 @@ from lockgate.digests import DigestError, parse_digest
 from lockgate.registration import Registered
 from lockgate.registry.errors import DocumentUnknownError
 from lockgate.registry.metadata import Model
+from lockgate.registry.parsing import parse_model_request
 from lockgate.registry.reading import OTHERS
 from lockgate.registry.store import ModelFilter
 from lockgate.registry.types import BUILTIN
-from lockgate.web.authorization import operation
+from lockgate.web.authorization import authorize, operation
 from lockgate.web.conditions import matched_row_version, tagged
 from lockgate.web.documents import receipt_document
 from lockgate.web.limits import Limiter
@@ -39,10 +40,13 @@ def models_blueprint(services: Services, limiter: Limiter) -> Blueprint:
     registration, models = services.registration, services.models
 
     @blueprint.post("/v1/models")
-    @operation("models.create")
+    @operation("models.create", by_object=True)
     def create() -> Response:
         allow_only()
-        made = registration.create_model(call_of_request())
+        call = call_of_request()
+        asked = parse_model_request(call.body)
+        authorize(mapping="own_name" if asked.registry_model == asked.name else "other_name")
+        made = registration.create_model(call)
         response = _model_answer(made, 201)
         response.headers["Location"] = f"/v1/models/{made.value.name}"
         return response

@@ -73,7 +73,8 @@ def rollouts_blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @operation("holds.lift", by_object=True)
     def lift(name: str, environment: str) -> Response:
         allow_only()
-        authorize(environment=environment)
+        own = lifecycle.holds.asked_by(caller(), name, environment)
+        authorize(environment=environment, model=name, own="yes" if own else "no")
         receipt = lifecycle.holds.lift(actor_of(caller()), name, environment, json_body(), trace=g.trace)
         body = parse_canonical(receipt.record)["body"]
         return json_response("v1/api/hold_answer", lifted_document(body, receipt))
