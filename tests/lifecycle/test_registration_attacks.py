@@ -110,7 +110,7 @@ def test_a_model_is_not_registered_a_second_time(deployer: Deployer) -> None:
     delete_model(gate)
     document = {"schema_version": 1, "name": MODEL, "owner": "payments-ml", "registry_model": THEIRS}
 
-    assert refusal(gate.call("POST", "/v1/models", "ravi", document)) == INCONSISTENT
+    assert refusal(gate.call("POST", "/v1/models", "otto", document)) == INCONSISTENT
 
 
 def test_a_report_names_the_pointer_of_the_permit(deployer: Deployer) -> None:

@@ -186,6 +186,7 @@ def test_a_rollback_places_its_hold_once(deployer: Deployer) -> None:
     deployer.permit(first)
     deployer.gate.clock.advance(60 * NS_PER_S)
     finish(deployer, first)
+    deployer.gate.clock.advance(NS_PER_S)
     second = deployer.roll_back()
     finish(deployer, second)
     bodies = [record["body"] for record in deployer.gate.records("gate.hold")]

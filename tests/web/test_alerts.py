@@ -16,7 +16,7 @@ from lockgate.alerts.payloads import ALERTS_MAX, PAYLOAD_BYTES_MAX, TARGETS_MAX,
 from lockgate.alerts.receiving import INCIDENT_NS, SKEW_NS
 from lockgate.alerts.settings import TOKEN_CHARS_MIN
 from lockgate.audit import Outcome
-from lockgate.clock import EpochNs
+from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.errors import LockgateError
 from lockgate.gate_logs import Occasion
 from lockgate.lifecycle import freeze as freeze_model
@@ -493,6 +493,7 @@ def test_what_others_carry_out_answers(alerted: AlertedGate) -> None:
     began = alerted.firing()
     alerted.deployer.permit(others)
     on_its_way = outcome(alerted.send(began))
+    alerted.gate.clock.advance(60 * NS_PER_S)  # until that permit has ended
     alerted.deployer.execute(others)
     alerted.deployer.observe("1.0")
     alerted.gate.services.lifecycle.holds.lift(PERSON, MODEL, PRODUCTION, b'{"schema_version":1}', trace="0" * 36)
