@@ -8,12 +8,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, update
 
-from lockgate.clock import NS_PER_S
+from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.policy.wasm import WasmEngine
-from lockgate.reconciling import let_in, reconciler
-from lockgate.reconciling.types import FindingKind
+from lockgate.reconciling import let_in, reconciler, store
+from lockgate.reconciling.types import Finding, FindingKind
 from lockgate.registry import PointerMovedError
 from lockgate.storage import read_transaction, write_transaction
+from lockgate.storage.tables import finding as finding_table
 from lockgate.storage.tables import hold, live_interval, model
 from lockgate.web.app import create_app
 from support.expositions import scrape
@@ -90,6 +91,52 @@ def test_a_row_alone_keeps_no_hold_of_a_finding_from_the_log(
 
     assert [record["body"]["change"] for record in watched.gate.records("gate.hold")] == ["placed"]
     assert deployer.ask("3")["decision"]["verdict"] == "deny"
+
+
+def _plant(watched: WatchedGate, finding: Finding) -> None:
+    with write_transaction(watched.gate.database) as connection:
+        store.insert_finding(connection, finding.id, finding.difference, finding.response, EpochNs(1))
+
+
+def _open_again(watched: WatchedGate, finding: Finding) -> None:
+    with write_transaction(watched.gate.database) as connection:
+        opened = update(finding_table).where(finding_table.c.id == finding.id)
+        connection.execute(opened.values(is_open=1, closed_ns=None))
+
+
+def test_a_row_alone_keeps_no_finding_quiet(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """A finding's row that the log does not know, or says is closed, counts for nothing: it is opened, and answered."""
+    watched = watched_builtin(tmp_path, engine, database_url, {"tier": "*", "response": "freeze"})
+    deployer = bring_live(watched)
+    move_pointer(watched, "2", "1")
+    watched.looking.look("builtin")
+    (opened,) = watched.findings()
+    for forge, finding in ((_open_again, opened), (_plant, replace(opened, id=str(UUID(int=7))))):
+        watched.close()
+        forge(watched, finding)
+        watched.looking.look("builtin")
+
+    (newest,) = watched.findings()
+    assert _changes(watched) == ["opened", "closed", "opened", "closed", "opened"]
+    assert newest.id not in {opened.id, str(UUID(int=7))}
+    watched.looking.look("builtin")
+    assert watched.findings() == (newest,)
+    assert deployer.ask("3")["decision"]["verdict"] == "deny"
+
+
+def test_a_finding_is_closed_once(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:
+    """One whose row was opened again past the log is not closed a second time."""
+    watched = watched_builtin(tmp_path, engine, database_url)
+    bring_live(watched)
+    move_pointer(watched, "2", "1")
+    watched.looking.look("builtin")
+    (opened,) = watched.findings()
+    watched.close()
+    _open_again(watched, opened)
+    again = watched.gate.call("POST", f"/v1/findings/{opened.id}:close", "lena", {"schema_version": 1, "reason": "x"})
+
+    assert (again.status_code, again.json["code"]) == (409, "finding.closed")
+    assert _changes(watched) == ["opened", "closed"]
 
 
 def test_a_rollout_under_way_is_no_finding(tmp_path: Path, engine: WasmEngine, database_url: str) -> None:

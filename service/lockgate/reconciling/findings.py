@@ -3,16 +3,17 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from lockgate.audit import SYSTEM, Actor, Event, Outcome, Receipt
+from lockgate.audit import SYSTEM, Actor, Event, Outcome, Receipt, RecordPrunedError, RecordUnknownError
 from lockgate.audit.formats.disclosures import Draw, commit
-from lockgate.canonical_json import parse_json
+from lockgate.canonical_json import parse_canonical, parse_json
 from lockgate.clock import Clock, EpochNs, format_timestamp, now_us
+from lockgate.config import MAIN_LOG
 from lockgate.gate_logs import Logs, Occasion, make_event
-from lockgate.ids import new_id
+from lockgate.ids import named_id, new_id
 from lockgate.lifecycle import freeze
 from lockgate.promotion import find_recorded
 from lockgate.reconciling import store
@@ -63,8 +64,36 @@ class Findings:
         with read_transaction(self._database) as connection:
             return store.read_marks(connection, store.LOOKED)
 
+    def is_recorded(self, finding: Finding) -> bool:
+        """Tell whether the log says that this finding was opened, with this answer, and not that it was closed.
+
+        Who can write the table cannot write the log: a row that was planted, or opened again, keeps nothing quiet. One
+        whose record was pruned counts as not recorded, and is told once more.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        environment = finding.difference.environment
+        for name in {MAIN_LOG, self._logs.name_for(environment)}:  # the environment may have got its own since
+            opened, closed = (self._body(name, record) for record in (finding.id, _closing_id(finding.id)))
+            if opened is not None and closed is None:
+                said = (opened["change"], opened["finding_id"], opened["response"])
+                about = tuple(opened[field] for field in ("kind", "model", "environment"))
+                if said == ("opened", finding.id, finding.response) and about == finding.difference.key:
+                    return True
+        return False
+
+    def _body(self, log: str, record_id: str) -> Mapping[str, Any] | None:
+        try:
+            record = parse_canonical(self._logs.named(log).record_by_id(record_id).body)
+        except (RecordUnknownError, RecordPrunedError):
+            return None
+        return record["body"] if record["kind"] == FINDING else None
+
     def open(self, difference: Difference, response: Response, *, permit_id: str = "") -> str:
         """Open a finding, and hold what it is about where it is answered so.
+
+        A row like it that the log does not know is put aside.
 
         Args:
             difference: What was found.
@@ -83,8 +112,13 @@ class Findings:
         occasion = Occasion(actor=SYSTEM, model=difference.model, now=now, trace=None)
         freezes = response == "freeze" and bool(difference.environment)
         recorded = find_recorded(self._logs, difference.model, difference.environment) if freezes else None
+        with read_transaction(self._database) as connection:
+            like_it = store.read_open(connection, difference)
+        planted = like_it if like_it is not None and not self.is_recorded(like_it) else None
 
         def work(connection: Connection) -> Outcome[None]:
+            if planted is not None:
+                store.close_finding(connection, planted.id, now)
             if not store.insert_finding(connection, finding_id, difference, response, now):
                 raise MovedError
             events: tuple[Event, ...] = (
@@ -182,8 +216,11 @@ class Findings:
             finding = store.read_finding(connection, finding_id)
         if finding is None:
             raise FindingUnknownError(f"want the id of a finding, got {finding_id}")
-        now = now_us(self._clock)
         difference = finding.difference
+        log_name = self._logs.name_for(difference.environment)
+        if self._body(log_name, _closing_id(finding_id)) is not None:  # whatever its row says
+            raise FindingClosedError("want an open finding, got one that somebody closed")
+        now = now_us(self._clock)
         occasion = Occasion(actor=actor, model=difference.model, now=now, trace=trace)
 
         def work(connection: Connection) -> Outcome[Finding]:
@@ -200,8 +237,7 @@ class Findings:
             )
             return Outcome(value=replace(finding, closed=now), events=(event,))
 
-        log = self._logs.named(self._logs.name_for(difference.environment))
-        committed = log.transact(work)
+        committed = self._logs.named(log_name).transact(work)
         return committed.value, committed.receipts[0]
 
     def _transact(self, difference: Difference, work: Callable[[Connection], Outcome[None]]) -> bool:
@@ -236,4 +272,11 @@ def _event(  # noqa: PLR0913 - each argument is one fact
         "reason": reason,
         "changed_at": format_timestamp(occasion.now),
     }
-    return make_event(FINDING, new_id(occasion.now), occasion, body, *(() if attachment is None else (attachment,)))
+    # Where a finding begins and ends is found by its id; what is between only by who reads the log.
+    named = {"opened": finding_id, "closed": _closing_id(finding_id)}
+    record_id = named.get(change) or new_id(occasion.now)
+    return make_event(FINDING, record_id, occasion, body, *(() if attachment is None else (attachment,)))
+
+
+def _closing_id(finding_id: str) -> str:
+    return named_id(f"lockgate/finding-closed:{finding_id}")

@@ -244,7 +244,7 @@ def settle_differences(
     for difference in differences:
         found.add(difference.key)
         before = open_now.get(difference.key)
-        if before is None:
+        if before is None or not findings.is_recorded(before):
             if opened < OPENED_MAX:
                 responder.open(difference)
             opened += 1

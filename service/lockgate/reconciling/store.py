@@ -47,6 +47,19 @@ def read_finding(connection: Connection, finding_id: str) -> Finding | None:
     return None if row is None else _finding(row)
 
 
+def read_open(connection: Connection, difference: Difference) -> Finding | None:
+    """Return the open finding like a difference, or None."""
+    columns = finding_table.c
+    statement = select(finding_table).where(
+        columns.kind == difference.kind.value,
+        columns.model == difference.model,
+        columns.environment == difference.environment,
+        columns.is_open == 1,
+    )
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _finding(row)
+
+
 def insert_finding(
     connection: Connection, finding_id: str, difference: Difference, response: Response, now: EpochNs
 ) -> bool:
