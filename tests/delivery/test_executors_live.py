@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 import pytest
 
-from lockgate.clock import EpochNs
+from lockgate.clock import NS_PER_S, EpochNs
 from lockgate.delivery.rollouts import LOOK_S, RETRY_WAITS_S, UNSEEN_S
 from lockgate.policy import PolicyEngine
 from lockgate.system_clock import SystemClock
@@ -37,7 +37,8 @@ def test_the_guard_lets_the_job_move_the_alias(guarded: GuardedMLflow, tmp_path:
     registry = {"name": "models", "type": "mlflow", "url": guarded.server.url, "aliases": aliases}
     gate = make_gate(tmp_path, engine, registries=[registry])
     register_model(gate, registry="models", registry_model=MODEL)
-    gate.clock.now = EpochNs(SystemClock().now_ns())  # the guard's clock
+    # The guard's clock less what passes below: a permit is not valid before its time.
+    gate.clock.now = EpochNs(SystemClock().now_ns() - 20 * NS_PER_S)
     stand = rollout_stand(gate)
     first = stand.people.allow("1")
     stand.run()
@@ -47,7 +48,7 @@ def test_the_guard_lets_the_job_move_the_alias(guarded: GuardedMLflow, tmp_path:
     guarded.keys_file.write_bytes(orjson.dumps(key.jwks()))
     stand.run(after_s=RETRY_WAITS_S[0])
     second = stand.people.allow("2")
-    stand.run()
+    stand.run(after_s=1)  # of two promotions within one second the guard would take the first alone
     spent = guarded.set_alias(MODEL, "1")
 
     assert refused == ("registry.refused", "")

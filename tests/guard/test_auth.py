@@ -9,6 +9,8 @@ import pytest
 
 from support.guarded_mlflow import GuardedMLflow, LiveVersion, make_version, running_guarded_mlflow
 
+# Of one promotion, whose permits count also within one second.
+_PROMOTION = "0199c0de-0000-7000-8000-000000000001"
 _PASSWORD = "a password of a test"
 _TRY = """
 from mlflow import MlflowClient
@@ -69,7 +71,7 @@ def test_administrators_client(mlflow: GuardedMLflow, live: LiveVersion) -> None
 
 def test_permit(mlflow: GuardedMLflow, live: LiveVersion) -> None:
     """With a permit the alias moves, and the log says who brought it."""
-    moved = mlflow.set_alias(live.model, "1", permit=mlflow.sign(live.model, "1"))
+    moved = mlflow.set_alias(live.model, "1", permit=mlflow.sign(live.model, "1", promotion=_PROMOTION))
 
     assert moved.status == HTTPStatus.OK
     assert mlflow.lines("guard_accepted")[-1]["actor"] == "admin"
@@ -78,7 +80,7 @@ def test_permit(mlflow: GuardedMLflow, live: LiveVersion) -> None:
 def test_stranger_learns_nothing(mlflow: GuardedMLflow, live: LiveVersion) -> None:
     """Who is nobody to MLflow is told so, not what is protected; a permit that he shows is not used up."""
     stranger = _strangers(mlflow, "")
-    permit = mlflow.sign(live.model, "1")
+    permit = mlflow.sign(live.model, "1", promotion=_PROMOTION)
     refused = len(mlflow.lines("guard_refused"))
     moved = stranger.set_alias(live.model, "1", permit=permit)
     written = stranger.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{live.path}", body=b"x")
@@ -93,7 +95,7 @@ def test_permit_gives_no_rights(mlflow: GuardedMLflow, live: LiveVersion) -> Non
     user = {"username": "reader", "password": _PASSWORD}
     assert mlflow.call("POST", "users/create", user).status == HTTPStatus.OK
     reader = _strangers(mlflow, base64.b64encode(f"reader:{_PASSWORD}".encode()).decode())
-    permit = mlflow.sign(live.model, "1")
+    permit = mlflow.sign(live.model, "1", promotion=_PROMOTION)
     moved = reader.set_alias(live.model, "1", permit=permit)
 
     assert (moved.status, "Lockgate" in moved.message) == (HTTPStatus.FORBIDDEN, False)
