@@ -19,6 +19,14 @@ def test_each_file_that_calls_itself_pure_is_held_to_it() -> None:
     assert loose == set()
 
 
+def test_each_room_is_on_the_page_of_rooms() -> None:
+    """docs/architecture.md says of every room, and of every file beside them, what it holds."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {word for word in _listed("rooms", "layers") if word != "|"} - {"__main__"}
+
+    assert {room for room in rooms if not re.search(rf"`{room}(\.py)?`", page)} == set()
+
+
 def _listed(contract: str, option: str) -> frozenset[str]:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")

@@ -1,6 +1,6 @@
 """The logs of a gate, and how its rooms tell them something: who did what about which model, when, in which request.
 
-May be imported: `logs`, `events` and `errors`; the first two also from here.
+May be imported: everything named here; by pure files from `events`, which needs no log.
 """
 
 from lockgate.gate_logs.errors import LogNotConfiguredError

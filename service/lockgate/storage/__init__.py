@@ -1,7 +1,7 @@
 """The database: one engine, one schema, its migrations. SQLite by default, or PostgreSQL, through SQLAlchemy Core.
 
-Other rooms import `open_engine`, the two transactions and the table objects from here, and keep their SQL in a file of
-their own named `store.py`, in SQLAlchemy's words that both databases understand. Nothing here knows what a row means.
+Other rooms import `open_engine` and the two transactions from here, the tables from `tables`, and keep their SQL in
+files of their own, in SQLAlchemy's words that both databases understand. Nothing here knows what a row means.
 
 It promises that a write transaction that ended without an exception is on the disk, that one that ended with an
 exception other than `StorageOutcomeError` left nothing, and that no message shows a password or a row's values.

@@ -332,7 +332,7 @@ delivery = Table(
     Column("log", String(255), nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("event_type", String(128), nullable=False),
-    Column("state", String(16), nullable=False),  # waiting | delivered | dead
+    Column("state", String(16), nullable=False),  # waiting | delivered | dead | gone
     Column("attempts", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("due_ns", BigInteger, nullable=False),
@@ -343,7 +343,10 @@ delivery = Table(
     Index(None, "state", "due_ns"),
 )
 
-seen_message = Table(  # incoming webhooks, so that one sent twice is one
+# Marks of what came or was done, so that what comes twice counts once: webhooks of registries by their id, when a
+# registry was looked at last and a version hashed (taken away with what they are about), and which failure of an alert
+# was recorded about what runs (left: one for each failure of each version that was live).
+seen_message = Table(
     "seen_message",
     metadata,
     Column("source", String(64), primary_key=True),

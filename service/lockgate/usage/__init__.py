@@ -2,6 +2,8 @@
 
 Promises: what is told twice counts once; a use that was counted is never forgotten, and who counts nothing is told
 apart from what is not used. Counts are no evidence: no decision reads them, and no record holds them.
+
+May be imported: everything named here, and the pure files `types` and `reports`.
 """
 
 from lockgate.usage.counts import UsageCounts
