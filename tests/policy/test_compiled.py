@@ -51,7 +51,7 @@ def test_a_fresh_policy_loads_without_opa(folder: Path) -> None:
 
     assert policy == shipped_policy()
     assert policy.catalogue.revision == revision_of(read_sources(folder).digests())
-    assert len(policy.catalogue.rules) == 24
+    assert len(policy.catalogue.rules) == 25
 
 
 def test_the_revision_is_what_sha256sum_says(folder: Path) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from lockgate.audit import AuditLog
 from lockgate.audit.types import RecordFilter
 from lockgate.canonical_json import parse_canonical
-from lockgate.clock import EpochNs
+from lockgate.clock import NS_PER_US, EpochNs
 from lockgate.config import MAIN_LOG
 from lockgate.gate_logs import Logs
 from lockgate.lifecycle import live_store
@@ -42,7 +42,7 @@ def find_leaving(database: Engine, logs: Logs, rollback: Promotion, moved: Promo
     model, environment = rollback.request.model, rollback.request.transition.to_environment
     found: list[LeftVersion] = []
     # (1) What was let in last.
-    for until in (EpochNs(rollback.created + 1), None):
+    for until in (EpochNs(rollback.created + NS_PER_US), None):
         confirmed = _last_confirmed(logs, model, environment, until)
         if confirmed is not None:
             found.append(_left(confirmed["version"], confirmed["digest"], confirmed["promotion_id"]))
