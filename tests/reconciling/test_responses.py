@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from lockgate.clock import NS_PER_S, EpochNs
+from lockgate.lifecycle import confirmations
 from lockgate.policy.wasm import WasmEngine
 from lockgate.reconciling import let_in, reconciler, store
 from lockgate.reconciling.types import Finding, FindingKind
@@ -302,13 +303,13 @@ def test_a_pointer_is_moved_back_to_what_the_log_names(
     deployer.observe("1", environment="staging")
     deployer.observe("3")
     move_pointer(watched, None, "1")
-    monkeypatch.setattr(let_in, "_PAGE", 1)
+    monkeypatch.setattr(confirmations, "_PAGE", 1)
     watched.looking.look("builtin")
 
     unknown, vanished = watched.findings()
     assert (unknown.response, vanished.response) == ("alert", "restore")
     assert pointer_stands(watched) == "2"
-    monkeypatch.setattr(let_in, "RECORDS_MAX", 1)
+    monkeypatch.setattr(confirmations, "RECORDS_MAX", 1)
     assert not let_in.was_let_in(watched.gate.services.logs, vanished.difference)
 
 

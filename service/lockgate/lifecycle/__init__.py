@@ -6,6 +6,7 @@ change; what is observed is what is live, whoever brought it there. Stands on `p
 May be imported: everything named here, and the pure files `types`, `intervals` and `errors`.
 """
 
+from lockgate.lifecycle.confirmations import last_confirmation
 from lockgate.lifecycle.holds import freeze
 from lockgate.lifecycle.lineage_reading import LineageReader
 from lockgate.lifecycle.live_store import list_let_in, list_live
@@ -21,6 +22,7 @@ __all__ = [
     "Pointers",
     "Rollbacks",
     "freeze",
+    "last_confirmation",
     "list_let_in",
     "list_live",
 ]
