@@ -362,16 +362,16 @@ def test_what_a_rollback_leaves_stays_away_from_its_permit_on(deployer: Deployer
 
 
 def test_a_machine_goes_further_back(held: Deployer) -> None:
-    """To what no rollback left the hold is no hindrance: an alert must not be kept from mending what runs."""
+    """To what no rollback left since a hold was lifted: an alert must not be kept from mending what runs."""
     gate = held.gate
     lift(held)
     held.deploy("3")
     held.deploy("4")
     finish(held, held.roll_back())
-    asked = ask_back(held, MACHINE, "1", "/v1/rollbacks")
+    asked = [ask_back(held, MACHINE, version, "/v1/rollbacks") for version in ("1", "2", "4")]
 
     assert gate.services.lifecycle.live.now(MODEL, PRODUCTION).held
-    assert asked["decision"]["verdict"] == "pending"
+    assert [one["decision"]["verdict"] for one in asked] == ["pending", "pending", "deny"]
 
 
 def test_contributors_are_those_of_before(deployer: Deployer) -> None:
@@ -419,10 +419,12 @@ def test_an_emptied_cell_makes_nothing_good_again(on_either: Deployer) -> None:
 
 
 def test_what_was_live_when_it_was_asked_for_is_bad(deployer: Deployer) -> None:
-    """Also where something else is brought before the rollback gets its permit, which it leaves as well."""
+    """Also where a stranger was seen before it, and something else is brought before the permit, which it leaves too."""
     for version in ("1", "2", "3"):
         deployer.deploy(version)
         deployer.gate.clock.advance(NS_PER_S)
+    deployer.observe("stranger")
+    deployer.gate.clock.advance(NS_PER_S)
     asked = ask_back(deployer, "rita", "2", "/v1/rollbacks")
     deployer.gate.clock.advance(NS_PER_S)
     deployer.deploy("4")
@@ -431,7 +433,7 @@ def test_what_was_live_when_it_was_asked_for_is_bad(deployer: Deployer) -> None:
     deployer.gate.clock.advance(NS_PER_S)
     (hold,) = deployer.gate.records("gate.hold")
 
-    assert {one["version"] for one in hold["body"]["left"]} == {"3", "4"}
+    assert {one["version"] for one in hold["body"]["left"]} == {"3", "", "4"}
     assert version_of(deployer, deployer.roll_back()) == "1"
 
 
