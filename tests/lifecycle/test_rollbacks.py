@@ -419,7 +419,7 @@ def test_an_emptied_cell_makes_nothing_good_again(on_either: Deployer) -> None:
 
 
 def test_what_was_live_when_it_was_asked_for_is_bad(deployer: Deployer) -> None:
-    """Also where a stranger was seen before it, and something else is brought before the permit, which it leaves."""
+    """Also where a stranger was seen before it, and something else brought before the permit, which it leaves too."""
     for version in ("1", "2", "3"):
         deployer.deploy(version)
         deployer.gate.clock.advance(NS_PER_S)

@@ -62,9 +62,7 @@ class Holds:
         names = _names_of(principal)
         with read_transaction(self._database) as connection:
             requesters = [read_principal(connection, subject) for subject in sorted(subjects)]
-        return principal.subject in subjects or any(
-            names & _names_of(requester) for requester in requesters if requester is not None
-        )
+        return any(names & _names_of(requester) for requester in requesters if requester is not None)
 
     def _requester_of(self, promotion_id: str, environment: str) -> str:
         for name in {MAIN_LOG, self._logs.name_for(environment)}:
